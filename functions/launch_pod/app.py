@@ -1,0 +1,26 @@
+"""Request → a pod of the file's own, its Service and its route."""
+
+from typing import Any
+
+from scoring import clusters, identity, pods, settings
+from scoring.observability import observed
+
+
+@observed
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Launch the pod of the attempt, or adopt the one that an earlier call launched; gives the `pod` of the state.
+
+    Raises
+    ------
+    QuotaExceeded, PodRefused, ClusterAccessDenied, ClusterUnreachable
+    """
+    state = event["state"]
+    request = state["request"]
+    attempt = pods.Attempt(
+        event["attempt_id"],
+        event["file_id"],
+        event["execution"],
+        identity.Source.from_json(state["source"]).uri,
+        request,
+    )
+    return pods.launch(clusters.connect(request["cluster"]), attempt, settings.current().clusters[request["cluster"]])

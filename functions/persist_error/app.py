@@ -1,0 +1,37 @@
+"""Whatever went wrong → `.error`, in words that say what to do."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from scoring import aws, evidence, identity, outcome, settings
+from scoring.errors import Failure
+from scoring.observability import count, logger, observed
+
+
+@observed
+def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """Write the `.error`; gives the `failure` of the state: `error` and `cause` for the Fail state.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+        The `.error` itself could not be written.
+    """
+    state, execution = event["state"], event["execution"]
+    failure, stage = Failure.from_state(state["error"]), evidence.stage(state)
+    source, configured = identity.Source.from_json(state["source"]), settings.current()
+    key = identity.output_key(source.key, configured, identity.ERROR_SUFFIX)
+    document = outcome.error_document(
+        failure,
+        stage,
+        state | {"attempt_id": event["attempt_id"]},
+        evidence.of_pod(state),
+        {"arn": execution, "console": outcome.console_link(execution)},
+        datetime.now(UTC),
+    )
+    tags = {"error": outcome.tag_value(failure.name), "stage": stage}
+    outcome.put_error(aws.client("s3"), configured.output_bucket, key, document, tags)
+    logger.warning("file failed", error=failure.name, stage=stage, summary=failure.summary)
+    count("FilesFailed")
+    uri = f"s3://{configured.output_bucket}/{key}"
+    return {"error": failure.name, "cause": f"{failure.summary} {failure.remedy} See {uri}", "uri": uri}

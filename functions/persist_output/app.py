@@ -1,0 +1,26 @@
+"""Uploaded parts → `.scoreout` with its tags; a stale `.error` goes."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from scoring import aws, identity, outcome
+from scoring.diagnosis import parse_time
+from scoring.observability import count, observed
+
+
+@observed
+def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """Publish the scored file; gives the `output` of the state.
+
+    Raises
+    ------
+    ScoringFailed, AccessDenied, AwsThrottled
+    """
+    state = event["state"]
+    request, scoring = state["request"], state["scoring"]
+    duration = (datetime.now(UTC) - parse_time(event["started"])).total_seconds()
+    more = {"duration_seconds": f"{duration:.1f}", "rows": scoring["rows"]}
+    tags = outcome.scored_tags(identity.Source.from_json(state["source"]), request, event["execution"], more)
+    outcome.publish(aws.client("s3"), request["output"], scoring["upload_id"], tags)
+    count("FilesScored")
+    return {"uri": f"s3://{request['output']['bucket']}/{request['output']['key']}"}

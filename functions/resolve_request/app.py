@@ -1,0 +1,26 @@
+"""Tags of the file → the request: image by digest, cluster, namespace, sizes, deadlines."""
+
+from typing import Any
+
+from scoring import aws, clusters, identity, images, objects, request, settings
+from scoring.observability import observed
+
+
+@observed
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Resolve what the file's tags ask for; gives the `request` of the attempt's state.
+
+    Raises
+    ------
+    InvalidTags, ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed, SourceGone
+    """
+    configured = settings.current()
+    source = identity.Source.from_json(event["state"]["source"])
+    tags = objects.tags(aws.client("s3"), source, configured.tag_wait_seconds)
+    wanted = request.from_tags(tags, configured)
+    image = images.parse(wanted.model_image, configured.ecr_registry)
+    images.check_allowed(image, configured.allowed_model_images)
+    pinned = images.pin(image, aws.client("ecr"))
+    clusters.describe(wanted.cluster.name, aws.client("eks"))
+    output = {"bucket": configured.output_bucket, "key": identity.output_key(source.key, configured)}
+    return request.to_json(wanted, pinned.uri, output, configured)

@@ -1,0 +1,36 @@
+"""File → model → parts of the scored file, without a disk and without the file in memory."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from scoring import aws, clusters, identity, outcome, readiness, streaming
+from scoring.observability import observed
+from scoring.protocols.model import Model, NoAnswer, StillBusy
+
+
+@observed
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Take the file one step further; gives the `scoring` of the state: `status` OPENED, RUNNING (come back) or DONE.
+
+    Raises
+    ------
+    EmptyFile, SourceGone, SourceChanged, ModelFailed, ModelTimeout, RowCountMismatch, PodCrashed, PodLost
+    """
+    s3, state = aws.client("s3"), event["state"]
+    source, request = identity.Source.from_json(state["source"]), state["request"]
+    if "scoring" not in state:
+        tags = outcome.scored_tags(source, request, event["execution"])
+        return streaming.open_upload(s3, source, request, tags, datetime.now(UTC))
+    job = streaming.Job(
+        s3=s3,
+        model=Model(state["endpoint"]["url"]),
+        source=source,
+        request=request,
+        scoring=state["scoring"],
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+        now=lambda: datetime.now(UTC),
+    )
+    try:
+        return streaming.advance(job)
+    except (NoAnswer, StillBusy) as silence:
+        raise readiness.blame(clusters.connect(request["cluster"]), state["pod"], silence) from silence

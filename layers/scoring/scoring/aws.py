@@ -1,0 +1,74 @@
+"""One place that builds AWS clients and names what AWS refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scoring.errors import AccessDenied, AwsThrottled, ScoringFailed
+
+_THROTTLES = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "InternalError",
+    "InternalFailure",
+    "ServerException",
+    "RequestTimeout",
+}
+_DENIALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "KMS.AccessDeniedException"}
+# A few quick tries here; the long horizon is the state machine's (its Retry of AwsThrottled), which costs no Lambda time.
+_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4})
+
+
+@cache
+def client(service: str) -> Any:
+    """A client of `service`, made once for each execution environment."""
+    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+
+
+def code(error: ClientError) -> str:
+    """The error code of a refused call, such as `NoSuchKey`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def errors_named(call: str) -> Iterator[None]:
+    """Turn what AWS answers to `call` into our errors.
+
+    Raises
+    ------
+    AwsThrottled
+        AWS asks to come back later, or could not be reached.
+    AccessDenied
+        The function's role, or a policy of the resource, forbids the call.
+    ScoringFailed
+        Any other refusal, with AWS's own sentence.
+    """
+    try:
+        yield
+    except ClientError as error:
+        message = error.response.get("Error", {}).get("Message", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code(error) in _THROTTLES or status in (429, 500, 502, 503, 504):
+            raise AwsThrottled(f"AWS asked to slow down: {call}: {message}") from error
+        if code(error) in _DENIALS:
+            raise AccessDenied(f"Not allowed: {call}: {message}") from error
+        raise ScoringFailed(f"AWS refused {call}: {code(error)}: {message}") from error
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+        raise AwsThrottled(f"AWS could not be reached: {call}: {error}") from error
+    except BotoCoreError as error:
+        raise ScoringFailed(f"{call} failed: {error}") from error

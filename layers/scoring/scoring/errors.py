@@ -1,0 +1,190 @@
+"""Every error that a user can meet.
+
+The class name is the error name in the state machine (Step Functions reports a Python exception by its class name), so
+Retry and Catch can name it. What a person needs travels in the message: `str(error)` is one JSON document with the
+summary, the remedy and the details, because Step Functions passes nothing else of an exception on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+class DropscoreError(Exception):
+    """What happened (`summary`), what its reader can do (`remedy`), and what helps to see why (`details`)."""
+
+    remedy: str = "Read the details below; when they do not help, hand this file to the administrator of dropscore."
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, summary: str, remedy: str | None = None, **details: Any) -> None:
+        self.summary = summary
+        self.remedy = remedy or type(self).remedy
+        self.details = {name: value for name, value in details.items() if value not in (None, "", [], {})}
+        super().__init__(summary)
+
+    def __str__(self) -> str:
+        document: dict[str, Any] = {"summary": self.summary, "remedy": self.remedy}
+        if self.details:
+            document["details"] = self.details
+        return json.dumps(document, ensure_ascii=False, default=str)
+
+
+class InvalidTags(DropscoreError):
+    remedy = "Correct the tags of the file and drop it again."
+
+
+class ImageNotFound(DropscoreError):
+    remedy = "Push the model image to ECR, or correct the tag model_image, then drop the file again."
+
+
+class ImageNotAllowed(DropscoreError):
+    remedy = "Use an image of an allowed repository, or ask the administrator to add it to AllowedModelImages."
+
+
+class ClusterNotFound(DropscoreError):
+    remedy = "Correct the tag eks_cluster, or ask the administrator to add the cluster to the parameter Clusters."
+
+
+class ClusterNotActive(DropscoreError):
+    remedy = "Wait until the cluster is ACTIVE, then redrive the execution or drop the file again."
+
+
+class ClusterUnreachable(DropscoreError):
+    remedy = "Check that the functions reach the cluster's endpoint (subnets, security groups, public access)."
+    retryable = True
+
+
+class ClusterAccessDenied(DropscoreError):
+    remedy = "Ask the cluster's administrator to apply cluster/ and the access entry of this function's role."
+
+
+class NamespaceNotAllowed(DropscoreError):
+    remedy = "Correct the tag k8s_namespace, or ask the administrator to allow it in the parameter Clusters."
+
+
+class QuotaExceeded(DropscoreError):
+    remedy = "Nothing: the file waits for room in the namespace. Raise its ResourceQuota to let more files run at once."
+    retryable = True
+
+
+class PodRefused(DropscoreError):
+    remedy = "Correct the request named above (size tags, settings of the cluster), then drop the file again."
+
+
+class ImagePullFailed(DropscoreError):
+    remedy = "Check that the image is still there and that the cluster's nodes may pull it, then redrive the execution."
+
+
+class PodCrashed(DropscoreError):
+    remedy = "Read the log tail below: the model's container ended. Repair the image, push it and drop the file again."
+
+
+class PodUnschedulable(DropscoreError):
+    remedy = "Ask for less (tags cpu, memory, gpu) or let the administrator add nodes, then redrive the execution."
+
+
+class PodNotReady(DropscoreError):
+    remedy = "Check that the model listens on port 8080 in time; its log tail is below. Then redrive the execution."
+
+
+class PodLost(DropscoreError):
+    remedy = "Redrive the execution: the node or somebody ended the pod, not the model."
+    retryable = True
+
+
+class RouteNotReady(DropscoreError):
+    remedy = "Let the administrator check the gateway or ingress controller of the cluster, then redrive the execution."
+
+
+class ModelFailed(DropscoreError):
+    remedy = "Read the model's answer and log below; repair the model or the file, then drop the file again."
+
+
+class ModelTimeout(DropscoreError):
+    remedy = "Give the model more time (setting ScoringDeadlineSeconds) or cpu, or drop a smaller file."
+
+
+class RowCountMismatch(DropscoreError):
+    remedy = "The model must answer one row for each row of the file; repair it, then drop the file again."
+
+
+class SourceGone(DropscoreError):
+    remedy = "Drop the file again: it was deleted before it was scored."
+
+
+class SourceChanged(DropscoreError):
+    remedy = "Nothing, if the file was replaced on purpose: the newer one is scored on its own."
+
+
+class EmptyFile(DropscoreError):
+    remedy = "Drop a file with a header line and at least one record."
+
+
+class AccessDenied(DropscoreError):
+    remedy = "Ask the administrator to allow the call named above in the function's role, the bucket or the key policy."
+
+
+class AwsThrottled(DropscoreError):
+    remedy = "Nothing: the call is repeated."
+    retryable = True
+
+
+class ScoringFailed(DropscoreError):
+    """Whatever has no name of its own."""
+
+
+class InvalidSettings(DropscoreError):
+    remedy = "Correct the stack's parameters and deploy again."
+
+
+# Errors that Lambda or Step Functions raise in a function's place, in words that a person understands.
+_SERVICE_ERRORS = {
+    "Sandbox.Timedout": "The function ran out of time.",
+    "States.Timeout": "The step ran out of time.",
+    "Runtime.OutOfMemory": "The function ran out of memory.",
+    "Runtime.ExitError": "The function's process ended unexpectedly, mostly for want of memory.",
+    "States.TaskFailed": "The step failed.",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as the state machine holds it, taken apart: `name`, `summary`, `remedy` and `details`."""
+
+    name: str
+    summary: str
+    remedy: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_state(cls, error: dict[str, Any]) -> Failure:
+        """Read the `{"Error", "Cause"}` of a Catch; never raises, since it must not hide the first error."""
+        name = str(error.get("Error") or ScoringFailed.__name__)
+        cause = error.get("Cause") or ""
+        payload = _json_object(cause)
+        message = payload.get("errorMessage", cause)
+        document = _json_object(message)
+        if "summary" in document:
+            details = document.get("details")
+            return cls(
+                name,
+                str(document["summary"]),
+                str(document.get("remedy") or DropscoreError.remedy),
+                details if isinstance(details, dict) else {},
+            )
+        summary = _SERVICE_ERRORS.get(name, "The step failed for a reason that has no name yet.")
+        details = {"message": str(message)[:8_000]} if message else {}
+        if trace := payload.get("stackTrace"):
+            details["stack_trace"] = trace
+        remedy = "Redrive the execution; when it fails again, hand this file to the administrator of dropscore."
+        return cls(name, summary, remedy, details)
+
+
+def _json_object(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

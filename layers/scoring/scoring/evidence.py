@@ -1,0 +1,70 @@
+"""What is gathered for the `.error` after something went wrong; nothing here may hide the first error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scoring import clusters, readiness
+from scoring.clusters import namespace_path
+from scoring.errors import DropscoreError
+from scoring.observability import logger
+
+_LOG_LINES, _EVENTS = 40, 20
+
+
+def stage(state: Mapping[str, Any]) -> str:
+    """The step that failed, told by what the state holds so far (a Catch does not say where it caught)."""
+    if "request" not in state:
+        return "resolve_request"
+    if "pod" not in state:
+        return "launch_pod"
+    if state.get("endpoint", {}).get("status") != "READY":
+        return "await_pod"
+    return "persist_output" if state.get("scoring", {}).get("status") == "DONE" else "stream_file"
+
+
+def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions, container state, events and log tail of the attempt's pod, as far as they can be had."""
+    pod = state.get("pod")
+    if not pod:
+        return {}
+    gathered: dict[str, Any] = {"name": pod["name"], "namespace": pod["namespace"]}
+    missing: list[str] = []
+
+    def gather(name: str, read: Callable[[], Any]) -> None:
+        try:
+            gathered[name] = read()
+        except DropscoreError as error:
+            # The error that brought us here is the one to report; this only tells why its evidence is thin.
+            logger.warning("no evidence", what=name, reason=error.summary)
+            missing.append(f"{name}: {error.summary}")
+
+    try:
+        api = clusters.connect(state["request"]["cluster"])
+    except DropscoreError as error:
+        return gathered | {"missing": [error.summary]}
+    path = f"{namespace_path(pod['namespace'])}/pods/{pod['name']}"
+    gather("status", lambda: _status(readiness.get(api, pod)))
+    gather("events", lambda: [_line(event) for event in readiness.events(api, pod)[-_EVENTS:]])
+    gather("log_tail", lambda: api.text(f"{path}/log", {"tailLines": _LOG_LINES}).splitlines())
+    return gathered | ({"missing": missing} if missing else {})
+
+
+def _status(pod: Mapping[str, Any]) -> dict[str, Any]:
+    status = pod.get("status", {})
+    containers = status.get("containerStatuses") or [{}]
+    return {
+        "phase": status.get("phase"),
+        "reason": status.get("reason"),
+        "conditions": [
+            {key: condition[key] for key in ("type", "status", "reason", "message") if condition.get(key)}
+            for condition in status.get("conditions") or ()
+        ],
+        "container": {key: containers[0].get(key) for key in ("state", "lastState") if containers[0].get(key)},
+    }
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    times = f" (x{event['count']})" if (event.get("count") or 1) > 1 else ""
+    return f"{event.get('type')} {event.get('reason')}{times}: {event.get('message')}"

@@ -1,0 +1,217 @@
+"""The pod of an attempt: its manifest, how it is launched with its Service and route, and how all of it is torn down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scoring import clusters, routes
+from scoring.clusters import Api, namespace_path
+from scoring.errors import DropscoreError, PodRefused
+from scoring.settings import ClusterSettings
+
+PORT = 8080
+"""The port that a model listens on, as SageMaker's, MLflow's and SAS's containers do."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+ATTEMPT_LABEL, FILE_LABEL = "dropscore.io/attempt", "dropscore.io/file"
+OURS = f"{MANAGED_BY}=dropscore"
+
+# What the pod may outlive its own deadlines by: tearing down and the queues in between.
+_SLACK_SECONDS = 3_600
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a pod is launched for; `request` is the request of the attempt's state."""
+
+    attempt_id: str
+    file_id: str
+    execution: str
+    source_uri: str
+    request: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return object_name(self.attempt_id)
+
+
+def object_name(attempt_id: str) -> str:
+    """The name of every Kubernetes object of an attempt; begins with a letter, as a Service's must (DNS-1035)."""
+    return f"dropscore-{attempt_id.lower()}"[:63].rstrip("-")
+
+
+def labels(attempt: Attempt) -> dict[str, str]:
+    return {MANAGED_BY: "dropscore", ATTEMPT_LABEL: attempt.attempt_id, FILE_LABEL: attempt.file_id}
+
+
+def manifest(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
+    """The pod. A `restartPolicy` of Never keeps the exit code of a crash; a lost pod is launched again by the workflow."""
+    resources, deadlines = attempt.request["resources"], attempt.request["deadlines"]
+    # Memory is requested as it is limited, so that a full node never picks this pod as its victim. No limit on cpu: it
+    # would only throttle a model while cores idle.
+    limits = {"memory": resources["memory"]}
+    if "gpu" in resources:
+        limits["nvidia.com/gpu"] = resources["gpu"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": attempt.name,
+            "labels": labels(attempt),
+            "annotations": {
+                "dropscore.io/source": attempt.source_uri,
+                "dropscore.io/execution": attempt.execution,
+                # Consolidation of nodes would end a scoring in the middle.
+                "karpenter.sh/do-not-disrupt": "true",
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            },
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            # The last net: a pod ends by itself even when nothing of dropscore is left to end it.
+            "activeDeadlineSeconds": sum(deadlines.values()) + _SLACK_SECONDS,
+            # A model has nothing to finish once nobody waits for it.
+            "terminationGracePeriodSeconds": 5,
+            "enableServiceLinks": False,
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": cluster.run_as_non_root,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "nodeSelector": dict(cluster.node_selector),
+            "tolerations": [dict(toleration) for toleration in cluster.tolerations],
+            "containers": [
+                {
+                    "name": "model",
+                    "image": attempt.request["image"],
+                    "ports": [{"name": "http", "containerPort": PORT}],
+                    "resources": {
+                        "requests": {"cpu": resources["cpu"], "memory": resources["memory"]},
+                        "limits": limits,
+                    },
+                    # By TCP, not HTTP: a SAS container answers nothing while it scores, and an HTTP probe would take
+                    # it out of its own route.
+                    "readinessProbe": {
+                        "tcpSocket": {"port": PORT},
+                        "periodSeconds": 1,
+                        "timeoutSeconds": 5,
+                        "failureThreshold": 30,
+                    },
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }
+
+
+def service(attempt: Attempt, owner: Mapping[str, Any]) -> dict[str, Any]:
+    """The Service in front of the pod, owned by it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": attempt.name, "labels": labels(attempt), "ownerReferences": [owner]},
+        "spec": {
+            "selector": {ATTEMPT_LABEL: attempt.attempt_id},
+            "ports": [{"name": "http", "port": routes.SERVICE_PORT, "targetPort": PORT}],
+        },
+    }
+
+
+def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
+    """Create the pod, its Service and its route, or adopt what an earlier call of the same attempt created.
+
+    Returns
+    -------
+    dict
+        The `pod` of the attempt's state: `name`, `namespace`, `uid`, `created` (RFC 3339).
+
+    Raises
+    ------
+    QuotaExceeded, PodRefused, ClusterAccessDenied, ClusterUnreachable
+    """
+    namespace = attempt.request["namespace"]
+    pod = _create_or_adopt(api, namespace_path(namespace) + "/pods", manifest(attempt, cluster))
+    owner = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": attempt.name,
+        "uid": pod["metadata"]["uid"],
+        "blockOwnerDeletion": False,
+    }
+    if cluster.route != "pod_ip":
+        _create_or_adopt(api, namespace_path(namespace) + "/services", service(attempt, owner))
+        route = routes.manifest(attempt.name, labels(attempt), owner, cluster, attempt.request)
+        _create_or_adopt(api, routes.path(cluster.route, namespace), route)
+    return {
+        "name": attempt.name,
+        "namespace": namespace,
+        "uid": pod["metadata"]["uid"],
+        "created": pod["metadata"]["creationTimestamp"],
+    }
+
+
+def _create_or_adopt(api: Api, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return api.call("POST", path, body=body)
+    except clusters.NotFound as error:
+        raise PodRefused(
+            f"The cluster {api.name} cannot take a {body['kind']} here: {error.summary}",
+            "Ask the cluster's administrator to apply cluster/ (namespace, RBAC, gateway).",
+        ) from error
+    except clusters.AlreadyExists:
+        name = body["metadata"]["name"]
+        existing = api.call("GET", f"{path}/{name}")
+        wanted = body["metadata"]
+        same = existing["metadata"].get("labels", {}).get(ATTEMPT_LABEL) == wanted["labels"][ATTEMPT_LABEL]
+        owners = {owner["uid"] for owner in existing["metadata"].get("ownerReferences", ())}
+        if same and owners == {owner["uid"] for owner in wanted.get("ownerReferences", ())}:
+            return existing
+        raise Leftover(f"A {body['kind']} {name} of an earlier pod is still being removed.") from None
+
+
+class Leftover(DropscoreError):
+    """An object of an earlier pod of the same attempt is not gone yet; the state machine tries again."""
+
+    retryable = True
+
+
+def tear_down(api: Api, namespace: str, attempt_id: str) -> list[str]:
+    """Delete whatever the attempt has left in the namespace; nothing there is success.
+
+    One delete of the pod removes the Service and the route too, since it owns them; those two are still asked for by
+    name, for the case that the pod was gone before they were made.
+
+    Returns
+    -------
+    list of str
+        What was deleted, as `kind/name`.
+    """
+    name, deleted = object_name(attempt_id), []
+    for kind, path in (
+        ("pod", namespace_path(namespace) + "/pods"),
+        ("service", namespace_path(namespace) + "/services"),
+        *((kind, routes.path(kind, namespace)) for kind in ("gateway", "ingress")),
+    ):
+        try:
+            existing = api.call("GET", f"{path}/{name}")
+            if existing["metadata"].get("labels", {}).get(ATTEMPT_LABEL) != attempt_id:
+                continue
+            preconditions = {"uid": existing["metadata"]["uid"]}
+            api.call(
+                "DELETE",
+                f"{path}/{name}",
+                body={"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
+                | {"propagationPolicy": "Background"},
+            )
+        except clusters.NotFound:
+            continue
+        deleted.append(f"{kind}/{name}")
+    return deleted
+
+
+def attempts(api: Api, namespace: str) -> list[str]:
+    """The attempts that have a pod of ours in the namespace."""
+    items = api.call("GET", namespace_path(namespace) + "/pods", query={"labelSelector": f"{OURS},{ATTEMPT_LABEL}"})
+    return [item["metadata"]["labels"][ATTEMPT_LABEL] for item in items["items"]]

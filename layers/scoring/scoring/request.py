@@ -1,0 +1,154 @@
+"""Tags of a file and settings of the stack → what is to be done (the `request` of an attempt's state).
+
+A tag is untrusted input: it chooses among what the administrator configured, within bounds; it never decides where data
+goes. Each missing tag falls back by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from scoring.errors import ClusterNotFound, InvalidTags, NamespaceNotAllowed
+from scoring.settings import PROTOCOLS, ClusterSettings, Settings
+
+# The name in the documentation first; the others mean the same.
+ALIASES = {
+    "model_image": ("modelimagename",),
+    "eks_cluster": ("k8scluster",),
+    "k8s_namespace": ("k8snamespace",),
+    "ingress_url": ("k8singressurl",),
+    "protocol": (),
+    "cpu": (),
+    "memory": (),
+    "gpu": (),
+}
+# Kubernetes quantities, the suffixes that cpu and memory are written with.
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_FACTOR: dict[str | None, Decimal] = {
+    None: Decimal(1),
+    "m": Decimal("0.001"),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGT", 1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGT", 1)},
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The request as far as tags and settings alone decide it: the image is a name still, the cluster unasked."""
+
+    model_image: str
+    cluster: ClusterSettings
+    namespace: str
+    protocol: str
+    resources: dict[str, str]
+
+
+def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
+    """Decide what the tags ask for.
+
+    Raises
+    ------
+    InvalidTags, ClusterNotFound, NamespaceNotAllowed
+    """
+    values = _by_name(tags)
+    model_image = values.get("model_image") or settings.default_model_image
+    if not model_image:
+        raise InvalidTags(
+            "The file has no tag model_image, and no default is set.",
+            "Tag the file with model_image and drop it again.",
+        )
+    protocol = values.get("protocol") or settings.default_protocol
+    if protocol not in PROTOCOLS:
+        raise InvalidTags(f"The tag protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}.")
+    cluster = _cluster(values.get("eks_cluster") or settings.default_eks_cluster, settings)
+    namespace = values.get("k8s_namespace") or cluster.namespaces[0]
+    if namespace not in cluster.namespaces:
+        raise NamespaceNotAllowed(
+            f"The namespace {namespace!r} is not open to dropscore on the cluster {cluster.name} "
+            f"({', '.join(cluster.namespaces)} are)."
+        )
+    url = values.get("ingress_url", "").rstrip("/")
+    if url and url != cluster.url:
+        raise InvalidTags(
+            f"The tag ingress_url is {url!r}, but the cluster {cluster.name} is reached at {cluster.url or 'its pods'}.",
+            "Leave the tag out; the stack's settings know the address.",
+        )
+    return Wanted(model_image, cluster, namespace, protocol, _resources(values, settings))
+
+
+def _by_name(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags under their documented names, empty ones left out.
+
+    Raises
+    ------
+    InvalidTags
+        Both names of one tag are there and differ.
+    """
+    values: dict[str, str] = {}
+    for name, aliases in ALIASES.items():
+        found = {tags[key].strip() for key in (name, *aliases) if tags.get(key, "").strip()}
+        if len(found) > 1:
+            raise InvalidTags(f"The tags {' and '.join((name, *aliases))} mean the same but differ.")
+        if found:
+            values[name] = found.pop()
+    return values
+
+
+def _cluster(name: str, settings: Settings) -> ClusterSettings:
+    if name not in settings.clusters:
+        raise ClusterNotFound(
+            f"The cluster {name!r} is not one that dropscore is set up for ({', '.join(settings.clusters) or 'none is'})."
+        )
+    return settings.clusters[name]
+
+
+def _resources(values: Mapping[str, str], settings: Settings) -> dict[str, str]:
+    resources = {
+        "cpu": _within("cpu", values.get("cpu") or settings.default_cpu, settings.max_cpu),
+        "memory": _within("memory", values.get("memory") or settings.default_memory, settings.max_memory),
+    }
+    gpu = values.get("gpu", "0")
+    if not gpu.isdecimal() or not gpu.isascii():
+        raise InvalidTags(f"The tag gpu is {gpu!r}; it must be a whole number.")
+    if int(gpu) > settings.max_gpu:
+        raise InvalidTags(f"The tag gpu asks for {gpu}; at most {settings.max_gpu} are allowed.")
+    if int(gpu):
+        resources["gpu"] = str(int(gpu))
+    return resources
+
+
+def _within(tag: str, text: str, limit: str) -> str:
+    amount = quantity(text)
+    if not amount:
+        raise InvalidTags(f"The tag {tag} is {text!r}; write it as Kubernetes does, for example 500m, 2, 512Mi or 4Gi.")
+    most = quantity(limit)
+    if most is not None and amount > most:
+        raise InvalidTags(f"The tag {tag} asks for {text}; at most {limit} is allowed.")
+    return text
+
+
+def quantity(text: str) -> Decimal | None:
+    """A Kubernetes quantity as a number (cores, bytes), or None if it is none."""
+    match = _QUANTITY.fullmatch(text) if text.isascii() else None
+    return Decimal(match[1]) * _FACTOR[match[2]] if match else None
+
+
+def to_json(wanted: Wanted, image: str, output: Mapping[str, str], settings: Settings) -> dict[str, Any]:
+    """The `request` of the attempt's state; see docs/state.md."""
+    return {
+        "image": image,
+        "cluster": wanted.cluster.name,
+        "namespace": wanted.namespace,
+        "protocol": wanted.protocol,
+        "resources": wanted.resources,
+        "output": dict(output),
+        "deadlines": {
+            "start_seconds": settings.start_deadline_seconds,
+            "route_seconds": settings.route_deadline_seconds,
+            "scoring_seconds": settings.scoring_deadline_seconds,
+        },
+    }

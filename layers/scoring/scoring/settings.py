@@ -1,0 +1,133 @@
+"""The only place that reads the environment.
+
+Each variable is set by template.yaml from a parameter of the stack; the README's table of settings documents them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from scoring.errors import InvalidSettings
+
+ROUTES = ("gateway", "ingress", "pod_ip")
+PROTOCOLS = ("sas", "sagemaker", "mlflow")
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """What an administrator configured for one cluster (one entry of the parameter Clusters)."""
+
+    name: str
+    namespaces: tuple[str, ...]
+    route: str = "gateway"
+    url: str = ""
+    gateway: Mapping[str, str] = field(default_factory=dict)
+    ingress: Mapping[str, Any] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    run_as_non_root: bool = True
+
+    @classmethod
+    def from_json(cls, name: str, entry: Any) -> ClusterSettings:
+        """Check one entry.
+
+        Raises
+        ------
+        InvalidSettings
+            An unknown key, no namespace, an unknown route, or a route by URL without the URL.
+        """
+        known = {name for name in cls.__dataclass_fields__ if name != "name"}
+        if not isinstance(entry, dict) or not entry.keys() <= known:
+            raise InvalidSettings(
+                f"Clusters: the entry of {name!r} must be an object with keys out of {sorted(known)}."
+            )
+        namespaces, route, url = entry.get("namespaces"), entry.get("route", "gateway"), entry.get("url", "")
+        if not isinstance(namespaces, list) or not namespaces or not all(isinstance(n, str) for n in namespaces):
+            raise InvalidSettings(f"Clusters: {name!r} needs `namespaces`, a list with at least one name.")
+        if route not in ROUTES:
+            raise InvalidSettings(f"Clusters: the route of {name!r} must be one of {', '.join(ROUTES)}, not {route!r}.")
+        if route != "pod_ip" and not str(url).startswith(("http://", "https://")):
+            raise InvalidSettings(f"Clusters: the route {route} of {name!r} needs `url`, the address of its {route}.")
+        fields = entry | {"namespaces": tuple(namespaces), "tolerations": tuple(entry.get("tolerations", ()))}
+        return cls(name=name, **fields | {"url": str(url).rstrip("/")})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; times are seconds, `memory` is a Kubernetes quantity such as `1Gi`, `cpu` such as `500m`."""
+
+    input_bucket: str = ""
+    input_prefix: str = ""
+    input_suffix: str = ""
+    output_bucket: str = ""
+    output_prefix: str = ""
+    ecr_registry: str = ""
+    default_model_image: str = ""
+    default_eks_cluster: str = ""
+    default_protocol: str = "sas"
+    allowed_model_images: tuple[str, ...] = ()
+    clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)
+    default_cpu: str = "500m"
+    default_memory: str = "1Gi"
+    max_cpu: str = "4"
+    max_memory: str = "16Gi"
+    max_gpu: int = 0
+    start_deadline_seconds: int = 900
+    route_deadline_seconds: int = 120
+    scoring_deadline_seconds: int = 86_400
+    tag_wait_seconds: int = 2
+    score_file_state_machine_arn: str = ""
+    attempt_state_machine_arn: str = ""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the variables named as the fields, in capitals; what is not set keeps its default.
+
+        Raises
+        ------
+        InvalidSettings
+            A value that cannot be what its field is, or output that would land under the input prefix.
+        """
+        values: dict[str, Any] = {}
+        for name, spec in cls.__dataclass_fields__.items():
+            text = environ.get(name.upper(), "")
+            if text == "":
+                continue
+            if name == "clusters":
+                values[name] = _clusters(text)
+            elif name == "allowed_model_images":
+                values[name] = tuple(pattern.strip() for pattern in text.split(",") if pattern.strip())
+            elif spec.type == "int":
+                if not text.isdigit():
+                    raise InvalidSettings(f"{name.upper()} must be a whole number, not {text!r}.")
+                values[name] = int(text)
+            else:
+                values[name] = text
+        settings = cls(**values)
+        # S3's own loop detection does not see a loop that passes through Step Functions.
+        if settings.output_bucket == settings.input_bucket != "" and (
+            settings.output_prefix.startswith(settings.input_prefix)
+        ):
+            raise InvalidSettings("The output prefix lies under the input prefix: scored files would be scored again.")
+        return settings
+
+
+def _clusters(text: str) -> dict[str, ClusterSettings]:
+    try:
+        entries = json.loads(text)
+    except ValueError as error:
+        raise InvalidSettings(f"Clusters is not JSON: {error}.") from error
+    if not isinstance(entries, dict):
+        raise InvalidSettings("Clusters must be a JSON object: cluster name to settings.")
+    return {name: ClusterSettings.from_json(name, entry) for name, entry in entries.items()}
+
+
+@cache
+def current() -> Settings:
+    """The settings of this function, read once."""
+    return Settings.from_environ(os.environ)

@@ -1,0 +1,35 @@
+"""The account in the embedded AWS: its administrator, and how tools reach it and nothing else."""
+
+import os
+from typing import Any
+
+import boto3
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+# MiniStack's own administrator; these open nothing anywhere else.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+def client(endpoint_url: str, service: str) -> Any:
+    """Make the administrator's boto3 client of any service."""
+    session = boto3.Session(
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+    return session.client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
+
+
+def environment(endpoint_url: str) -> dict[str, str]:
+    """Give an environment in which AWS's tools reach this account, whatever the user has set up for real ones."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_", "PYTHON"))}
+    return {
+        **own,
+        **CREDENTIALS,
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }

@@ -1,0 +1,228 @@
+"""Repairs: Step Functions as AWS runs them, where MiniStack's engine differs in what our workflows rely on.
+
+- A nested execution (`startExecution.sync:2`) is an ordinary one: it sends status events, its failure reaches the parent
+  as `States.TaskFailed` with the child's description as cause, and it is stopped with its parent.
+- An execution that was stopped or has timed out stays so, and waits, retries and starts nothing any more.
+- `TimeoutSeconds` of a state machine ends it as TIMED_OUT; `TimeoutSecondsPath` of a task counts.
+- `MaxDelaySeconds` and `JitterStrategy` of a Retry count.
+- A second StartExecution of the same name and input, while the first is running, gets the first one's answer.
+- The role of a state machine must allow what its tasks do.
+- RedriveExecution exists, for an execution whose first state failed.
+"""
+
+import contextvars
+import json
+import random
+import threading
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import lambda_svc
+from ministack.services import stepfunctions as engine
+
+Execution = dict[str, Any]
+Response = tuple[int, dict[str, str], bytes]
+
+_running: contextvars.ContextVar[str] = contextvars.ContextVar("running_execution", default="")
+_ended: dict[str, threading.Event] = {}  # by execution ARN
+_children: dict[str, str] = {}  # execution ARN -> ARN of the nested execution it waits for
+
+
+def repair() -> None:
+    start, stop, run, fail = (
+        engine._start_execution,
+        engine._stop_execution,
+        engine._run_execution,
+        engine._fail_execution,
+    )
+    find_retrier, execute_task, call_lambda, handle_request = (
+        engine._find_matching_retrier,
+        engine._execute_task,
+        engine._call_lambda,
+        engine.handle_request,
+    )
+
+    def start_execution(request: dict[str, Any]) -> Response:
+        answer: Response = start(request)
+        if answer[0] != 400 or error_type(answer) != "ExecutionAlreadyExists":
+            return answer
+        machine = engine._state_machines[engine._resolve_state_machine_arn(request["stateMachineArn"])]
+        first = engine._executions[
+            f"{machine['stateMachineArn'].replace(':stateMachine:', ':execution:')}:{request['name']}"
+        ]
+        if first["status"] != "RUNNING" or first["input"] != request.get("input", "{}"):
+            return answer
+        return answered({"executionArn": first["executionArn"], "startDate": first["startDate"]})
+
+    def stop_execution(request: dict[str, Any]) -> Response:
+        answer: Response = stop(request)
+        if answer[0] == 200:
+            finish(request["executionArn"])
+        return answer
+
+    def run_execution(arn: str) -> None:
+        _running.set(arn)
+        execution = engine._executions[arn]
+        definition = json.loads(engine._state_machines[execution["stateMachineArn"]]["definition"])
+        deadline = threading.Timer(
+            definition.get("TimeoutSeconds", threading.TIMEOUT_MAX),
+            contextvars.copy_context().run,
+            (time_out, execution),
+        )
+        deadline.daemon = True
+        deadline.start()
+        try:
+            run(arn)
+        finally:
+            deadline.cancel()
+            ended(arn).set()
+
+    def fail_execution(execution: Execution, error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":
+            fail(execution, error, cause)
+
+    def sleep(seconds: float) -> None:
+        if ended(_running.get()).wait(seconds * engine._SFN_WAIT_SCALE):
+            raise engine._ExecutionError("States.Runtime", "the execution has ended")
+
+    def find_matching_retrier(retriers: list[dict[str, Any]], error: str, counts: dict[int, int]) -> tuple[Any, int]:
+        retrier, index = find_retrier(retriers, error, counts)
+        if retrier is not None:
+            delay = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** counts.get(index, 0)
+            delay = min(delay, retrier.get("MaxDelaySeconds", delay))
+            if retrier.get("JitterStrategy") == "FULL":
+                delay = random.uniform(0, delay)
+            retrier = {**retrier, "IntervalSeconds": delay, "BackoffRate": 1.0}
+        return retrier, index
+
+    def execute_task_in_time(
+        state: dict[str, Any], given: object, execution: Execution, context: dict[str, Any]
+    ) -> Any:
+        if "TimeoutSecondsPath" in state:
+            timeout = engine._resolve_path_or_ctx(state["TimeoutSecondsPath"], given, context)
+            state = {**state, "TimeoutSeconds": timeout}
+        return execute_task(state, given, execution, context)
+
+    def call_lambda_if_allowed(function: str, event: object) -> Any:
+        _, config, _ = lambda_svc._get_func_record_for_ref(function)
+        if config:
+            authorize("lambda:InvokeFunction", config["FunctionArn"], error="Lambda.AWSLambdaException")
+        return call_lambda(function, event)
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
+        if headers.get("x-amz-target", "").endswith(".RedriveExecution"):
+            return redrive_execution(json.loads(body))
+        response: Response = await handle_request(method, path, headers, body, query)
+        return response
+
+    engine._start_execution = start_execution
+    engine._stop_execution = stop_execution
+    engine._run_execution = run_execution
+    engine._fail_execution = fail_execution
+    engine._scaled_sleep = sleep
+    engine._find_matching_retrier = find_matching_retrier
+    engine._execute_task = execute_task_in_time
+    engine._call_lambda = call_lambda_if_allowed
+    engine._invoke_nested_start_execution_sync = run_nested_execution
+    engine.handle_request = handle
+
+
+def run_nested_execution(_resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Start the child, wait for its end and answer as `startExecution.sync:2` does."""
+    request = engine._nested_start_execution_request(parameters)
+    authorize("states:StartExecution", request["stateMachineArn"], error="StepFunctions.AccessDeniedException")
+    answer = engine._start_execution(request)
+    if answer[0] != 200:
+        raise engine._ExecutionError(f"StepFunctions.{error_type(answer)}", json.loads(answer[2])["message"])
+    child = json.loads(answer[2])["executionArn"]
+    _children[_running.get()] = child
+    ended(child).wait()
+    _children.pop(_running.get(), None)
+    described = json.loads(engine._describe_execution({"executionArn": child})[2])
+    succeeded = described["status"] == "SUCCEEDED"
+    if succeeded:
+        described["output"] = json.loads(described["output"])
+    else:
+        described.pop("output")
+    result = {name[0].upper() + name[1:]: value for name, value in described.items()}
+    if not succeeded:
+        raise engine._ExecutionError("States.TaskFailed", json.dumps(result))
+    return result
+
+
+def redrive_execution(request: dict[str, Any]) -> Response:
+    arn = request["executionArn"]
+    execution = engine._executions.get(arn)
+    if execution is None:
+        return refused("ExecutionDoesNotExist", f"Execution {arn} not found")
+    if execution["status"] not in ("FAILED", "ABORTED", "TIMED_OUT"):
+        return refused("ExecutionNotRedrivable", f"Execution is {execution['status']} and cannot be redriven")
+    entered = [
+        event["stateEnteredEventDetails"]["name"]
+        for event in execution["events"]
+        if "stateEnteredEventDetails" in event
+    ]
+    first = json.loads(engine._state_machines[execution["stateMachineArn"]]["definition"])["StartAt"]
+    if entered and entered[-1] != first:
+        return refused("ExecutionNotRedrivable", f"The embedded stack redrives only the first state, not {entered[-1]}")
+    count = execution["redriveCount"] = execution.get("redriveCount", 0) + 1
+    execution.update(status="RUNNING", stopDate=None, output=None, error=None, cause=None)
+    _ended.pop(arn, None)
+    engine._add_event(execution, "ExecutionRedriven", {"executionRedrivenEventDetails": {"redriveCount": count}})
+    engine._emit_execution_status_event(execution)
+    threading.Thread(target=contextvars.copy_context().run, args=(engine._run_execution, arn), daemon=True).start()
+    return answered({"redriveDate": engine.now_iso()})
+
+
+def time_out(execution: Execution) -> None:
+    if execution["status"] == "RUNNING":
+        execution.update(status="TIMED_OUT", stopDate=engine.now_iso())
+        engine._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+        engine._emit_execution_status_event(execution)
+        finish(execution["executionArn"])
+
+
+def finish(arn: str) -> None:
+    """Wake whatever waits in an execution that is over, and stop what it has started."""
+    ended(arn).set()
+    if child := _children.pop(arn, None):
+        engine._stop_execution({"executionArn": child, "cause": f"Parent execution {arn} has ended"})
+
+
+def ended(arn: str) -> threading.Event:
+    return _ended.setdefault(arn, threading.Event())
+
+
+def authorize(action: str, resource: str, error: str) -> None:
+    """Refuse what the role of the running state machine does not allow, in AWS's words."""
+    role = engine._state_machines[engine._executions[_running.get()]["stateMachineArn"]]["roleArn"].rpartition("/")[2]
+    account = get_account_id()
+    principal = f"arn:aws:sts::{account}:assumed-role/{role}/{_running.get().rpartition(':')[2]}"
+    context = iam_evaluator.EvalContext(
+        principal_arn=principal,
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region=get_region(),
+    )
+    if iam_evaluator.evaluate(context, iam_evaluator._gather_role_policies(role, account)).decision != "Allow":
+        raise engine._ExecutionError(
+            error,
+            f"User: {principal} is not authorized to perform: {action} on resource: {resource} "
+            f"because no identity-based policy allows the {action} action",
+        )
+
+
+def answered(body: dict[str, Any]) -> Response:
+    return 200, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(body).encode()
+
+
+def refused(error: str, message: str) -> Response:
+    response: Response = engine.error_response_json(error, message, 400)
+    return response
+
+
+def error_type(answer: Response) -> str:
+    return str(json.loads(answer[2]).get("__type", "")).rpartition("#")[2]

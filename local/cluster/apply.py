@@ -1,0 +1,112 @@
+"""Apply a kustomization folder to the embedded cluster, as ``kubectl apply -k`` does to a real one.
+
+Reads the kustomization's ``resources`` and ``namespace`` and nothing fancier: that is all that ``cluster/`` uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from local.cluster import resources
+from local.cluster.patching import MERGE
+from local.cluster.resources import NAMESPACES, KubeObject
+
+
+class ApplyFailed(Exception):
+    """The API server has refused an object; the message says which and why."""
+
+
+def apply(folder: Path, kubeconfig: Path) -> list[str]:
+    """Create or update every object of the folder; returns them as ``kind/name``. Raises ApplyFailed."""
+    client = _Client.load(kubeconfig)
+    applied = []
+    for obj in _objects(folder):
+        client.apply(obj)
+        applied.append(f"{obj['kind'].lower()}/{obj['metadata']['name']}")
+    return applied
+
+
+def _objects(folder: Path) -> list[KubeObject]:
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    fancy = set(kustomization) - {"apiVersion", "kind", "namespace", "resources"}
+    if fancy:
+        raise ApplyFailed(f"{folder}/kustomization.yaml: {', '.join(sorted(fancy))}: not understood here")
+    objects = []
+    for name in kustomization["resources"]:
+        for obj in yaml.safe_load_all((folder / name).read_text()):
+            resource = resources.find_kind(obj["apiVersion"], obj["kind"])
+            if resource is None:
+                raise ApplyFailed(f"{name}: no matches for kind {obj['kind']!r} in version {obj['apiVersion']!r}")
+            namespace = kustomization.get("namespace")
+            if namespace and resource is NAMESPACES:
+                obj["metadata"]["name"] = namespace
+            elif namespace and resource.namespaced:
+                obj["metadata"]["namespace"] = namespace
+            objects.append(obj)
+    return objects
+
+
+@dataclass(frozen=True)
+class _Client:
+    server: str
+    token: str
+    tls: ssl.SSLContext
+
+    @classmethod
+    def load(cls, kubeconfig: Path) -> Self:
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        tls = ssl.create_default_context(cadata=authority)
+        return cls(cluster["server"], config["users"][0]["user"]["token"], tls)
+
+    def apply(self, obj: KubeObject) -> None:
+        resource = resources.find_kind(obj["apiVersion"], obj["kind"])
+        assert resource is not None
+        namespace, name = obj["metadata"].get("namespace"), obj["metadata"]["name"]
+        status, answer = self._send("POST", resource.path(namespace), obj, "application/json")
+        if status == 409:
+            status, answer = self._send("PATCH", resource.path(namespace, name), obj, MERGE)
+        if status >= 400:
+            raise ApplyFailed(answer["message"])
+
+    def _send(self, method: str, path: str, body: KubeObject, content_type: str) -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(
+            self.server + path,
+            method=method,
+            data=json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type},
+        )
+        # A proxy of the machine has nothing to do with a cluster on it.
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
+        )
+        try:
+            with opener.open(request, timeout=30) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+
+def main() -> None:
+    """``python -m local.cluster.apply FOLDER --kubeconfig FILE``"""
+    parser = argparse.ArgumentParser(prog="python -m local.cluster.apply", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    options = parser.parse_args()
+    for applied in apply(options.folder, options.kubeconfig):
+        print(f"{applied} applied")
+
+
+if __name__ == "__main__":
+    main()

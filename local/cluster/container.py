@@ -1,0 +1,306 @@
+"""The life of one container: image, configuration, start, probes, end, restart."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from local.cluster import clock, environment, probes, quantities
+from local.cluster.environment import CommandNotFound, ConfigError
+from local.cluster.events import EventRecorder, EventType
+from local.cluster.image_store import ImageProblem, ImageStore
+from local.cluster.logs import LogFile
+from local.cluster.process import ContainerProcess, MemoryGuard, Reaper
+from local.cluster.resources import KubeObject
+from local.cluster.status import ContainerState
+from local.cluster.store import Store
+from local.images import PulledImage
+
+# How often a kubelet looks again at what it could not do.
+_RESYNC_SECONDS = 10.0
+# How long a failed pull shows as ErrImagePull before it shows as ImagePullBackOff: the kubelet's next look at the pod.
+_NEXT_LOOK_SECONDS = 1.0
+_LONGEST_BACK_OFF = 300.0
+# A container that ran this long starts over with the shortest back-off (twice the longest).
+_FORGIVEN_AFTER = 600.0
+_EXIT_KILLED = 137
+_START_ERROR = 128
+_RUNC = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+    "unable to start container process"
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What all containers of a node share."""
+
+    store: Store
+    events: EventRecorder
+    images: ImageStore
+    reaper: Reaper
+    memory: MemoryGuard
+    session: aiohttp.ClientSession
+    path: str | None
+
+
+class Container:
+    """Runs one container of a pod until it has ended for good."""
+
+    def __init__(
+        self, node: Node, pod: KubeObject, spec: dict[str, Any], directory: Path, publish: Callable[[], None]
+    ) -> None:
+        self._node = node
+        self._pod = pod
+        self._spec = spec
+        self._directory = directory
+        self._publish = publish
+        self._process: ContainerProcess | None = None
+        self.state = ContainerState(spec["name"], spec["image"])
+        # By container id: the last instance and the one before it.
+        self.logs: dict[str, LogFile] = {}
+
+    async def run(self, address: str) -> None:
+        """Keep the container going as its restart policy says."""
+        back_off = 0.0
+        while True:
+            began = asyncio.get_running_loop().time()
+            await self._instance(address)
+            if asyncio.get_running_loop().time() - began > _FORGIVEN_AFTER:
+                back_off = 0.0
+            ended = self.state.terminated or self.state.last_state["terminated"]
+            if not self._restarts_after(ended["exitCode"]):
+                return
+            if back_off:
+                await self._wait_to_restart(back_off)
+            back_off = min(back_off * 2, _LONGEST_BACK_OFF) or 10.0
+            self.state.last_state = {"terminated": ended}
+            self.state.restart_count += 1
+
+    async def stop(self, grace_seconds: float) -> None:
+        """End what runs; ``run`` must have been cancelled before."""
+        if self._process is None or not self.state.running:
+            return
+        self._event("Normal", "Killing", f"Stopping container {self.state.name}")
+        await self._process.stop(grace_seconds)
+        self._ended(await self._process.wait())
+
+    def kill(self) -> None:
+        """End what runs at once, without a word."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _restarts_after(self, exit_code: int) -> bool:
+        policy = self._pod["spec"]["restartPolicy"]
+        return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+    async def _wait_to_restart(self, seconds: float) -> None:
+        metadata = self._pod["metadata"]
+        pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        message = f"back-off {_duration(seconds)} restarting failed container={self.state.name} pod={pod}"
+        self.state.last_state = {"terminated": self.state.terminated or self.state.last_state["terminated"]}
+        self.state.wait("CrashLoopBackOff", message)
+        self._event("Warning", "BackOff", "Back-off restarting failed container")
+        self._publish()
+        await asyncio.sleep(seconds)
+
+    async def _instance(self, address: str) -> None:
+        """One start of the container, to its end."""
+        image = await self._image()
+        variables = await self._configured(image, address)
+        container_id = f"containerd://{secrets.token_hex(32)}"
+        root = await self._create(image, container_id)
+        try:
+            directory = root / image.workdir.lstrip("/")
+            directory.mkdir(parents=True, exist_ok=True)
+            words = environment.command(self._spec, image.entrypoint, image.cmd, variables)
+            command = environment.localize(words, root, directory, variables)
+            log = self.logs[container_id]
+            self._process = await ContainerProcess.start(command, directory, variables, log, self._node.reaper)
+        except (CommandNotFound, OSError) as error:
+            self._cannot_start(container_id, f"{_RUNC}: {error}: unknown")
+            return
+        self._event("Normal", "Started", f"Started container {self.state.name}")
+        self.state.run(container_id, clock.seconds())
+        self.state.started = "startupProbe" not in self._spec
+        self.state.ready = self.state.started and "readinessProbe" not in self._spec
+        self._publish()
+        limit = (self._spec["resources"].get("limits") or {}).get("memory")
+        if limit:
+            self._node.memory.watch(self._process, int(quantities.parse(limit)))
+        ports = {port["name"]: port["containerPort"] for port in self._spec.get("ports") or [] if "name" in port}
+        target = probes.Target(address, ports, variables, directory, self._node.session)
+        probing = asyncio.create_task(self._probe(self._process, target))
+        try:
+            code = await self._process.wait()
+        finally:
+            probing.cancel()
+        self._ended(code)
+        self._publish()
+
+    def _ended(self, code: int) -> None:
+        assert self._process is not None
+        self._node.memory.forget(self._process)
+        started_at = self.state.state["running"]["startedAt"]
+        message = ""
+        if code and self._spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
+            message = self._process.log.tail(lines=80, limit=2048)
+        if self._process.out_of_memory:
+            self.state.terminate(_EXIT_KILLED, "OOMKilled", started_at, message=message)
+        else:
+            self.state.terminate(code, "Error" if code else "Completed", started_at, message=message)
+
+    def _cannot_start(self, container_id: str, message: str) -> None:
+        self._event("Warning", "Failed", f"Error: {message}")
+        self.logs[container_id].close()
+        self.state.container_id = container_id
+        self.state.terminate(_START_ERROR, "StartError", clock.NEVER, message=message)
+        if self._restarts_after(_START_ERROR):
+            self.state.last_state = self.state.state
+            self.state.wait("RunContainerError", message)
+        self._publish()
+
+    # -- image and configuration -------------------------------------------------------------------------------------
+
+    async def _image(self) -> PulledImage:
+        """The image, however long it takes to get it."""
+        back_off = 10.0
+        while True:
+            try:
+                image = await self._look_for_image()
+            except ImageProblem as problem:
+                self._event("Warning", "Failed", f"Error: {problem.reason}")
+                self.state.wait(problem.reason, problem.message)
+                self._publish()
+                if problem.reason != "ErrImagePull":
+                    await asyncio.sleep(_RESYNC_SECONDS)
+                    continue
+                await asyncio.sleep(_NEXT_LOOK_SECONDS)
+                message = f'Back-off pulling image "{self.state.image}"'
+                self._event("Normal", "BackOff", message)
+                self._event("Warning", "Failed", "Error: ImagePullBackOff")
+                self.state.wait("ImagePullBackOff", message)
+                self._publish()
+                await asyncio.sleep(back_off - _NEXT_LOOK_SECONDS)
+                back_off = min(back_off * 2, _LONGEST_BACK_OFF)
+            else:
+                repository = self.state.image.partition("@")[0]
+                if ":" in repository.rpartition("/")[2]:
+                    repository = repository.rpartition(":")[0]
+                self.state.image_id = f"{repository}@{image.digest}"
+                return image
+
+    async def _look_for_image(self) -> PulledImage:
+        reference, policy = self._spec["image"], self._spec["imagePullPolicy"]
+        try:
+            present = self._node.images.present(reference)
+        except ImageProblem as problem:
+            self._event("Warning", "InspectFailed", problem.message)
+            raise
+        if present and policy != "Always":
+            self._event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
+            return present
+        if policy == "Never":
+            message = f'Container image "{reference}" is not present with pull policy of Never'
+            self._event("Warning", "ErrImageNeverPull", message)
+            raise ImageProblem("ErrImageNeverPull", message)
+        self._event("Normal", "Pulling", f'Pulling image "{reference}"')
+        try:
+            image, seconds = await self._node.images.pull(reference)
+        except ImageProblem as problem:
+            self._event("Warning", "Failed", f'Failed to pull image "{reference}": {problem.message}')
+            raise
+        self._event("Normal", "Pulled", f'Successfully pulled image "{reference}" in {_duration(seconds)}')
+        return image
+
+    async def _configured(self, image: PulledImage, address: str) -> dict[str, str]:
+        """The environment, as soon as all that it refers to exists."""
+        # A process has no network of its own: HOST tells it which address is the pod's.
+        temporary = self._directory / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        known = image.env | {
+            "HOST": address,
+            "HOSTNAME": self._pod["metadata"]["name"],
+            "PATH": environment.search_path(self._node.path, image.env),
+            # What a container writes to /tmp goes with it.
+            "TMPDIR": str(temporary),
+        }
+        while True:
+            try:
+                return environment.variables(self._node.store, self._pod, self._spec, known)
+            except ConfigError as error:
+                self.state.wait("CreateContainerConfigError", str(error))
+                self._event("Warning", "Failed", f"Error: {error}")
+                self._publish()
+            await asyncio.sleep(_RESYNC_SECONDS)
+            await self._look_for_image()
+
+    async def _create(self, image: PulledImage, container_id: str) -> Path:
+        """A copy of the image's root for this instance, in place of that of the instance before."""
+        root = self._directory / "rootfs"
+        await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+        await asyncio.to_thread(shutil.copytree, image.rootfs, root, symlinks=True)
+        for old in list(self.logs)[:-1]:
+            self.logs.pop(old).path.unlink()
+        self.logs[container_id] = LogFile(self._directory / f"{self.state.restart_count}.log")
+        self._event("Normal", "Created", f"Created container {self.state.name}")
+        return root
+
+    # -- probes ------------------------------------------------------------------------------------------------------
+
+    async def _probe(self, process: ContainerProcess, target: probes.Target) -> None:
+        if "startupProbe" in self._spec:
+            await self._watch("startup", target, lambda ok: self._startup_turned(process, ok))
+        async with asyncio.TaskGroup() as group:
+            if "livenessProbe" in self._spec:
+                group.create_task(self._watch("liveness", target, lambda ok: self._liveness_turned(process, ok)))
+            if "readinessProbe" in self._spec:
+                group.create_task(self._watch("readiness", target, self._readiness_turned))
+
+    async def _watch(self, kind: str, target: probes.Target, turned: Callable[[bool], Any]) -> None:
+        def failed(message: str) -> None:
+            self._event("Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {message}")
+
+        await probes.watch(self._spec[f"{kind}Probe"], target, failed, turned)
+
+    async def _startup_turned(self, process: ContainerProcess, ok: bool) -> bool:
+        if not ok:
+            await self._kill_unhealthy(process, "startup")
+        elif self.state.running:
+            self.state.started = True
+            self.state.ready = "readinessProbe" not in self._spec
+            self._publish()
+        return True
+
+    async def _liveness_turned(self, process: ContainerProcess, ok: bool) -> bool:
+        if not ok:
+            await self._kill_unhealthy(process, "liveness")
+        return not ok
+
+    async def _readiness_turned(self, ok: bool) -> bool:
+        if self.state.running and self.state.ready is not ok:
+            self.state.ready = ok
+            self._publish()
+        return False
+
+    async def _kill_unhealthy(self, process: ContainerProcess, kind: str) -> None:
+        self._event("Normal", "Killing", f"Container {self.state.name} failed {kind} probe, will be restarted")
+        await process.stop(self._pod["spec"]["terminationGracePeriodSeconds"])
+
+    def _event(self, kind: EventType, reason: str, message: str) -> None:
+        self._node.events.kubelet(self._pod, kind, reason, message, self.state.name)
+
+
+def _duration(seconds: float) -> str:
+    """As Go prints a time.Duration."""
+    if seconds < 1:
+        return f"{seconds * 1000:.6g}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}m{rest:.9g}s" if minutes else f"{rest:.9g}s"

@@ -1,0 +1,142 @@
+"""The gateway's data plane: a streaming reverse proxy from the gateway's port to the pods."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from local.cluster.routing import Limits, Router
+
+_log = logging.getLogger(__name__)
+
+# Enough to keep the proxy busy between two turns of the event loop, and the most a request holds in each direction.
+_BUFFER = 2**20
+_CONNECT_SECONDS = 5.0
+# Headers that belong to one connection, not to the message (RFC 9110, 7.6.1). Expect is answered here.
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+     "upgrade", "expect", "proxy-connection"}
+)  # fmt: skip
+# What aiohttp would add to a request by itself.
+_NOT_OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class _TooLarge(Exception):
+    """The request's body is larger than the route allows."""
+
+
+class Proxy:
+    """Answers every request on the gateway's port."""
+
+    def __init__(self, router: Router, session: aiohttp.ClientSession) -> None:
+        self._router = router
+        self._session = session
+
+    def server(self) -> web.Server:
+        return web.Server(
+            self._handle, handler_cancellation=True, access_log=None, auto_decompress=False, read_bufsize=_BUFFER
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, mark, query = request.raw_path.partition("?")
+        match = self._router.find(request.host, path)
+        if match is None:
+            return _error(404)
+        limits = match.rule.limits
+        if limits.body_bytes is not None and (request.content_length or 0) > limits.body_bytes:
+            return _error(413)
+        endpoint = self._router.endpoint(match.rule.backends)
+        if endpoint is None:
+            return _error(503 if self._router.has_service(match.rule.backends) else 500)
+        url = URL(f"http://{endpoint[0]}:{endpoint[1]}{match.path}{mark}{query}", encoded=True)
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            async with asyncio.timeout(limits.total_seconds):
+                return await self._forward(request, url, limits)
+        except TimeoutError:
+            return _cut_off(request, 504)
+
+    async def _forward(self, request: web.BaseRequest, url: URL, limits: Limits) -> web.StreamResponse:
+        body = _Body(request, limits.body_bytes)
+        try:
+            async with self._session.request(
+                request.method,
+                url,
+                headers=_request_headers(request),
+                data=body.chunks() if request.body_exists else None,
+                allow_redirects=False,
+                skip_auto_headers=_NOT_OURS,
+                read_bufsize=_BUFFER,
+                timeout=aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=limits.read_seconds),
+            ) as upstream:
+                return await _relay(request, upstream)
+        except aiohttp.ServerTimeoutError:
+            return _cut_off(request, 504)
+        except aiohttp.ClientError as error:
+            if body.too_large:
+                return _cut_off(request, 413)
+            _log.info("%s %s: %s", request.method, url, error or type(error).__name__)
+            return _cut_off(request, 502)
+
+
+class _Body:
+    """The request's body as it comes in, at most so many bytes of it."""
+
+    def __init__(self, request: web.BaseRequest, limit: int | None) -> None:
+        self._request = request
+        self._limit = limit
+        self.too_large = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._request.content.iter_any():
+            size += len(chunk)
+            if self._limit is not None and size > self._limit:
+                self.too_large = True
+                raise _TooLarge
+            yield chunk
+
+
+async def _relay(request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    headers = CIMultiDict(_end_to_end(upstream.headers))
+    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+    await response.prepare(request)
+    async for chunk in upstream.content.iter_any():
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+def _cut_off(request: web.BaseRequest, code: int) -> web.StreamResponse:
+    """The end of a request whose pod does not answer any more: an error, or, in mid-answer, a closed connection."""
+    if request.writer.output_size > 0 and request.transport is not None:
+        # The client must not take what it has for the whole.
+        request.transport.abort()
+    return _error(code)
+
+
+def _request_headers(request: web.BaseRequest) -> CIMultiDict[str]:
+    headers = CIMultiDict(_end_to_end(request.headers))
+    client = request.remote or ""
+    before = headers.get("X-Forwarded-For")
+    headers["X-Forwarded-For"] = f"{before}, {client}" if before else client
+    headers.setdefault("X-Forwarded-Proto", "http")
+    headers.setdefault("X-Forwarded-Host", request.host)
+    return headers
+
+
+def _end_to_end(headers: CIMultiDictProxy[str]) -> list[tuple[str, str]]:
+    named = {name.strip().lower() for value in headers.getall("Connection", []) for name in value.split(",")}
+    return [(key, value) for key, value in headers.items() if key.lower() not in _HOP_BY_HOP | named]
+
+
+def _error(code: int) -> web.Response:
+    return web.Response(status=code, text=f"{code} {http.HTTPStatus(code).phrase}\n")

@@ -1,0 +1,52 @@
+"""The node that the cluster consists of, as an API object."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass, field
+
+from local.cluster import clock
+from local.cluster.resources import KubeObject
+
+NAME = "embedded-node"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the node offers to pods, as quantities."""
+
+    cpu: str = field(default_factory=lambda: str(os.cpu_count() or 1))
+    memory: str = field(default_factory=lambda: f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki")
+    pods: str = "110"
+    gpus: str = "0"
+
+
+def manifest(capacity: Capacity, labels: dict[str, str], address: str) -> KubeObject:
+    """The Node object."""
+    amounts = {"cpu": capacity.cpu, "memory": capacity.memory, "pods": capacity.pods}
+    if capacity.gpus != "0":
+        amounts["nvidia.com/gpu"] = capacity.gpus
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    known = {"kubernetes.io/arch": machine, "kubernetes.io/os": "linux", "kubernetes.io/hostname": NAME}
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "kubelet is posting ready status",
+        "lastHeartbeatTime": clock.seconds(),
+        "lastTransitionTime": clock.seconds(),
+    }
+    return {
+        "kind": "Node",
+        "apiVersion": "v1",
+        "metadata": {"name": NAME, "labels": known | labels},
+        "spec": {},
+        "status": {
+            "capacity": amounts,
+            "allocatable": amounts,
+            "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": NAME}],
+            "conditions": [ready],
+            "nodeInfo": {"architecture": machine, "operatingSystem": "linux", "kernelVersion": platform.release()},
+        },
+    }

@@ -1,0 +1,197 @@
+"""A container as a local process: its own process group, its memory, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from local.cluster.logs import LogFile
+
+_log = logging.getLogger(__name__)
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_READ = 256 * 2**10
+
+
+class Reaper:
+    """A helper process that kills the containers' process groups when the cluster's process has died.
+
+    It learns of the death from the end of its standard input, which also comes after a SIGKILL.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls) -> Reaper:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-S", "-c", _REAPER_PROGRAM, stdin=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        return cls(process)
+
+    def guard(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def release(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode())
+
+    async def stop(self) -> None:
+        """End the helper; what it still guards is killed."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+
+
+_REAPER_PROGRAM = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
+
+
+class ContainerProcess:
+    """A started container. Its first process is what the container lives and dies with."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: LogFile, reaper: Reaper) -> None:
+        self._process = process
+        self._reaper = reaper
+        self.log = log
+        self.out_of_memory = False
+        self.group = process.pid
+        reaper.guard(self.group)
+        self._end = asyncio.create_task(self._follow())
+
+    @classmethod
+    async def start(
+        cls, command: list[str], directory: Path, environment: dict[str, str], log: LogFile, reaper: Reaper
+    ) -> ContainerProcess:
+        """Start the command; raises OSError when it cannot be."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=directory,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return cls(process, log, reaper)
+
+    async def wait(self) -> int:
+        """The exit code, 128 + n for a process that signal n has ended."""
+        return await asyncio.shield(self._end)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """SIGTERM to the first process, as a container runtime does, and SIGKILL to all when the time is over."""
+        if self._end.done():
+            return
+        if grace_seconds > 0:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+            await asyncio.wait([self._end], timeout=grace_seconds)
+        self.kill()
+        await asyncio.wait([self._end])
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGKILL)
+
+    async def _follow(self) -> int:
+        """Copy the output to the log until the end. The other processes end with the first, as in a container."""
+        assert self._process.stdout is not None
+        copying = asyncio.create_task(self._copy(self._process.stdout))
+        code = await self._process.wait()
+        self.kill()
+        self._reaper.release(self.group)
+        await copying
+        self.log.close()
+        return 128 - code if code < 0 else code
+
+    async def _copy(self, output: asyncio.StreamReader) -> None:
+        while data := await output.read(_READ):
+            self.log.write(data)
+
+
+class MemoryGuard:
+    """Kills the containers that use more memory than their limit, as the kernel does with a control group."""
+
+    # A process that allocates at full speed takes about 200 MB in this time.
+    _INTERVAL_SECONDS = 0.1
+
+    def __init__(self) -> None:
+        self._limits: dict[ContainerProcess, int] = {}
+        self._watched = asyncio.Event()
+
+    def watch(self, process: ContainerProcess, limit: int) -> None:
+        self._limits[process] = limit
+        self._watched.set()
+
+    def forget(self, process: ContainerProcess) -> None:
+        self._limits.pop(process, None)
+
+    async def run(self) -> None:
+        while True:
+            if not self._limits:
+                self._watched.clear()
+                await self._watched.wait()
+            members = group_members()
+            for process, limit in list(self._limits.items()):
+                if _memory(members.get(process.group, {}), limit) > limit:
+                    process.out_of_memory = True
+                    process.kill()
+                    self.forget(process)
+            await asyncio.sleep(self._INTERVAL_SECONDS)
+
+
+def group_members() -> dict[int, dict[int, int]]:
+    """All processes of this machine: process group → {pid: resident bytes}."""
+    groups: dict[int, dict[int, int]] = {}
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{entry.name}/stat", "rb") as file:
+                fields = _fields(file)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile
+        groups.setdefault(int(fields[2]), {})[int(entry.name)] = int(fields[21]) * _PAGE
+    return groups
+
+
+def _fields(stat: BinaryIO) -> list[bytes]:
+    """The fields of /proc/<pid>/stat after the command, which may itself hold spaces and brackets."""
+    return stat.read().rpartition(b")")[2].split()
+
+
+def _memory(members: dict[int, int], limit: int) -> int:
+    """Bytes of a group. Resident sizes count shared pages several times, so they only say whether to look closer."""
+    resident = sum(members.values())
+    if resident <= limit or len(members) == 1:
+        return resident
+    return sum(_proportional(pid) for pid in members)
+
+
+def _proportional(pid: int) -> int:
+    """A process's memory with shared pages divided among those who share them."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # ended meanwhile
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

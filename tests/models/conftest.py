@@ -1,0 +1,66 @@
+"""The example models as they are in the embedded stack: built, pushed to its ECR, pulled."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+
+from local.images import PulledImage, build, pull, push
+from tests.models.serving import MODELS_BIN, ROOT, Registry, wait_for_port
+
+MINISTACK = ROOT / ".venv-ministack" / "bin" / "ministack"
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Start MiniStack, with its checks of IAM on as in the embedded stack."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = tmp_path_factory.mktemp("ministack")
+    environment = {"PATH": os.defpath, "HOME": str(home), "TMPDIR": str(home), "S3_DATA_DIR": str(home / "s3")}
+    environment |= {"AUTH": "true", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "WARNING"}
+    process = subprocess.Popen([MINISTACK], cwd=home, env=environment, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for_port("127.0.0.1", port, process)
+        ecr = boto3.client(
+            "ecr", endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+        )
+        yield Registry(ecr, url)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def pull_model(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PulledImage]:
+    """Give a function that builds, pushes and pulls a model by the name of its folder."""
+    directory = tmp_path_factory.mktemp("images")
+
+    def pull_model(name: str) -> PulledImage:
+        image = build(ROOT / "models" / name, MODELS_BIN / "python", directory)
+        push(registry.ecr, image, f"dropscore/{name}", "1")
+        return pull(f"000000000000.dkr.ecr.us-east-1.amazonaws.com/dropscore/{name}:1", registry.url, directory)
+
+    return pull_model
+
+
+@pytest.fixture(scope="session")
+def data_set() -> Callable[[str], list[list[float]]]:
+    """Give a function that asks scikit-learn for a data set: each row's columns and, last, its target."""
+
+    def data_set(loader: str) -> list[list[float]]:
+        code = (
+            f"import json, numpy, sys, sklearn.datasets as d; data = d.{loader}\n"
+            "json.dump(numpy.c_[data.data, data.target].tolist(), sys.stdout)"
+        )
+        done = subprocess.run([MODELS_BIN / "python", "-c", code], check=True, capture_output=True)
+        rows: list[list[float]] = json.loads(done.stdout)
+        return rows
+
+    return data_set
