@@ -44,7 +44,7 @@ class Sam:
     def _sam(self, command: str, options: list[str | Path], endpoint_url: str, parameters: Mapping[str, str]) -> None:
         overrides = self._folder / f"{command}.yaml"  # JSON is YAML, but sam goes by the name
         overrides.write_text(json.dumps(parameters, indent=2))
-        config = ["--config-file", self._root / "samconfig.toml", "--config-env", "local"]
+        config: list[str | Path] = ["--config-file", self._root / "samconfig.toml", "--config-env", "local"]
         run(
             [
                 self._root / ".venv-sam/bin/sam",

@@ -26,10 +26,12 @@ def main() -> None:
         AWS_ENDPOINT_URL=f"http://{options.host}:{options.port}",
         _SFN_WAIT_SCALE=str(options.wait_scale),
     )
-    from local.aws import clusters, functions, objects, workflows
+    from local.aws import access, clusters, functions, images, objects, workflows
 
+    access.repair()
     functions.repair(python=options.lambda_python, cache=options.cache)
     clusters.repair(options.cluster_name, served=options.cluster_file, token_review_secret=options.token_review_secret)
+    images.repair()
     objects.repair()
     workflows.repair()
 

@@ -1,7 +1,7 @@
 """Repair: requests count as encrypted.
 
-A bucket's policy denies what does not come over TLS (`aws:SecureTransport`), and should. MiniStack serves plain HTTP, to
-this machine only: there such a policy would deny everything.
+A bucket's policy denies what does not come over TLS (`aws:SecureTransport`), and should. MiniStack serves plain HTTP,
+to this machine only: such a policy would deny everything.
 """
 
 from ministack.core import iam_evaluator

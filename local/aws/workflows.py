@@ -1,7 +1,7 @@
 """Repairs: Step Functions as AWS runs them, where MiniStack's engine differs in what our workflows rely on.
 
-- A nested execution (`startExecution.sync:2`) is an ordinary one: it sends status events, its failure reaches the parent
-  as `States.TaskFailed` with the child's description as cause, and it is stopped with its parent.
+- A nested execution (`startExecution.sync:2`) is an ordinary one: it sends status events, its failure reaches the
+  parent as `States.TaskFailed` with the child's description as cause, and it is stopped with its parent.
 - An execution that was stopped or has timed out stays so, and waits, retries and starts nothing any more.
 - `TimeoutSeconds` of a state machine ends it as TIMED_OUT; `TimeoutSecondsPath` of a task counts.
 - `MaxDelaySeconds` and `JitterStrategy` of a Retry count.
@@ -22,7 +22,7 @@ from ministack.services import lambda_svc
 from ministack.services import stepfunctions as engine
 
 Execution = dict[str, Any]
-Response = tuple[int, dict[str, str], bytes]
+Response = Any  # MiniStack's, which has no type hints: status, headers, body
 
 _running: contextvars.ContextVar[str] = contextvars.ContextVar("running_execution", default="")
 _ended: dict[str, threading.Event] = {}  # by execution ARN
@@ -44,7 +44,7 @@ def repair() -> None:
     )
 
     def start_execution(request: dict[str, Any]) -> Response:
-        answer: Response = start(request)
+        answer = start(request)
         if answer[0] != 400 or error_type(answer) != "ExecutionAlreadyExists":
             return answer
         machine = engine._state_machines[engine._resolve_state_machine_arn(request["stateMachineArn"])]
@@ -56,7 +56,7 @@ def repair() -> None:
         return answered({"executionArn": first["executionArn"], "startDate": first["startDate"]})
 
     def stop_execution(request: dict[str, Any]) -> Response:
-        answer: Response = stop(request)
+        answer = stop(request)
         if answer[0] == 200:
             finish(request["executionArn"])
         return answer
@@ -113,8 +113,7 @@ def repair() -> None:
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
         if headers.get("x-amz-target", "").endswith(".RedriveExecution"):
             return redrive_execution(json.loads(body))
-        response: Response = await handle_request(method, path, headers, body, query)
-        return response
+        return await handle_request(method, path, headers, body, query)
 
     engine._start_execution = start_execution
     engine._stop_execution = stop_execution
@@ -220,8 +219,7 @@ def answered(body: dict[str, Any]) -> Response:
 
 
 def refused(error: str, message: str) -> Response:
-    response: Response = engine.error_response_json(error, message, 400)
-    return response
+    return engine.error_response_json(error, message, 400)
 
 
 def error_type(answer: Response) -> str:

@@ -77,6 +77,8 @@ class Api:
         user = await self._authenticator.authenticate(request)
         access = _access(request)
         auth.authorize(self._store, user, access)
+        if request.query.get("dryRun"):
+            raise errors.bad_request("the embedded cluster has no dry run: it would do what was asked")
         match access:
             case Access(verb="create", subresource=None):
                 manifest = await _body(request)
@@ -215,6 +217,8 @@ def _selection(request: web.Request, access: Access) -> selectors.Predicate:
 
 
 async def _body(request: web.Request) -> Any:
+    if request.method == "PATCH":
+        patching.check_type(request.content_type)
     text = await request.read()
     if not text:
         return {}

@@ -234,6 +234,7 @@ class Container:
         }
         while True:
             try:
+                environment.check_user(self._pod, self._spec, image.user)
                 return environment.variables(self._node.store, self._pod, self._spec, known)
             except ConfigError as error:
                 self.state.wait("CreateContainerConfigError", str(error))
@@ -245,8 +246,12 @@ class Container:
     async def _create(self, image: PulledImage, container_id: str) -> Path:
         """A copy of the image's root for this instance, in place of that of the instance before."""
         root = self._directory / "rootfs"
-        await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
-        await asyncio.to_thread(shutil.copytree, image.rootfs, root, symlinks=True)
+        copying = asyncio.create_task(asyncio.to_thread(_replace_tree, image.rootfs, root))
+        try:
+            await asyncio.shield(copying)
+        finally:
+            # A thread cannot be cancelled, and whoever cleans up must not find it at work.
+            await asyncio.wait([copying])
         for old in list(self.logs)[:-1]:
             self.logs.pop(old).path.unlink()
         self.logs[container_id] = LogFile(self._directory / f"{self.state.restart_count}.log")
@@ -296,6 +301,11 @@ class Container:
 
     def _event(self, kind: EventType, reason: str, message: str) -> None:
         self._node.events.kubelet(self._pod, kind, reason, message, self.state.name)
+
+
+def _replace_tree(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, symlinks=True)
 
 
 def _duration(seconds: float) -> str:

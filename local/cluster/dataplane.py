@@ -58,33 +58,41 @@ class Proxy:
         url = URL(f"http://{endpoint[0]}:{endpoint[1]}{match.path}{mark}{query}", encoded=True)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        try:
-            async with asyncio.timeout(limits.total_seconds):
-                return await self._forward(request, url, limits)
-        except TimeoutError:
-            return _cut_off(request, 504)
+        return await self._forward(request, url, limits)
 
     async def _forward(self, request: web.BaseRequest, url: URL, limits: Limits) -> web.StreamResponse:
         body = _Body(request, limits.body_bytes)
+        answer: web.StreamResponse | None = None
         try:
-            async with self._session.request(
-                request.method,
-                url,
-                headers=_request_headers(request),
-                data=body.chunks() if request.body_exists else None,
-                allow_redirects=False,
-                skip_auto_headers=_NOT_OURS,
-                read_bufsize=_BUFFER,
-                timeout=aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=limits.read_seconds),
-            ) as upstream:
-                return await _relay(request, upstream)
-        except aiohttp.ServerTimeoutError:
-            return _cut_off(request, 504)
+            async with (
+                asyncio.timeout(limits.total_seconds),
+                self._session.request(
+                    request.method,
+                    url,
+                    headers=_request_headers(request),
+                    data=body.chunks() if request.body_exists else None,
+                    allow_redirects=False,
+                    skip_auto_headers=_NOT_OURS,
+                    read_bufsize=_BUFFER,
+                    timeout=aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=limits.read_seconds),
+                ) as upstream,
+            ):
+                headers = CIMultiDict(_end_to_end(upstream.headers))
+                answer = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+                await answer.prepare(request)
+                async for chunk in upstream.content.iter_any():
+                    await answer.write(chunk)
+                await answer.write_eof()
+                return answer
+        except TimeoutError:
+            code = 504
         except aiohttp.ClientError as error:
-            if body.too_large:
-                return _cut_off(request, 413)
+            code = 413 if body.too_large else 502
             _log.info("%s %s: %s", request.method, url, error or type(error).__name__)
-            return _cut_off(request, 502)
+        if answer is not None and request.transport is not None:
+            # In the middle of an answer only a closed connection tells the client that it has not got the whole.
+            request.transport.abort()
+        return _error(code)
 
 
 class _Body:
@@ -103,24 +111,6 @@ class _Body:
                 self.too_large = True
                 raise _TooLarge
             yield chunk
-
-
-async def _relay(request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = CIMultiDict(_end_to_end(upstream.headers))
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-    await response.prepare(request)
-    async for chunk in upstream.content.iter_any():
-        await response.write(chunk)
-    await response.write_eof()
-    return response
-
-
-def _cut_off(request: web.BaseRequest, code: int) -> web.StreamResponse:
-    """The end of a request whose pod does not answer any more: an error, or, in mid-answer, a closed connection."""
-    if request.writer.output_size > 0 and request.transport is not None:
-        # The client must not take what it has for the whole.
-        request.transport.abort()
-    return _error(code)
 
 
 def _request_headers(request: web.BaseRequest) -> CIMultiDict[str]:

@@ -88,6 +88,28 @@ def _field(pod: KubeObject, path: str) -> str:
     return "" if value is None else str(value)
 
 
+def check_user(pod: KubeObject, container: dict[str, Any], image_user: str) -> None:
+    """Refuse an image that runs as root where the pod says it must not. Raises ConfigError.
+
+    A process runs as whoever runs the cluster; what would happen in a real one is said all the same.
+    """
+    context = (pod["spec"].get("securityContext") or {}) | (container.get("securityContext") or {})
+    if not context.get("runAsNonRoot"):
+        return
+    metadata = pod["metadata"]
+    where = f'(pod: "{metadata["name"]}_{metadata["namespace"]}({metadata["uid"]})", container: {container["name"]})'
+    user = image_user.partition(":")[0]
+    if context.get("runAsUser") == 0:
+        raise ConfigError(f"container's runAsUser breaks non-root policy {where}")
+    if context.get("runAsUser") is not None:
+        return
+    if user in ("", "0"):
+        raise ConfigError(f"container has runAsNonRoot and image will run as root {where}")
+    if not user.isdecimal():
+        why = f"image has non-numeric user ({user}), cannot verify user is non-root"
+        raise ConfigError(f"container has runAsNonRoot and {why} {where}")
+
+
 def expand(text: str, values: dict[str, str]) -> str:
     """``$(NAME)`` as Kubernetes replaces it: an unknown name stays as it is, ``$$`` is a dollar."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import shutil
 from datetime import timedelta
@@ -51,8 +52,7 @@ class Kubelet:
         worker = self._workers.get(uid)
         if removed:
             if worker is not None:
-                worker.remove()
-                del self._workers[uid]
+                worker.remove().add_done_callback(lambda _: self._workers.pop(uid, None))
             return
         if pod["spec"].get("nodeName") != self._name:
             return
@@ -87,17 +87,21 @@ class PodWorker:
         }
         self._running = self._start(self._run())
         self._ending: asyncio.Task[None] | None = None
+        self._grace_seconds = math.inf
 
-    def terminate(self, grace_seconds: float) -> None:
-        """End the pod gracefully, then remove it from the API."""
+    def terminate(self, grace_seconds: float) -> asyncio.Task[None]:
+        """End the pod gracefully, then remove it from the API. A second call can only shorten the time."""
         if self._ending is None:
             self._ending = self._start(self._end(grace_seconds))
+        elif grace_seconds < self._grace_seconds:
+            asyncio.get_running_loop().call_later(grace_seconds, self.kill)
+        self._grace_seconds = min(grace_seconds, self._grace_seconds)
+        return self._ending
 
-    def remove(self) -> None:
+    def remove(self) -> asyncio.Task[None]:
         """The pod is gone from the API: end what is left of it at once."""
         self.kill()
-        if self._ending is None:
-            self._ending = self._start(self._end(0))
+        return self.terminate(0)
 
     def kill(self) -> None:
         for container in self.containers.values():

@@ -13,12 +13,21 @@ STRATEGIC = "application/strategic-merge-patch+json"
 JSON = "application/json-patch+json"
 
 
+def check_type(content_type: str) -> None:
+    """Raise 415 for a patch in another format (server-side apply is one)."""
+    if content_type not in (MERGE, STRATEGIC, JSON):
+        supported = ", ".join((JSON, MERGE, STRATEGIC))
+        raise errors.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: " + supported
+        )
+
+
 def apply(content_type: str, patch: Any, obj: KubeObject) -> KubeObject:
-    """The patched object; raises 415 or 400 for what cannot be applied."""
-    if content_type == JSON and isinstance(patch, list):
+    """The patched object; raises 400, 415 or 422 for what cannot be applied."""
+    if not isinstance(patch, list if content_type == JSON else dict):
+        raise errors.bad_request("error decoding patch")
+    if content_type == JSON:
         return _json_patch(copy.deepcopy(obj), patch)
-    if content_type not in (MERGE, STRATEGIC) or not isinstance(patch, dict):
-        raise errors.unsupported_media_type(f"the body of the request was in an unknown format: {content_type}")
     if content_type == STRATEGIC and _has_list(patch):
         # Strategic merging of lists needs the merge keys of each type; without lists it is a merge patch.
         raise errors.unsupported_media_type("the embedded cluster merges no lists strategically: use a merge patch")

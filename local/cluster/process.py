@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _READ = 256 * 2**10
+_DRAIN_SECONDS = 1.0
 
 
 class Reaper:
@@ -68,8 +69,11 @@ for group in groups:
 class ContainerProcess:
     """A started container. Its first process is what the container lives and dies with."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: LogFile, reaper: Reaper) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, environment: dict[str, str], log: LogFile, reaper: Reaper
+    ) -> None:
         self._process = process
+        self._temporary = environment["TMPDIR"]
         self._reaper = reaper
         self.log = log
         self.out_of_memory = False
@@ -91,7 +95,7 @@ class ContainerProcess:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
-        return cls(process, log, reaper)
+        return cls(process, environment, log, reaper)
 
     async def wait(self) -> int:
         """The exit code, 128 + n for a process that signal n has ended."""
@@ -119,8 +123,11 @@ class ContainerProcess:
         copying = asyncio.create_task(self._copy(self._process.stdout))
         code = await self._process.wait()
         self.kill()
+        _kill_escaped(self._temporary)
         self._reaper.release(self.group)
-        await copying
+        # What was written is read to the end; who still holds the pipe then does not hold up the pod.
+        await asyncio.wait([copying], timeout=_DRAIN_SECONDS)
+        copying.cancel()
         self.log.close()
         return 128 - code if code < 0 else code
 
@@ -173,6 +180,16 @@ def group_members() -> dict[int, dict[int, int]]:
             continue  # ended meanwhile
         groups.setdefault(int(fields[2]), {})[int(entry.name)] = int(fields[21]) * _PAGE
     return groups
+
+
+def _kill_escaped(temporary: str) -> None:
+    """SIGKILL to those who left the process group: they are told by the TMPDIR that they have inherited."""
+    mark = b"TMPDIR=%s\0" % temporary.encode()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+                if mark in Path(entry.path, "environ").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _fields(stat: BinaryIO) -> list[bytes]:

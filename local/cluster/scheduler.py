@@ -76,6 +76,8 @@ def _problems(pod: KubeObject, node: KubeObject, pods: list[KubeObject]) -> list
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if claim:
             return [f'persistentvolumeclaim "{claim}" not found']
+    if node["spec"].get("unschedulable"):
+        return ["node(s) were unschedulable"]
     labels = node["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in (pod["spec"].get("nodeSelector") or {}).items()):
         return ["node(s) didn't match Pod's node affinity"]
