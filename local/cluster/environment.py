@@ -149,9 +149,10 @@ def localize(words: list[str], rootfs: Path, directory: Path, env: dict[str, str
     elif not program.startswith("/"):
         words = [str(directory / program), *words[1:]]
     localized = [str(inside) if (inside := _inside(word, rootfs)) else word for word in words]
-    if not os.path.exists(localized[0]):
+    file = Path(localized[0])
+    if not file.exists():
         raise CommandNotFound(f'exec: "{program}": stat {program}: no such file or directory')
-    if not os.access(localized[0], os.X_OK) or os.path.isdir(localized[0]):
+    if not os.access(file, os.X_OK) or file.is_dir():
         raise CommandNotFound(f'exec: "{program}": permission denied')
     return localized
 

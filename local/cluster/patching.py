@@ -24,10 +24,10 @@ def check_type(content_type: str) -> None:
 
 def apply(content_type: str, patch: Any, obj: KubeObject) -> KubeObject:
     """The patched object; raises 400, 415 or 422 for what cannot be applied."""
-    if not isinstance(patch, list if content_type == JSON else dict):
-        raise errors.bad_request("error decoding patch")
-    if content_type == JSON:
+    if content_type == JSON and isinstance(patch, list):
         return _json_patch(copy.deepcopy(obj), patch)
+    if content_type == JSON or not isinstance(patch, dict):
+        raise errors.bad_request("error decoding patch")
     if content_type == STRATEGIC and _has_list(patch):
         # Strategic merging of lists needs the merge keys of each type; without lists it is a merge patch.
         raise errors.unsupported_media_type("the embedded cluster merges no lists strategically: use a merge patch")

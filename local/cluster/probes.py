@@ -123,7 +123,8 @@ async def watch(
     turned: Callable[[bool], Awaitable[bool]],
 ) -> None:
     """Probe for ever. ``failed`` hears of each failure; ``turned`` of each result that its threshold confirms,
-    and ends the watch by answering True."""
+    and ends the watch by answering True.
+    """
     await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
     streak, last = 0, None
     while True:

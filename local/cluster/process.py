@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 from local.cluster.logs import LogFile
 
@@ -18,6 +17,8 @@ _log = logging.getLogger(__name__)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _READ = 256 * 2**10
 _DRAIN_SECONDS = 1.0
+# What reading about a process raises when it has ended meanwhile.
+_ENDED = (FileNotFoundError, ProcessLookupError)
 
 
 class Reaper:
@@ -170,31 +171,25 @@ class MemoryGuard:
 def group_members() -> dict[int, dict[int, int]]:
     """All processes of this machine: process group → {pid: resident bytes}."""
     groups: dict[int, dict[int, int]] = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
-            continue
-        try:
-            with open(f"/proc/{entry.name}/stat", "rb") as file:
-                fields = _fields(file)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # ended meanwhile
-        groups.setdefault(int(fields[2]), {})[int(entry.name)] = int(fields[21]) * _PAGE
+    for pid in _processes():
+        with contextlib.suppress(*_ENDED):
+            # After the command, which may itself hold spaces and brackets: state, parent, group, …, resident pages.
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            groups.setdefault(int(fields[2]), {})[pid] = int(fields[21]) * _PAGE
     return groups
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
 
 
 def _kill_escaped(temporary: str) -> None:
     """SIGKILL to those who left the process group: they are told by the TMPDIR that they have inherited."""
     mark = b"TMPDIR=%s\0" % temporary.encode()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-                if mark in Path(entry.path, "environ").read_bytes():
-                    os.kill(int(entry.name), signal.SIGKILL)
-
-
-def _fields(stat: BinaryIO) -> list[bytes]:
-    """The fields of /proc/<pid>/stat after the command, which may itself hold spaces and brackets."""
-    return stat.read().rpartition(b")")[2].split()
+    for pid in _processes():
+        with contextlib.suppress(*_ENDED, PermissionError):
+            if mark in Path(f"/proc/{pid}/environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
 
 
 def _memory(members: dict[int, int], limit: int) -> int:
@@ -207,8 +202,8 @@ def _memory(members: dict[int, int], limit: int) -> int:
 
 def _proportional(pid: int) -> int:
     """A process's memory with shared pages divided among those who share them."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0  # ended meanwhile
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    with contextlib.suppress(*_ENDED):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0

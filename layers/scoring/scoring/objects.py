@@ -55,7 +55,7 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
 
 
 def _open(s3: Any, source: Source, offset: int) -> Any:
-    which = {"Bucket": source.bucket, "Key": source.key, "IfMatch": source.etag}
+    which = {"Bucket": source.bucket, "Key": source.key, "IfMatch": f'"{source.etag}"'}
     if source.version_id:
         which["VersionId"] = source.version_id
     if offset:

@@ -45,7 +45,7 @@ def error_key(output_key: str) -> str:
     return output_key.removesuffix(OUTPUT_SUFFIX) + ERROR_SUFFIX
 
 
-def publish(s3: Any, output: Mapping[str, str], upload_id: str, tags: Mapping[str, str]) -> None:
+def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     """Complete the upload, so that the whole file appears at once; tag it; remove a stale `.error`. May be repeated.
 
     Raises
@@ -60,10 +60,12 @@ def publish(s3: Any, output: Mapping[str, str], upload_id: str, tags: Mapping[st
         try:
             parts = [
                 {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
-                for page in s3.get_paginator("list_parts").paginate(**where, UploadId=upload_id)
+                for page in s3.get_paginator("list_parts").paginate(**where, UploadId=scoring["upload_id"])
                 for part in page["Parts"]
+                # A later part is what a killed function left; its rows came again in the parts that count.
+                if part["PartNumber"] <= scoring["parts"]
             ]
-            s3.complete_multipart_upload(**where, UploadId=upload_id, MultipartUpload={"Parts": parts})
+            s3.complete_multipart_upload(**where, UploadId=scoring["upload_id"], MultipartUpload={"Parts": parts})
         except ClientError as error:
             if aws.code(error) != "NoSuchUpload":
                 raise

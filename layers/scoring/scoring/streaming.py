@@ -81,7 +81,7 @@ def advance(job: Job) -> dict[str, Any]:
     Returns
     -------
     dict
-        The `scoring` of the attempt's state with a `status` of RUNNING or DONE; with DONE come `rows` and `bytes`.
+        The `scoring` of the attempt's state with a `status` of RUNNING or DONE; with DONE come `rows`, `bytes` and `parts`.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _whole_file(job: Job, protocol: Sas) -> dict[str, Any]:
     if rows != scoring["rows_sent"]:
         raise RowCountMismatch(f"The model answered {max(rows, 0)} rows to {scoring['rows_sent']} records.")
     upload.close()
-    return scoring | {"status": "DONE", "rows": rows, "bytes": upload.bytes_written}
+    return scoring | {"status": "DONE", "rows": rows, "bytes": upload.bytes_written, "parts": upload.part}
 
 
 def _ended(job: Job, protocol: Sas, execution_id: str) -> bool:
@@ -166,7 +166,8 @@ def _by_rows(job: Job, protocol: RowProtocol) -> dict[str, Any]:
     if not rows:
         raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
     upload.close()
-    return dict(job.scoring) | {"status": "DONE", "rows": rows, "bytes": bytes_before + upload.bytes_written}
+    done = {"status": "DONE", "rows": rows, "bytes": bytes_before + upload.bytes_written, "parts": upload.part}
+    return dict(job.scoring) | done
 
 
 def next_size(size: int, seconds: float) -> int:
