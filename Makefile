@@ -1,25 +1,81 @@
-# dropscore: `make` lists what there is to make.
+# Needs GNU make, and Python 3.11 or newer as `python3` or as `make PYTHON=…`. Everything is kept in this folder.
 PYTHON ?= python3
+BIN := .venv/bin
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-VENVS := .venv .venv-ministack .venv-lambda .venv-sam .venv-models
-STAMPS := $(VENVS:=/.installed)
-define venv
-$(1)/.installed: requirements/$(2).txt | python
-	@echo "installing $(1) …"
-	@$(PYTHON) -m venv --clear $(1)
-	@$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $$<
-	@touch $$@
-endef
-$(eval $(call venv,.venv,dev))
-$(eval $(call venv,.venv-ministack,ministack))
-$(eval $(call venv,.venv-lambda,lambda))
-$(eval $(call venv,.venv-sam,sam))
-$(eval $(call venv,.venv-models,models))
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-.PHONY: python setup
+## Environments: one for each program that pins its own dependencies. A stamp in each says that it is complete.
+ENVIRONMENTS := .venv .venv-ministack .venv-lambda .venv-sam .venv-models
+
+.PHONY: setup python
+setup: ## install everything that the other targets need (they do so themselves)
+	@$(MAKE) --silent --jobs=$(words $(ENVIRONMENTS)) $(ENVIRONMENTS:=/.installed)
+
 python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	  || { echo "dropscore needs Python 3.11 or newer; $(PYTHON) is not. Try: make PYTHON=python3.12 …" >&2; exit 1; }
-setup:
-	@$(MAKE) -j $(STAMPS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "dropscore needs Python 3.11 or newer; $(PYTHON) is not. Name another: make PYTHON=python3.13" >&2; exit 1; }
+
+# $(1): the environment, $(2): its list in requirements/. The lists are complete, so pip has nothing to resolve.
+define environment
+$(1)/.installed: requirements/$(2).txt | python
+	echo "installing $(1) …"
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $$<
+	touch $$@
+endef
+$(eval $(call environment,.venv,dev))
+$(eval $(call environment,.venv-ministack,ministack))
+$(eval $(call environment,.venv-lambda,lambda))
+$(eval $(call environment,.venv-sam,sam))
+$(eval $(call environment,.venv-models,models))
+
+## The embedded stack
+.PHONY: demo up down
+demo: setup ## score the samples, or your own: make demo [FILE=x.csv TAGS='model_image=…&protocol=…'] [OUT=out]
+	@$(BIN)/python -m local.demo $(if $(FILE),--file '$(FILE)') $(if $(TAGS),--tags '$(TAGS)') $(if $(OUT),--out '$(OUT)')
+
+up: setup ## start the embedded stack and keep it, or bring it up to date
+	@$(BIN)/python -m local.stack up
+
+down: ## end the embedded stack
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stack down; fi
+
+## Checks
+.PHONY: test test-sam lint fmt
+test: setup ## run all tests that need neither AWS nor Docker
+	@$(BIN)/pytest
+
+test-sam: setup ## run the functions in `sam local` containers (needs Docker)
+	@$(BIN)/pytest -m sam
+
+lint: setup ## check style, types and the template
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
+
+fmt: setup ## format the code
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+## Upkeep
+.PHONY: pins clean
+COMPILE := .venv-pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make pins' $(if $(UPGRADE),--upgrade)
+
+pins: .venv-pins/bin/uv ## compile the lists of dependencies (UPGRADE=1: to the newest versions)
+	@for list in requirements/*.in layers/*/requirements.in; do echo "$$list"; $(COMPILE) $$list -o $${list%.in}.txt; done
+	@for model in models/*/; do echo "$${model}requirements.in"; \
+	  $(COMPILE) --constraints requirements/models.txt $${model}requirements.in -o $${model}requirements.txt; done
+
+.venv-pins/bin/uv: | python
+	@$(PYTHON) -m venv .venv-pins
+	@.venv-pins/bin/python -m pip install -qq --disable-pip-version-check uv
+
+clean: down ## remove everything that make has made
+	@rm -rf .venv .venv-* .local .aws-sam out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,6 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -27,7 +26,7 @@ from local.processes import StackFailed
 from local.stack import Stack, down, status, up
 
 SCORED, BROKEN, ERROR_FILE = 0, 1, 3
-ROWS_SHOWN, COLUMNS_SHOWN = 5, 8
+ROWS_SHOWN, COLUMNS_SHOWN = 5, 6
 POLL_SECONDS = 0.2  # Step Functions tells nobody when a state is entered; it has to be asked
 START_SECONDS = 30.0
 
@@ -54,7 +53,7 @@ def samples() -> list[Drop]:
 
 def score(stack: Stack, drop: Drop, out: Path) -> int:
     """Drop a file, follow it to its end, fetch and show what came back; give the exit code."""
-    console.rule(f"[bold]{escape(drop.name)}[/]  {escape(drop.tags)}", align="left", style="dim")
+    console.print(f"\n[bold]{escape(drop.name)}[/]  [dim]{escape(drop.tags)}[/]", soft_wrap=True)
     s3, key = stack.client("s3"), stack.input_prefix + drop.name
     dropped = datetime.now(UTC)
     s3.upload_file(drop.path, stack.input_bucket, key, ExtraArgs={"Tagging": drop.tags} if drop.tags else {})
@@ -69,12 +68,13 @@ def score(stack: Stack, drop: Drop, out: Path) -> int:
         raise StackFailed(f"No s3://{stack.output_bucket}/{output_key} ({error}). The execution has {ended}") from error
     if suffix == ".error":
         document = json.loads(fetched.read_text())
-        console.print(f"[red]✗[/] {escape(document['summary'])}\n  {escape(document['remedy'])}\n  {fetched}")
+        for line in (document["summary"], document["remedy"], str(fetched)):
+            console.print(f"[red]✗[/] {escape(line)}", soft_wrap=True)
         return ERROR_FILE
     show_rows(fetched)
     tags = s3.get_object_tagging(Bucket=stack.output_bucket, Key=output_key)["TagSet"]
     for tag in tags:
-        console.print(f"  [dim]{tag['Key']:<16}[/] {escape(tag['Value'])}")
+        console.print(f"  [dim]{tag['Key']:<16}[/] {escape(tag['Value'])}", soft_wrap=True)
     seconds = (execution["stopDate"] - dropped).total_seconds()
     console.print(f"[green]✓[/] scored in {seconds:.1f} s: {fetched}")
     return SCORED
@@ -83,34 +83,32 @@ def score(stack: Stack, drop: Drop, out: Path) -> int:
 def follow(stack: Stack, version_id: str, dropped: datetime) -> dict[str, Any]:
     """Print each state of the file's execution and of its attempt as it is entered; give the execution at its end."""
     client = stack.client("stepfunctions")
+    score_file = attempt = None
     shown: dict[str, int] = {}  # execution ARN -> number of its events that were shown
-    file_execution = attempt = None
     while True:
-        file_execution = file_execution or find_execution(
-            client, stack.score_file_arn, lambda given: given["source"]["version_id"] == version_id
-        )
-        if file_execution:
-            name = file_execution["name"]
-            attempt = attempt or find_execution(client, stack.attempt_arn, lambda given: given["file_id"] == name)
-            file_execution = client.describe_execution(executionArn=file_execution["executionArn"])
+        score_file = score_file or find_execution(client, stack.score_file_arn, version_id)
+        if score_file:
+            attempt = attempt or find_execution(client, stack.attempt_arn, score_file["name"])
+            score_file = client.describe_execution(executionArn=score_file["executionArn"])
         elif (datetime.now(UTC) - dropped).total_seconds() > START_SECONDS:
             raise StackFailed("start_scoring has started nothing.", Path(stack.logs) / "aws.log")
-        for execution, indent in ((file_execution, ""), (attempt, "  ")):
+        for execution, indent in ((score_file, ""), (attempt, "  ")):
             if execution:
-                events = history(client, execution["executionArn"])
-                for event in events[shown.get(execution["executionArn"], 0) :]:
+                arn = execution["executionArn"]
+                events = history(client, arn)
+                for event in events[shown.get(arn, 0) :]:
                     show_event(event, indent, dropped)
-                shown[execution["executionArn"]] = len(events)
-        if file_execution and file_execution["status"] != "RUNNING":
-            return file_execution
+                shown[arn] = len(events)
+        if score_file and score_file["status"] != "RUNNING":
+            return score_file
         time.sleep(POLL_SECONDS)
 
 
-def find_execution(client: Any, machine: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-    """Give the execution of a state machine whose input is wanted, if it is among the latest."""
+def find_execution(client: Any, machine: str, mentioned: str) -> dict[str, Any] | None:
+    """Give the execution of a state machine whose input mentions a name, if it is among the latest."""
     for listed in client.list_executions(stateMachineArn=machine, maxResults=20)["executions"]:
         described: dict[str, Any] = client.describe_execution(executionArn=listed["executionArn"])
-        if wanted(json.loads(described["input"])):
+        if mentioned in described["input"]:
             return described
     return None
 
@@ -122,12 +120,15 @@ def history(client: Any, execution: str) -> list[dict[str, Any]]:
 
 
 def show_event(event: dict[str, Any], indent: str, dropped: datetime) -> None:
-    """Print an event if it is one that tells where the file is: a state entered, or a task failed."""
+    """Print an event if it is one that tells where the file is: a state entered, or a task failed.
+
+    `States.TaskFailed` only repeats, on score_file, what has failed in the attempt.
+    """
     seconds = (event["timestamp"] - dropped).total_seconds()
     if entered := event.get("stateEnteredEventDetails"):
         if event["type"] != "ChoiceStateEntered":
             console.print(f"{seconds:7.1f} s  {indent}{entered['name']}")
-    elif failed := event.get("taskFailedEventDetails"):
+    elif (failed := event.get("taskFailedEventDetails")) and failed["error"] != "States.TaskFailed":
         console.print(f"{'':9}  {indent}[yellow]{escape(failed['error'])}[/]")
 
 
@@ -142,7 +143,7 @@ def show_rows(path: Path) -> None:
         return row if len(row) <= COLUMNS_SHOWN else [*row[:half], "…", *row[-half:]]
 
     for name in shortened(header):
-        table.add_column(escape(name), no_wrap=True)
+        table.add_column(escape(name), overflow="fold")
     for row in rows:
         table.add_row(*map(escape, shortened(row)))
     console.print(table)
@@ -150,7 +151,9 @@ def show_rows(path: Path) -> None:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line, and refuse what cannot be dropped."""
-    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make demo", usage="make demo [FILE=….csv [TAGS='name=value&…']] [OUT=folder]", description=__doc__
+    )
     parser.add_argument("--file", type=Path, help="a CSV file of your own (default: each example model's sample)")
     parser.add_argument("--tags", default="", help="its tags, as S3 writes them: model_image=…&protocol=…")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where results are put (default: %(default)s)")
@@ -177,11 +180,12 @@ def main() -> int:
         stack = up(report=console.print)
         return max(score(stack, drop, options.out) for drop in drops)
     except (StackFailed, ClientError) as failure:
-        console.print(f"[red]✗[/] {escape(str(failure))}")
+        console.print(f"[red]✗[/] {escape(str(failure))}", soft_wrap=True)
         return BROKEN
     finally:
         if not was_up:
             down()
+            console.print("\n[dim]The stack is down again; `make up` keeps one.[/]")
 
 
 if __name__ == "__main__":

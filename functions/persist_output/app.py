@@ -9,7 +9,7 @@ from scoring.observability import count, observed
 
 
 @observed
-def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Publish the scored file; gives the `output` of the state.
 
     Raises
@@ -23,4 +23,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     tags = outcome.scored_tags(identity.Source.from_json(state["source"]), request, event["execution"], more)
     outcome.publish(aws.client("s3"), request["output"], scoring, tags)
     count("FilesScored")
-    return {"uri": f"s3://{request['output']['bucket']}/{request['output']['key']}"}
+    return {"uri": f"s3://{request['output']['bucket']}/{request['output']['key']}", "rows": scoring["rows"]}

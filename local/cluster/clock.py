@@ -24,3 +24,11 @@ def micro() -> str:
 def parse(text: str) -> datetime:
     """Any of the forms above, back to an aware datetime."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def duration(seconds: float) -> str:
+    """A length of time as Go prints it: ``114.262ms``, ``1m20s``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.6g}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}m{rest:.9g}s" if minutes else f"{rest:.9g}s"

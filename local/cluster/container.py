@@ -104,7 +104,7 @@ class Container:
     async def _wait_to_restart(self, seconds: float) -> None:
         metadata = self._pod["metadata"]
         pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
-        message = f"back-off {_duration(seconds)} restarting failed container={self.state.name} pod={pod}"
+        message = f"back-off {clock.duration(seconds)} restarting failed container={self.state.name} pod={pod}"
         self.state.last_state = {"terminated": self.state.terminated or self.state.last_state["terminated"]}
         self.state.wait("CrashLoopBackOff", message)
         self._event("Warning", "BackOff", "Back-off restarting failed container")
@@ -174,7 +174,7 @@ class Container:
         back_off = 10.0
         while True:
             try:
-                image = await self._look_for_image()
+                image = await self._node.images.ensure(self._spec["image"], self._spec["imagePullPolicy"], self._event)
             except ImageProblem as problem:
                 self._event("Warning", "Failed", f"Error: {problem.reason}")
                 self.state.wait(problem.reason, problem.message)
@@ -197,29 +197,6 @@ class Container:
                 self.state.image_id = f"{repository}@{image.digest}"
                 return image
 
-    async def _look_for_image(self) -> PulledImage:
-        reference, policy = self._spec["image"], self._spec["imagePullPolicy"]
-        try:
-            present = self._node.images.present(reference)
-        except ImageProblem as problem:
-            self._event("Warning", "InspectFailed", problem.message)
-            raise
-        if present and policy != "Always":
-            self._event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
-            return present
-        if policy == "Never":
-            message = f'Container image "{reference}" is not present with pull policy of Never'
-            self._event("Warning", "ErrImageNeverPull", message)
-            raise ImageProblem("ErrImageNeverPull", message)
-        self._event("Normal", "Pulling", f'Pulling image "{reference}"')
-        try:
-            image, seconds = await self._node.images.pull(reference)
-        except ImageProblem as problem:
-            self._event("Warning", "Failed", f'Failed to pull image "{reference}": {problem.message}')
-            raise
-        self._event("Normal", "Pulled", f'Successfully pulled image "{reference}" in {_duration(seconds)}')
-        return image
-
     async def _configured(self, image: PulledImage, address: str) -> dict[str, str]:
         """The environment, as soon as all that it refers to exists."""
         # A process has no network of its own: HOST tells it which address is the pod's.
@@ -241,7 +218,7 @@ class Container:
                 self._event("Warning", "Failed", f"Error: {error}")
                 self._publish()
             await asyncio.sleep(_RESYNC_SECONDS)
-            await self._look_for_image()
+            await self._image()
 
     async def _create(self, image: PulledImage, container_id: str) -> Path:
         """A copy of the image's root for this instance, in place of that of the instance before."""
@@ -306,11 +283,3 @@ class Container:
 def _replace_tree(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True)
-
-
-def _duration(seconds: float) -> str:
-    """As Go prints a time.Duration."""
-    if seconds < 1:
-        return f"{seconds * 1000:.6g}ms"
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}m{rest:.9g}s" if minutes else f"{rest:.9g}s"

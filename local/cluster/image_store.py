@@ -1,14 +1,20 @@
-"""The node's images: which are present, and how one is pulled."""
+"""The node's images: which are present, and how one is pulled (the kubelet's EnsureImageExists)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from local import images
+from local.cluster import clock
+from local.cluster.events import EventType
 from local.images import PulledImage
+
+# Writes an event about the container that wants the image: type, reason, message.
+Tell = Callable[[EventType, str, str], None]
 
 
 class ImageProblem(Exception):
@@ -29,21 +35,30 @@ class ImageStore:
         self._present: dict[str, PulledImage] = {}
         self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def present(self, reference: str) -> PulledImage | None:
-        """The image if it is on the node; raises ImageProblem (InvalidImageName) for what no runtime can read."""
+    async def ensure(self, reference: str, policy: str, tell: Tell) -> PulledImage:
+        """The image, pulled if the pull policy wants it. ``tell`` writes the events; raises ImageProblem."""
         try:
             images.Reference.parse(reference)
         except images.InvalidReference as error:
+            tell("Warning", "InspectFailed", str(error))
             raise ImageProblem("InvalidImageName", str(error)) from error
-        return self._present.get(reference)
-
-    async def pull(self, reference: str) -> tuple[PulledImage, float]:
-        """The image and the seconds it took; raises ImageProblem (ErrImagePull)."""
+        present = self._present.get(reference)
+        if present and policy != "Always":
+            tell("Normal", "Pulled", f'Container image "{reference}" already present on machine')
+            return present
+        if policy == "Never":
+            message = f'Container image "{reference}" is not present with pull policy of Never'
+            tell("Warning", "ErrImageNeverPull", message)
+            raise ImageProblem("ErrImageNeverPull", message)
+        tell("Normal", "Pulling", f'Pulling image "{reference}"')
         start = time.monotonic()
-        async with self._pulling[reference]:
-            try:
+        try:
+            async with self._pulling[reference]:
                 pulled = await asyncio.to_thread(images.pull, reference, self._registry_url, self._directory)
-            except images.PullFailed as error:
-                raise ImageProblem("ErrImagePull", str(error)) from error
+        except images.PullFailed as error:
+            tell("Warning", "Failed", f'Failed to pull image "{reference}": {error}')
+            raise ImageProblem("ErrImagePull", str(error)) from error
         self._present[reference] = pulled
-        return pulled, time.monotonic() - start
+        took = clock.duration(time.monotonic() - start)
+        tell("Normal", "Pulled", f'Successfully pulled image "{reference}" in {took}')
+        return pulled

@@ -55,6 +55,12 @@ class _Handler(BaseHTTPRequestHandler):
     manifest, blobs = _image()
 
     def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, with_body: bool) -> None:
         path = self.path.partition("?")[0]
         root = f"/v2/{REPOSITORY}"
         contents = {f"{root}/blobs/{digest}": blob for digest, blob in self.blobs.items()}
@@ -68,10 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Docker-Content-Digest", _digest(body))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if with_body:
             self.wfile.write(body)
-
-    do_HEAD = do_GET  # named by http.server
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -1,0 +1,162 @@
+"""A deployed dropscore, as a user and an administrator see it: drop a file, wait for its outcome, look what is left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from kubernetes import config as kubeconfig
+from kubernetes.client import ApiClient
+
+from local.stack import Stack
+from scoring import identity
+
+T = TypeVar("T")
+OURS = "app.kubernetes.io/managed-by=dropscore"
+PATHS = {
+    "pods": "/api/v1/namespaces/dropscore/pods",
+    "services": "/api/v1/namespaces/dropscore/services",
+    "httproutes": "/apis/gateway.networking.k8s.io/v1/namespaces/dropscore/httproutes",
+    "ingresses": "/apis/networking.k8s.io/v1/namespaces/dropscore/ingresses",
+}
+
+
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120.0) -> T:
+    """Look until something is seen; an AssertionError that says what was waited for when it is not in time."""
+    until = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < until, f"{what} did not come within {seconds:.0f} s"
+        time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came back for a file: the object's key, body and tags."""
+
+    key: str
+    body: bytes
+    tags: Mapping[str, str]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        assert self.key.endswith(".error"), self.body[:500]
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+    @property
+    def lines(self) -> list[bytes]:
+        assert self.key.endswith(".scoreout"), self.body.decode()
+        return self.body.splitlines()
+
+
+class Pipeline:
+    """Everything a test does with the stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.s3, self.sfn = stack.client("s3"), stack.client("stepfunctions")
+
+    @cached_property
+    def kubernetes(self) -> ApiClient:
+        return kubeconfig.new_client_from_config(config_file=self.stack.kubeconfig)
+
+    def drop(self, name: str, body: bytes, **tags: str) -> str:
+        """Put a file under the input prefix; the name of its execution."""
+        key = self.stack.input_prefix + name
+        answer = self.s3.put_object(Bucket=self.stack.input_bucket, Key=key, Body=body, Tagging=urlencode(tags))
+        return self.execution(key, answer.get("VersionId", ""))
+
+    def execution(self, key: str, version_id: str) -> str:
+        """The ARN of the `score_file` execution of one version of a file, once it has been started."""
+
+        def look() -> str | None:
+            for page in self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.stack.score_file_arn):
+                for execution in page["executions"]:
+                    if not execution["name"].startswith(identity.slug(key.rsplit("/", 1)[-1])):
+                        continue
+                    arn = execution["executionArn"]
+                    source = json.loads(self.sfn.describe_execution(executionArn=arn)["input"])["source"]
+                    if source["key"] == key and source["version_id"] == version_id:
+                        return str(arn)
+            return None
+
+        return wait_for(f"the execution of {key}", look, 30)
+
+    def ended(self, execution: str, seconds: float = 120.0) -> dict[str, Any]:
+        """The description of an execution that has ended."""
+
+        def look() -> dict[str, Any] | None:
+            description: dict[str, Any] = self.sfn.describe_execution(executionArn=execution)
+            return description if description["status"] != "RUNNING" else None
+
+        return wait_for(f"the end of {execution}", look, seconds)
+
+    def outcome(self, execution: str, seconds: float = 120.0) -> Outcome:
+        """What came back for the file of an execution, once that has ended."""
+        description = self.ended(execution, seconds)
+        source = json.loads(description["input"])["source"]
+        base = self.stack.output_prefix + source["key"].removeprefix(self.stack.input_prefix)
+        key = base + (".scoreout" if description["status"] == "SUCCEEDED" else ".error")
+        where = {"Bucket": self.stack.output_bucket, "Key": key}
+        tags = {tag["Key"]: tag["Value"] for tag in self.s3.get_object_tagging(**where)["TagSet"]}
+        return Outcome(key, self.s3.get_object(**where)["Body"].read(), tags)
+
+    def score(self, name: str, body: bytes, **tags: str) -> Outcome:
+        return self.outcome(self.drop(name, body, **tags))
+
+    def attempt(self, execution: str) -> str:
+        """The ARN of the newest attempt of a `score_file` execution."""
+        for event in self.sfn.get_execution_history(executionArn=execution, reverseOrder=True)["events"]:
+            for details in ("taskSubmittedEventDetails", "taskSucceededEventDetails", "taskFailedEventDetails"):
+                text = event.get(details, {}).get("output") or event.get(details, {}).get("cause") or "{}"
+                try:
+                    document = json.loads(text)
+                except ValueError:
+                    continue
+                if "ExecutionArn" in document:
+                    return str(document["ExecutionArn"])
+        raise AssertionError(f"{execution} has started no attempt")
+
+    def objects(self, attempt_id: str | None = None) -> list[str]:
+        """What is in the cluster of one attempt, or of all, as `kind/name`."""
+        selector = f"{OURS},dropscore.io/attempt={attempt_id}" if attempt_id else OURS
+        return [
+            f"{kind}/{item['metadata']['name']}"
+            for kind, path in PATHS.items()
+            for item in self.call("GET", path, {"labelSelector": selector})["items"]
+        ]
+
+    def call(self, method: str, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """A call to the API server as the cluster's administrator."""
+        response = self.kubernetes.call_api(
+            path,
+            method,
+            query_params=list((query or {}).items()),
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _return_http_data_only=True,
+            _request_timeout=20,
+        )
+        document: dict[str, Any] = json.loads(response.data)
+        return document
+
+    def uploads(self, key: str) -> list[str]:
+        """Unfinished uploads of an output key."""
+        answer = self.s3.list_multipart_uploads(Bucket=self.stack.output_bucket, Prefix=key)
+        return [upload["UploadId"] for upload in answer.get("Uploads", ()) if upload["Key"] == key]
+
+    def assert_nothing_left(self, execution: str) -> None:
+        """No pod, Service, route or unfinished upload of the file; a pod may take its grace period to go."""
+        attempt_id = self.attempt(execution).rsplit(":", 1)[-1]
+        wait_for(f"the tear-down of {attempt_id}", lambda: not self.objects(attempt_id), 30)
+        source = json.loads(self.sfn.describe_execution(executionArn=execution)["input"])["source"]
+        key = self.stack.output_prefix + source["key"].removeprefix(self.stack.input_prefix) + ".scoreout"
+        assert not self.uploads(key)

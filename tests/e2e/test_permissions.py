@@ -1,0 +1,120 @@
+"""Each function may do its own work and nobody else's: its real role, tried out on the stack that enforces IAM and RBAC."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.pipeline import Pipeline
+
+FUNCTIONS = (
+    "StartScoring",
+    "ResolveRequest",
+    "LaunchPod",
+    "AwaitPod",
+    "StreamFile",
+    "PersistOutput",
+    "PersistError",
+    "TearDown",
+    "SweepOrphans",
+)
+# A function that makes one call with whatever role it was given, and tells how that went.
+PROBE = '''
+import boto3
+from botocore.exceptions import ClientError
+def handler(event, context):
+    try:
+        getattr(boto3.client(event["service"]), event["operation"])(**event["parameters"])
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return "ok"
+'''
+IN, OUT = "dropscore-input", "dropscore-output"
+ARN = "arn:aws:states:us-east-1:000000000000"
+CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "read a file": ("s3", "get_object", {"Bucket": IN, "Key": "incoming/probe.csv"}),
+    "read a file's tags": ("s3", "get_object_tagging", {"Bucket": IN, "Key": "incoming/probe.csv"}),
+    "read outside the folder": ("s3", "get_object", {"Bucket": IN, "Key": "elsewhere/probe.csv"}),
+    "overwrite a file": ("s3", "put_object", {"Bucket": IN, "Key": "incoming/probe.csv", "Body": b"".decode()}),
+    "write a scored file": ("s3", "create_multipart_upload", {"Bucket": OUT, "Key": "scored/probe.csv.scoreout"}),
+    "write an error": ("s3", "put_object", {"Bucket": OUT, "Key": "scored/probe.csv.error", "Body": ""}),
+    "write outside the folder": ("s3", "put_object", {"Bucket": OUT, "Key": "elsewhere.error", "Body": ""}),
+    "delete a scored file": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.scoreout"}),
+    "delete an error": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.error"}),
+    "look an image up": ("ecr", "describe_images", {"repositoryName": "sas-anomaly"}),
+    "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
+    "list clusters": ("eks", "list_clusters", {}),
+}
+MAY = {
+    "StartScoring": set(),
+    "ResolveRequest": {"read a file's tags", "look an image up", "look a cluster up"},
+    "LaunchPod": {"look a cluster up"},
+    "AwaitPod": {"look a cluster up"},
+    "StreamFile": {"read a file", "write a scored file", "look a cluster up"},
+    "PersistOutput": {"write a scored file", "delete an error"},
+    "PersistError": {"write an error", "look a cluster up"},
+    "TearDown": {"look a cluster up"},
+    "SweepOrphans": {"look a cluster up"},
+}
+
+
+@pytest.fixture(scope="module")
+def roles(pipeline: Pipeline) -> dict[str, str]:
+    resources = pipeline.stack.client("cloudformation").describe_stack_resources(StackName="dropscore")
+    found = {entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in resources["StackResources"]}
+    return {name: f"arn:aws:iam::000000000000:role/{found[f'{name}Role']}" for name in FUNCTIONS}
+
+
+@pytest.fixture
+def probe(pipeline: Pipeline, roles: dict[str, str]) -> Iterator[Callable[..., str]]:
+    """Make a call with a function's role; `ok`, or the code of AWS's refusal."""
+    aws, made = pipeline.stack.client("lambda"), []
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as package:
+        package.writestr("app.py", PROBE)
+    runtime = aws.list_functions()["Functions"][0]["Runtime"]
+
+    def call(function: str, service: str, operation: str, parameters: dict[str, Any]) -> str:
+        name = f"probe-{function}-{id(made)}"
+        if name not in made:
+            aws.create_function(
+                FunctionName=name,
+                Runtime=runtime,
+                Role=roles[function],
+                Handler="app.handler",
+                Code={"ZipFile": buffer.getvalue()},
+                Timeout=30,
+            )
+            made.append(name)
+        payload = json.dumps({"service": service, "operation": operation, "parameters": parameters})
+        answer = json.loads(aws.invoke(FunctionName=name, Payload=payload)["Payload"].read())
+        assert isinstance(answer, str), answer
+        return answer
+
+    yield call
+    for name in made:
+        aws.delete_function(FunctionName=name)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_do_its_own_work_and_no_other(
+    pipeline: Pipeline, probe: Callable[..., str], function: str
+) -> None:
+    for bucket, key in ((IN, "elsewhere/probe.csv"), (OUT, "scored/probe.csv.error")):
+        pipeline.s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    # Not by way of the folder's event: the object has to be there, not to be scored.
+    pipeline.s3.put_object(Bucket=IN, Key="incoming/probe.csv.error", Body=b"")
+    keys = {"incoming/probe.csv": "incoming/probe.csv.error"}
+    allowed = set()
+    for what, (service, operation, parameters) in CALLS.items():
+        parameters = {name: keys.get(value, value) for name, value in parameters.items()}
+        answer = probe(function, service, operation, parameters)
+        assert answer in ("ok", "AccessDenied", "AccessDeniedException"), (what, answer)
+        if answer == "ok":
+            allowed.add(what)
+    assert allowed == MAY[function]

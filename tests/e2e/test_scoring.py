@@ -1,0 +1,104 @@
+"""A file dropped comes back scored: protocols, routes, awkward keys, versions, defaults, many at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pipeline import Pipeline
+
+MODELS = Path(__file__).parents[2] / "models"
+WINE = (MODELS / "sagemaker-wine/sample.csv").read_bytes()
+CANCER = (MODELS / "mlflow-breast-cancer/sample.csv").read_bytes()
+PEOPLE = (MODELS / "sas-anomaly/sample.csv").read_bytes()
+
+CASES = {
+    "sas": (PEOPLE, {"model_image": "sas-anomaly", "protocol": "sas"}, [b"anomaly_score", b"is_anomaly"]),
+    "sagemaker": (WINE, {"model_image": "sagemaker-wine:latest", "protocol": "sagemaker"}, [b"prediction"]),
+    "mlflow": (CANCER, {"modelimagename": "mlflow-breast-cancer", "protocol": "mlflow"}, [b"prediction"]),
+}
+
+
+@pytest.mark.parametrize("cluster", ["dropscore-local", "dropscore-ingress"])
+@pytest.mark.parametrize("protocol", CASES)
+def test_a_file_comes_back_with_the_models_columns_behind_its_own(
+    pipeline: Pipeline, protocol: str, cluster: str
+) -> None:
+    body, tags, columns = CASES[protocol]
+    execution = pipeline.drop(f"protocols/{protocol}-{cluster}.csv", body, eks_cluster=cluster, **tags)
+    outcome = pipeline.outcome(execution)
+    own = body.splitlines()
+    assert outcome.lines[0] == own[0] + b"," + b",".join(columns)
+    assert len(outcome.lines) == len(own)
+    assert all(line.startswith(record + b",") for line, record in zip(outcome.lines[1:], own[1:], strict=True))
+    assert outcome.tags["rows"] == str(len(own) - 1)
+    assert outcome.tags["source"] == f"s3://dropscore-input/incoming/protocols/{protocol}-{cluster}.csv"
+    assert outcome.tags["eks_cluster"] == cluster
+    assert outcome.tags["k8s_namespace"] == "dropscore"
+    assert outcome.tags["model_digest"].startswith("sha256:")
+    assert outcome.tags["model_image"].endswith(tags.get("model_image", tags.get("modelimagename", "")).split(":")[0])
+    assert float(outcome.tags["duration_seconds"]) > 0
+    assert outcome.tags["execution"] == pipeline.attempt(execution)
+    if cluster == pipeline.stack.cluster:
+        pipeline.assert_nothing_left(execution)
+
+
+def test_a_prediction_belongs_to_its_record(pipeline: Pipeline) -> None:
+    outcome = pipeline.score("wine-order.csv", WINE, model_image="sagemaker-wine", protocol="sagemaker")
+    rows = list(csv.DictReader(io.StringIO(outcome.body.decode())))
+    # The wine data set is sorted by class and the model is nearly always right, so a shifted column would show.
+    predicted = [row["prediction"] for row in rows]
+    assert predicted[:50].count("0") > 45
+    assert predicted[-40:].count("2") > 36
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["with space.csv", "a+b & c.csv", "größe/ñandú 雪.csv", "UPPER_case.v1.csv", "deep/er/and deeper/x.csv", "%41.csv"],
+)
+def test_any_key_is_scored_under_its_own_name(pipeline: Pipeline, name: str) -> None:
+    execution = pipeline.drop(f"keys/{name}", WINE, model_image="sagemaker-wine", protocol="sagemaker")
+    outcome = pipeline.outcome(execution)
+    assert outcome.key == f"scored/keys/{name}.scoreout"
+    assert len(outcome.lines) == len(WINE.splitlines())
+
+
+def test_each_version_of_an_overwritten_file_is_scored_as_it_was_dropped(pipeline: Pipeline) -> None:
+    header, *records = WINE.splitlines(keepends=True)
+    tags = {"model_image": "sagemaker-wine", "protocol": "sagemaker"}
+    first = pipeline.drop("versions.csv", header + b"".join(records[:7]), **tags)
+    second = pipeline.drop("versions.csv", header + b"".join(records[:11]), **tags)
+    rows = [json.loads(pipeline.ended(execution)["output"])["output"]["rows"] for execution in (first, second)]
+    assert rows == [7, 11]
+
+
+def test_a_file_without_tags_gets_the_defaults(pipeline: Pipeline) -> None:
+    outcome = pipeline.score("untagged.csv", PEOPLE)
+    assert outcome.tags["model_image"].endswith("/sas-anomaly")
+    assert len(outcome.lines) == len(PEOPLE.splitlines())
+
+
+def test_twenty_files_at_once_are_twenty_outcomes_and_leave_nothing(pipeline: Pipeline) -> None:
+    header, *records = WINE.splitlines(keepends=True)
+    tags = {"model_image": "sagemaker-wine", "protocol": "sagemaker"}
+    bodies = {f"many/{number:02}.csv": header + b"".join(records[: number + 1]) for number in range(20)}
+    executions = {name: pipeline.drop(name, body, **tags) for name, body in bodies.items()}
+    for number, (name, execution) in enumerate(executions.items()):
+        outcome = pipeline.outcome(execution, 240)
+        assert (outcome.key, outcome.tags["rows"]) == (f"scored/{name}.scoreout", str(number + 1))
+        pipeline.assert_nothing_left(execution)
+
+
+@pytest.mark.parametrize("name", ["keys/folder/", "x.csv.scoreout", "x.csv.error", "notes.txt"])
+def test_what_is_no_file_to_score_starts_nothing(pipeline: Pipeline, name: str) -> None:
+    key = pipeline.stack.input_prefix + name
+    pipeline.s3.put_object(Bucket=pipeline.stack.input_bucket, Key=key, Body=b"")
+    # Events come in order of arrival here: once a later file is through, this one would have been started too.
+    pipeline.score(f"after-{name.replace('/', '-')}.csv", PEOPLE)
+    executions = pipeline.sfn.list_executions(stateMachineArn=pipeline.stack.score_file_arn)["executions"]
+    inputs = [pipeline.sfn.describe_execution(executionArn=e["executionArn"])["input"] for e in executions]
+    assert key not in [json.loads(text)["source"]["key"] for text in inputs]
