@@ -55,7 +55,8 @@ test-sam: setup ## run the functions in `sam local` containers (needs Docker)
 lint: setup ## check style, types and the template
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
+	@$(BIN)/mypy --strict functions layers/scoring/scoring
+	@$(BIN)/mypy --strict local
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
 
 fmt: setup ## format the code

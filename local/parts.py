@@ -7,13 +7,20 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from local import account, images
-from local.processes import Processes, StackFailed, wait_until
+from local.processes import Process, Processes, StackFailed, wait_until
 
 ROOT = Path(__file__).parents[1]
+# Made from the sources alone, and so shared by all stacks.
+BUILD = ROOT / ".local/build"
+UNPACKED = ROOT / ".local/functions"
+
 CLUSTER = "dropscore-local"
+# Two clusters, so that both kinds of route are there: one with a gateway, as we recommend it, and one with an ingress.
+CLUSTERS = {CLUSTER: "gateway", "dropscore-ingress": "ingress"}
 NAMESPACE = "dropscore"
 INPUT_BUCKET, INPUT_PREFIX = "dropscore-input", "incoming/"
 OUTPUT_BUCKET, OUTPUT_PREFIX = "dropscore-output", "scored/"
@@ -21,22 +28,24 @@ OUTPUT_BUCKET, OUTPUT_PREFIX = "dropscore-output", "scored/"
 PORTS = {"aws": 4566, "kubernetes": 16443, "gateway": 18080}
 
 
-def cluster_file(state: Path) -> Path:
-    """Say where the embedded cluster writes what it is, as soon as it serves."""
-    return state / "cluster/cluster.json"
+def cluster_file(state: Path, cluster: str = CLUSTER) -> Path:
+    """Say where an embedded cluster writes what it is, as soon as it serves."""
+    return clusters_folder(state) / cluster / "cluster.json"
+
+
+def clusters_folder(state: Path) -> Path:
+    """Say where the embedded clusters are, each in a folder of its name."""
+    return state / "clusters"
 
 
 def start(state: Path, processes: Processes, host: str, wait_scale: float) -> str:
-    """Start the embedded AWS and the embedded cluster, wait for both, and give the endpoint of the AWS.
+    """Start the embedded AWS and the embedded clusters, wait for all, and give the endpoint of the AWS.
 
-    They are told of each other by addresses and a secret chosen here: the cluster has tokens reviewed by the AWS, which
+    They are told of each other by addresses and a secret chosen here: a cluster has tokens reviewed by the AWS, which
     describes the cluster to who asks its EKS.
     """
-    port = {name: free_port(host, preferred) for name, preferred in PORTS.items()}
-    endpoint_url = f"http://{host}:{port['aws']}"
+    endpoint_url = f"http://{host}:{free_port(host, PORTS['aws'])}"
     secret = secrets.token_hex(24)
-    token_review = f"_ministack/eks-auth/{account.ACCOUNT}/{account.REGION}/{CLUSTER}/{secret}"
-    cluster_file(state).unlink(missing_ok=True)
     temporary = state / "tmp"
     temporary.mkdir(exist_ok=True)
     env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TMPDIR": str(temporary)}
@@ -45,11 +54,10 @@ def start(state: Path, processes: Processes, host: str, wait_scale: float) -> st
         [
             *(ROOT / ".venv-ministack/bin/python", "-m", "local.aws"),
             *("--host", host),
-            *("--port", str(port["aws"])),
+            *("--port", endpoint_url.rsplit(":", 1)[1]),
             *("--lambda-python", ROOT / ".venv-lambda/bin/python"),
-            *("--cache", state / "lambda"),
-            *("--cluster-name", CLUSTER),
-            *("--cluster-file", cluster_file(state)),
+            *("--cache", UNPACKED),
+            *("--clusters-folder", clusters_folder(state)),
             *("--token-review-secret", secret),
             *("--wait-scale", str(wait_scale)),
         ],
@@ -57,38 +65,77 @@ def start(state: Path, processes: Processes, host: str, wait_scale: float) -> st
         cwd=ROOT,
         log=state / "logs/aws.log",
     )
-    cluster = processes.start(
-        "cluster",
+    clusters = {
+        cluster: _start_cluster(state, processes, host, cluster, endpoint_url, secret, env) for cluster in CLUSTERS
+    }
+    wait_until(lambda: answers(f"{endpoint_url}/_ministack/health"), "The embedded AWS", aws)
+    for cluster, process in clusters.items():
+        wait_until(cluster_file(state, cluster).exists, f"The embedded cluster {cluster}", process)
+    return endpoint_url
+
+
+def _start_cluster(
+    state: Path,
+    processes: Processes,
+    host: str,
+    cluster: str,
+    endpoint_url: str,
+    secret: str,
+    env: Mapping[str, str],
+) -> Process:
+    served = cluster_file(state, cluster)
+    served.parent.mkdir(parents=True, exist_ok=True)
+    served.unlink(missing_ok=True)
+    preferred = PORTS if cluster == CLUSTER else dict.fromkeys(PORTS, 0)
+    token_review = f"_ministack/eks-auth/{account.ACCOUNT}/{account.REGION}/{cluster}/{secret}"
+    return processes.start(
+        cluster,
         [
             *(sys.executable, "-m", "local.cluster"),
-            *("--state-dir", cluster_file(state).parent),
+            *("--state-dir", served.parent),
             *("--host", host),
-            *("--port", str(port["kubernetes"])),
-            *("--gateway-port", str(port["gateway"])),
+            *("--port", str(free_port(host, preferred["kubernetes"]))),
+            *("--gateway-port", str(free_port(host, preferred["gateway"]))),
             *("--token-review-url", f"{endpoint_url}/{token_review}"),
             *("--registry-url", endpoint_url),
             *("--path", ROOT / ".venv-models/bin"),
         ],
         env=env,
         cwd=ROOT,
-        log=state / "logs/cluster.log",
+        log=state / f"logs/{cluster}.log",
     )
-    wait_until(lambda: answers(f"{endpoint_url}/_ministack/health"), "The embedded AWS", aws)
-    wait_until(cluster_file(state).exists, "The embedded cluster", cluster)
-    return endpoint_url
 
 
-def create_eks_cluster(endpoint_url: str) -> None:
-    """Create the EKS cluster as an administrator would, unless it is there."""
+def create_eks_clusters(endpoint_url: str) -> None:
+    """Create the EKS clusters as an administrator would, unless they are there."""
     eks, iam = account.client(endpoint_url, "eks"), account.client(endpoint_url, "iam")
-    if CLUSTER in eks.list_clusters()["clusters"]:
-        return
+    there = eks.list_clusters()["clusters"]
     trust = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    role = iam.create_role(RoleName=f"{CLUSTER}-cluster", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
     access = {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": False}
-    eks.create_cluster(name=CLUSTER, roleArn=role, resourcesVpcConfig={"subnetIds": []}, accessConfig=access)
-    eks.get_waiter("cluster_active").wait(name=CLUSTER, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    for cluster in CLUSTERS.keys() - there:
+        role = iam.create_role(RoleName=f"{cluster}-cluster", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
+        eks.create_cluster(name=cluster, roleArn=role, resourcesVpcConfig={"subnetIds": []}, accessConfig=access)
+    for cluster in CLUSTERS:
+        eks.get_waiter("cluster_active").wait(name=cluster, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+
+def create_access_entries(endpoint_url: str, cluster_roles: str) -> None:
+    """Give the functions' roles access to the clusters that the template does not, as the README tells to.
+
+    Parameters
+    ----------
+    cluster_roles
+        The stack's output ClusterRoles: `<group>=<role>,<role> …`.
+    """
+    eks = account.client(endpoint_url, "eks")
+    for cluster in CLUSTERS.keys() - {CLUSTER}:
+        there = eks.list_access_entries(clusterName=cluster)["accessEntries"]
+        for line in cluster_roles.split():
+            group, _, roles = line.partition("=")
+            for role in roles.split(","):
+                if role not in there:
+                    eks.create_access_entry(clusterName=cluster, principalArn=role, kubernetesGroups=[group])
 
 
 def build_models() -> dict[str, images.Image]:
@@ -103,9 +150,12 @@ def push_models(endpoint_url: str, built: dict[str, images.Image]) -> None:
         images.push(account.client(endpoint_url, "ecr"), image, repository, tag="latest")
 
 
-def template_parameters(gateway_url: str) -> dict[str, str]:
-    """Give the template's parameters for the embedded stack."""
-    cluster = {"namespaces": [NAMESPACE], "route": "gateway", "url": gateway_url}
+def template_parameters(urls: Mapping[str, str]) -> dict[str, str]:
+    """Give the template's parameters for the embedded stack; `urls` are the addresses of the clusters' data planes."""
+    clusters = {
+        cluster: {"namespaces": [NAMESPACE], "route": route, "url": urls[cluster]}
+        for cluster, route in CLUSTERS.items()
+    }
     return {
         "InputBucketName": INPUT_BUCKET,
         "InputPrefix": INPUT_PREFIX,
@@ -114,7 +164,7 @@ def template_parameters(gateway_url: str) -> dict[str, str]:
         "DefaultModelImage": "sas-anomaly:latest",
         "DefaultProtocol": "sas",
         "DefaultEksCluster": CLUSTER,
-        "Clusters": json.dumps({CLUSTER: cluster}),
+        "Clusters": json.dumps(clusters),
     }
 
 

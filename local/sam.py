@@ -5,8 +5,10 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from filelock import FileLock
 
 from local import account
 from local.processes import run
@@ -16,54 +18,55 @@ STACK_NAME = "dropscore"
 SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachine")
 
 
-class Sam:
-    """`sam build` and `sam deploy` of the project in `root`; what they make is kept in `folder`."""
+def build(root: Path, folder: Path, log: Path) -> Path:
+    """Build the project in `root` into `folder`, unless nothing has changed since the last time; give the template.
 
-    def __init__(self, root: Path, folder: Path, logs: Path) -> None:
-        self._root, self._folder, self._logs = root, folder, logs
-        self._built = folder / "fingerprint"  # of what is in build/
+    Several processes may call it at once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    built, wanted = folder / "fingerprint", fingerprint(root, SOURCES)
+    with FileLock(folder / "lock"):
+        if not built.exists() or built.read_text() != wanted:
+            built.unlink(missing_ok=True)
+            folders: list[str | Path] = ["--build-dir", folder / "build", "--cache-dir", folder / "cache"]
+            # It calls nothing of AWS; if it did, it would reach nobody.
+            _sam(root, "build", folders, endpoint_url="", parameters=runtime(), log=log)
+            built.write_text(wanted)
+    return folder / "build/template.yaml"
 
-    def build(self) -> None:
-        """Build, unless nothing has changed since the last time."""
-        wanted = fingerprint(self._root, SOURCES)
-        if self._built.exists() and self._built.read_text() == wanted:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._built.unlink(missing_ok=True)
-        # No call of AWS is made here; if one were, it would reach nobody.
-        self._sam(
-            "build", ["--build-dir", self._folder / "build", "--cache-dir", self._folder / "cache"], "", runtime()
-        )
-        self._built.write_text(wanted)
 
-    def deploy(self, endpoint_url: str, parameters: Mapping[str, str]) -> None:
-        """Deploy what was built; a stack that is there already is updated."""
-        template = self._folder / "build/template.yaml"
-        self._sam("deploy", ["--template-file", template], endpoint_url, {**runtime(), **parameters})
+def deploy(root: Path, template: Path, endpoint_url: str, parameters: Mapping[str, str], log: Path) -> None:
+    """Deploy a built template; a stack that is there already is updated."""
+    _sam(root, "deploy", ["--template-file", template], endpoint_url, {**runtime(), **parameters}, log)
 
-    def _sam(self, command: str, options: list[str | Path], endpoint_url: str, parameters: Mapping[str, str]) -> None:
-        overrides = self._folder / f"{command}.yaml"  # JSON is YAML, but sam goes by the name
-        overrides.write_text(json.dumps(parameters, indent=2))
-        config: list[str | Path] = ["--config-file", self._root / "samconfig.toml", "--config-env", "local"]
-        run(
-            [
-                self._root / ".venv-sam/bin/sam",
-                command,
-                *config,
-                *options,
-                "--parameter-overrides",
-                f"file://{overrides}",
-            ],
-            env={
-                **account.environment(endpoint_url),
-                # sam build looks for the runtime's interpreter by name.
-                "PATH": f"{self._root / '.venv-lambda/bin'}:{os.environ['PATH']}",
-                "SAM_CLI_TELEMETRY": "0",
-                "SAM_CLI_POLL_DELAY": "0.5",
-            },
-            cwd=self._root,
-            log=self._logs / f"sam-{command}.log",
-        )
+
+def _sam(
+    root: Path,
+    command: str,
+    options: Sequence[str | Path],
+    endpoint_url: str,
+    parameters: Mapping[str, str],
+    log: Path,
+) -> None:
+    overrides = log.with_suffix(".yaml")  # JSON is YAML, but sam goes by the name
+    overrides.write_text(json.dumps(parameters, indent=2))
+    run(
+        [
+            *(root / ".venv-sam/bin/sam", command),
+            *("--config-file", root / "samconfig.toml", "--config-env", "local"),
+            *("--parameter-overrides", f"file://{overrides}"),
+            *options,
+        ],
+        env={
+            **account.environment(endpoint_url),
+            # sam build looks for the runtime's interpreter by name.
+            "PATH": f"{root / '.venv-lambda/bin'}:{os.environ['PATH']}",
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.5",
+        },
+        cwd=root,
+        log=log,
+    )
 
 
 def runtime() -> dict[str, str]:
@@ -74,9 +77,9 @@ def runtime() -> dict[str, str]:
     }
 
 
-def fingerprint(root: Path, sources: Iterable[str]) -> str:
-    """Hash files and folders below `root`, and the runtime: the same value means that nothing has changed."""
-    digest = hashlib.sha256(repr(runtime()).encode())
+def fingerprint(root: Path, sources: Iterable[str], settings: object = None) -> str:
+    """Hash files and folders below `root`, the runtime and settings: the same value means that nothing has changed."""
+    digest = hashlib.sha256(repr((runtime(), settings)).encode())
     for source in sources:
         for path in sorted([root / source, *(root / source).rglob("*")]):
             if path.is_file() and "__pycache__" not in path.parts:

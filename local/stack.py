@@ -2,15 +2,15 @@
 
     python -m local.stack up | down | status
 
-`up` may be called again, by several processes at once, and rebuilds and redeploys what has changed since. What it
-starts outlives its caller, until `down`.
+`up` may be called again, by several processes at once, and rebuilds and redeploys what has changed since; a change of
+local/ itself starts a new stack. What it starts outlives its caller, until `down`.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +18,9 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
-from local import account, parts
+from local import account, parts, sam
 from local.cluster.apply import apply
 from local.processes import Processes, StackFailed
-from local.sam import SOURCES, STACK_NAME, Sam, fingerprint
 
 T = TypeVar("T")
 Report = Callable[[str], None]
@@ -46,7 +45,8 @@ class Stack:
     score_file_arn: str
     attempt_arn: str
     logs: str
-    fingerprint: str
+    machinery: str  # what it was started from, as a fingerprint
+    fingerprint: str  # what was deployed
 
     def client(self, service: str) -> Any:
         """Make a boto3 client for the stack's administrator."""
@@ -62,15 +62,23 @@ class Stack:
         }
 
 
-def up(state_dir: Path = STATE, host: str = "127.0.0.1", wait_scale: float = 1.0, report: Report = print) -> Stack:
+def up(
+    state_dir: Path = STATE,
+    host: str = "127.0.0.1",
+    parameters: Mapping[str, str] | None = None,
+    wait_scale: float = 1.0,
+    report: Report = print,
+) -> Stack:
     """Bring the stack up, or up to date, and say what it is.
 
     Parameters
     ----------
     state_dir
-        Where the stack keeps all it has: logs, builds, the numbers of its processes. One stack a folder.
+        Where the stack keeps what is its own: logs, pods, the numbers of its processes. One stack a folder.
     host
         Address to listen on; another one than loopback only for containers that have to reach the stack.
+    parameters
+        Of the template, where they are not to be the usual ones.
     wait_scale
         Factor on the delays of Wait and Retry in the workflows; counts when the stack is started.
     report
@@ -83,7 +91,7 @@ def up(state_dir: Path = STATE, host: str = "127.0.0.1", wait_scale: float = 1.0
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(state_dir / "lock"):
-        return _Start(state_dir.resolve(), host, wait_scale, report).run()
+        return _Start(state_dir.resolve(), host, parameters or {}, wait_scale, report).run()
 
 
 def down(state_dir: Path = STATE) -> None:
@@ -99,58 +107,75 @@ def status(state_dir: Path = STATE) -> Stack | None:
     record = state_dir / "stack.json"
     if not record.exists() or not Processes(state_dir / "processes.json").all_alive():
         return None
-    return Stack(**json.loads(record.read_text()))
+    try:
+        return Stack(**json.loads(record.read_text()))
+    except TypeError:  # written by another version of this code
+        return None
 
 
 class _Start:
     """One call of `up`: its steps, and what they share."""
 
-    def __init__(self, state: Path, host: str, wait_scale: float, report: Report) -> None:
-        self._state, self._host, self._wait_scale, self._report = state, host, wait_scale, report
+    def __init__(
+        self, state: Path, host: str, parameters: Mapping[str, str], wait_scale: float, report: Report
+    ) -> None:
+        self._state, self._host, self._parameters = state, host, parameters
+        self._wait_scale, self._report = wait_scale, report
+        self._logs = state / "logs"
         self._processes = Processes(state / "processes.json")
-        self._sam = Sam(parts.ROOT, state / "sam", state / "logs")
 
     def run(self) -> Stack:
         for name in ENVIRONMENTS:
             if not (parts.ROOT / name / ".installed").exists():
                 raise StackFailed(f"{name} is not installed: run `make setup`.")
         running = status(self._state)
-        wanted = fingerprint(parts.ROOT, (*SOURCES, "models", "cluster"))
+        machinery = sam.fingerprint(parts.ROOT, ("local", "requirements"))
+        if running and running.machinery != machinery:
+            running = None  # the code that runs it has changed
+        wanted = sam.fingerprint(parts.ROOT, (*sam.SOURCES, "models", "cluster"), sorted(self._parameters.items()))
         if running and running.host != self._host:
             raise StackFailed(f"The stack is up on {running.host}, not on {self._host}: run `make down` first.")
         if running and running.fingerprint == wanted:
             return running
-        (self._state / "logs").mkdir(exist_ok=True)
+        self._logs.mkdir(exist_ok=True)
         if running:
-            return self._bring_up(wanted, running.endpoint_url)
-        self._processes.end()  # what a killed run has left
+            return self._bring_up(machinery, wanted, running.endpoint_url)
+        self._processes.end()  # an outdated stack, or what a killed run has left
         try:
-            return self._bring_up(wanted)
+            return self._bring_up(machinery, wanted)
         except BaseException:
             self._processes.end()
             raise
 
-    def _bring_up(self, wanted: str, endpoint_url: str | None = None) -> Stack:
+    def _bring_up(self, machinery: str, wanted: str, endpoint_url: str | None = None) -> Stack:
         """Run the steps, side by side where they allow it; without `endpoint_url` from the start."""
         with ThreadPoolExecutor() as pool:
 
             def side(name: str, do: Callable[[], T], after: Future[Any] | None = None) -> Future[T]:
                 return pool.submit(self._step, name, do, after)
 
-            built = side("sam build", self._sam.build)
+            built = side("sam build", lambda: sam.build(parts.ROOT, parts.BUILD, self._logs / "sam-build.log"))
             models = side("model images built", parts.build_models)
             if endpoint_url is None:
                 endpoint_url = self._step("AWS and cluster started", self._start)
             aws = endpoint_url
-            cluster = json.loads(parts.cluster_file(self._state).read_text())
+            clusters = {name: json.loads(parts.cluster_file(self._state, name).read_text()) for name in parts.CLUSTERS}
             pushed = side("model images pushed", lambda: parts.push_models(aws, models.result()), after=models)
-            applied = side("cluster/ applied", lambda: apply(parts.ROOT / "cluster", Path(cluster["kubeconfig"])))
-            self._step("EKS cluster created", lambda: parts.create_eks_cluster(aws))
-            parameters = parts.template_parameters(cluster["gateway_url"])
-            self._step("sam deploy", lambda: self._sam.deploy(aws, parameters), after=built)
+            applied = side("cluster/ applied", lambda: self._apply(clusters))
+            self._step("EKS clusters created", lambda: parts.create_eks_clusters(aws))
+            parameters = {
+                **parts.template_parameters({name: found["gateway_url"] for name, found in clusters.items()}),
+                **self._parameters,
+            }
+            log = self._logs / "sam-deploy.log"
+            self._step("sam deploy", lambda: sam.deploy(parts.ROOT, built.result(), aws, parameters, log), after=built)
             pushed.result()
             applied.result()
-        return self._deployed(aws, cluster, wanted)
+        return self._deployed(aws, clusters[parts.CLUSTER], machinery, wanted)
+
+    def _apply(self, clusters: Mapping[str, Mapping[str, str]]) -> None:
+        for cluster in clusters.values():
+            apply(parts.ROOT / "cluster", Path(cluster["kubeconfig"]))
 
     def _start(self) -> str:
         return parts.start(self._state, self._processes, self._host, self._wait_scale)
@@ -163,9 +188,11 @@ class _Start:
         self._report(f"  {name:<26}{time.monotonic() - began:6.1f} s")
         return result
 
-    def _deployed(self, endpoint_url: str, cluster: dict[str, str], wanted: str) -> Stack:
-        described = account.client(endpoint_url, "cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    def _deployed(self, endpoint_url: str, cluster: dict[str, str], machinery: str, wanted: str) -> Stack:
+        client = account.client(endpoint_url, "cloudformation")
+        described = client.describe_stacks(StackName=sam.STACK_NAME)["Stacks"][0]
         value = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        parts.create_access_entries(endpoint_url, value["ClusterRoles"])
         stack = Stack(
             host=self._host,
             endpoint_url=endpoint_url,
@@ -178,7 +205,8 @@ class _Start:
             output_prefix=parts.OUTPUT_PREFIX,
             score_file_arn=value["ScoreFileStateMachineArn"],
             attempt_arn=value["AttemptStateMachineArn"],
-            logs=str(self._state / "logs"),
+            logs=str(self._logs),
+            machinery=machinery,
             fingerprint=wanted,
         )
         (self._state / "stack.json").write_text(json.dumps(asdict(stack), indent=2))

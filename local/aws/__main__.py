@@ -26,11 +26,12 @@ def main() -> None:
         AWS_ENDPOINT_URL=f"http://{options.host}:{options.port}",
         _SFN_WAIT_SCALE=str(options.wait_scale),
     )
-    from local.aws import access, clusters, functions, images, objects, workflows
+    from local.aws import access, clusters, containers, functions, images, objects, workflows
 
     access.repair()
     functions.repair(python=options.lambda_python, cache=options.cache)
-    clusters.repair(options.cluster_name, served=options.cluster_file, token_review_secret=options.token_review_secret)
+    clusters.repair(options.clusters_folder, token_review_secret=options.token_review_secret)
+    containers.repair()
     images.repair()
     objects.repair()
     workflows.repair()
@@ -47,8 +48,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--lambda-python", type=Path, required=True, help="interpreter that has awslambdaric and boto3")
     parser.add_argument("--cache", type=Path, required=True, help="folder for unpacked functions and layers; kept")
-    parser.add_argument("--cluster-name", required=True, help="name of the EKS cluster that is the embedded one")
-    parser.add_argument("--cluster-file", type=Path, required=True, help="cluster.json of the embedded cluster")
+    parser.add_argument(
+        "--clusters-folder", type=Path, required=True, help="<name>/cluster.json of each embedded cluster"
+    )
     parser.add_argument("--token-review-secret", required=True, help="last segment of the token review URL")
     parser.add_argument("--wait-scale", type=float, default=1.0, help="factor on Wait and Retry delays of workflows")
     return parser.parse_args()

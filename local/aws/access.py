@@ -1,17 +1,90 @@
-"""Repair: requests count as encrypted.
+"""Repairs of who may do what.
 
-A bucket's policy denies what does not come over TLS (`aws:SecureTransport`), and should. MiniStack serves plain HTTP,
-to this machine only: such a policy would deny everything.
+- Requests count as encrypted. A bucket's policy denies what does not come over TLS (`aws:SecureTransport`), and should;
+  MiniStack serves plain HTTP, to this machine only: such a policy would deny everything.
+- S3, EventBridge and its schedules invoke a function only if they may: S3 and a rule by the function's own policy, for
+  this bucket or rule, a schedule by its role. MiniStack does not look.
 """
 
+import logging
+from typing import Any
+
 from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import eventbridge, lambda_svc, s3
+
+INVOKE = "lambda:InvokeFunction"
+
+logger = logging.getLogger(__name__)
 
 
 def repair() -> None:
-    """Let conditions on the transport see TLS."""
-    pin = iam_evaluator.pin_request_origin
+    """Let conditions on the transport see TLS, and let those policies count."""
+    pin_origin, deliver, invoke_target = (
+        iam_evaluator.pin_request_origin,
+        s3._deliver_event_to_lambda,
+        eventbridge._invoke_target,
+    )
 
     def pin_as_encrypted(source_ip: str, _secure_transport: bool) -> None:
-        pin(source_ip, True)
+        pin_origin(source_ip, True)
+
+    def deliver_if_allowed(function: str, event: dict[str, Any], region: str) -> None:
+        bucket = event["Records"][0]["s3"]["bucket"]["arn"]
+        if function_allows(function, "s3.amazonaws.com", source=bucket):
+            deliver(function, event, region)
+        else:
+            logger.warning("S3 may not invoke %s for %s", function, bucket)
+
+    def invoke_if_allowed(
+        target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
+    ) -> None:
+        arn, source = target.get("Arn", ""), rule["Arn"]
+        if ":lambda:" not in arn:
+            allowed = True
+        elif ":rule/" in source:
+            allowed = function_allows(arn, "events.amazonaws.com", source=source)
+        else:
+            allowed = role_allows(target["RoleArn"], "schedule", INVOKE, arn)
+        if allowed:
+            invoke_target(target, event, rule, view)
+        else:
+            logger.warning("EventBridge may not invoke %s for %s", arn, source)
 
     iam_evaluator.pin_request_origin = pin_as_encrypted
+    s3._deliver_event_to_lambda = deliver_if_allowed
+    eventbridge._invoke_target = invoke_if_allowed
+
+
+def function_allows(function: str, service: str, source: str) -> bool:
+    """Tell whether a function's policy lets a service invoke it for `source`."""
+    record, config, _ = lambda_svc._get_func_record_for_ref(function)
+    if not config:
+        return True  # there is no such function, which is MiniStack's to report
+    context = _context(service, "Service", INVOKE, config["FunctionArn"])
+    context.service_context = {"aws:sourcearn": source, "aws:sourceaccount": get_account_id()}
+    result = iam_evaluator.evaluate_resource_policy(record["policy"], context, service=service)
+    return bool(result.decision == "Allow")
+
+
+def role_allows(role_arn: str, session: str, action: str, resource: str) -> bool:
+    """Tell whether the policies of a role allow an action."""
+    context = _context(session_arn(role_arn, session), "AssumedRole", action, resource)
+    policies = iam_evaluator._gather_role_policies(role_arn.rpartition("/")[2], get_account_id())
+    return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+
+def session_arn(role_arn: str, session: str) -> str:
+    """Name who acts when a role has been assumed."""
+    return f"arn:aws:sts::{get_account_id()}:assumed-role/{role_arn.rpartition('/')[2]}/{session}"
+
+
+def _context(principal: str, kind: str, action: str, resource: str) -> iam_evaluator.EvalContext:
+    return iam_evaluator.EvalContext(
+        principal_arn=principal,
+        principal_type=kind,
+        principal_account=get_account_id(),
+        action=action,
+        resource_arn=resource,
+        region=get_region(),
+    )

@@ -1,4 +1,4 @@
-"""Repair: the EKS cluster is the embedded Kubernetes cluster, and access entries can be part of a stack.
+"""Repair: an EKS cluster is the embedded Kubernetes cluster of its name, and access entries can be part of a stack.
 
 Without Docker, MiniStack's cluster is a record with an empty certificate authority and an endpoint where nothing
 listens. Tokens are still verified by MiniStack: the embedded cluster asks its token review webhook.
@@ -13,13 +13,15 @@ from ministack.services import eks
 from ministack.services.cloudformation import provisioners
 
 
-def repair(name: str, served: Path, token_review_secret: str) -> None:
-    """Let the EKS cluster `name` be the one that `served` (its cluster.json) describes, once it is created."""
+def repair(folder: Path, token_review_secret: str) -> None:
+    """Let an EKS cluster, once it is created, be the one that `<its name>/cluster.json` in `folder` describes."""
     create_record = eks._create_cluster
 
     def create_cluster(body: dict[str, Any], creator_arn: str | None = None) -> Any:
         answer = create_record(body, creator_arn)
-        if body.get("name") == name and name in eks._clusters:
+        name = str(body.get("name"))
+        served = folder / name / "cluster.json"
+        if name in eks._clusters and served.exists():
             embedded = json.loads(served.read_text())
             authority = base64.b64encode(Path(embedded["ca_file"]).read_bytes()).decode()
             eks._clusters[name].update(

@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import shlex
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -39,7 +40,10 @@ def repair(python: Path, cache: Path) -> None:
                 if (scratch / "bootstrap").exists():
                     (scratch / "bootstrap").chmod(0o755)
                 scratch.chmod(0o755)
-                scratch.rename(folder)
+                try:
+                    scratch.rename(folder)
+                except OSError:  # another stack on this machine was first
+                    shutil.rmtree(scratch)
         return str(folder)
 
     class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # MiniStack has no type hints

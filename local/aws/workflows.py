@@ -6,7 +6,8 @@
 - `TimeoutSeconds` of a state machine ends it as TIMED_OUT; `TimeoutSecondsPath` of a task counts.
 - `MaxDelaySeconds` and `JitterStrategy` of a Retry count.
 - A second StartExecution of the same name and input, while the first is running, gets the first one's answer.
-- The role of a state machine must allow what its tasks do.
+- The role of a state machine must allow what its tasks do and, for the state machine to be created, how Step Functions
+  watches nested executions and writes logs.
 - RedriveExecution exists, for an execution whose first state failed.
 """
 
@@ -16,10 +17,14 @@ import random
 import threading
 from typing import Any
 
-from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import lambda_svc
 from ministack.services import stepfunctions as engine
+from ministack.services.cloudformation import provisioners
+
+from local.aws import access
+
+NESTED_RULE = "StepFunctionsGetEventsForStepFunctionsExecutionRule"
 
 Execution = dict[str, Any]
 Response = Any  # MiniStack's, which has no type hints: status, headers, body
@@ -107,7 +112,7 @@ def repair() -> None:
     def call_lambda_if_allowed(function: str, event: object) -> Any:
         _, config, _ = lambda_svc._get_func_record_for_ref(function)
         if config:
-            authorize("lambda:InvokeFunction", config["FunctionArn"], error="Lambda.AWSLambdaException")
+            authorize(access.INVOKE, config["FunctionArn"], error="Lambda.AWSLambdaException")
         return call_lambda(function, event)
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
@@ -115,6 +120,14 @@ def repair() -> None:
             return redrive_execution(json.loads(body))
         return await handle_request(method, path, headers, body, query)
 
+    state_machine = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    create = state_machine["create"]
+
+    def create_if_allowed(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        check_role(properties)
+        return create(logical_id, properties, stack)
+
+    state_machine["create"] = create_if_allowed
     engine._start_execution = start_execution
     engine._stop_execution = stop_execution
     engine._run_execution = run_execution
@@ -195,23 +208,35 @@ def ended(arn: str) -> threading.Event:
 
 def authorize(action: str, resource: str, error: str) -> None:
     """Refuse what the role of the running state machine does not allow, in AWS's words."""
-    role = engine._state_machines[engine._executions[_running.get()]["stateMachineArn"]]["roleArn"].rpartition("/")[2]
-    account = get_account_id()
-    principal = f"arn:aws:sts::{account}:assumed-role/{role}/{_running.get().rpartition(':')[2]}"
-    context = iam_evaluator.EvalContext(
-        principal_arn=principal,
-        principal_type="AssumedRole",
-        principal_account=account,
-        action=action,
-        resource_arn=resource,
-        region=get_region(),
+    arn = _running.get()
+    role, session = (
+        engine._state_machines[engine._executions[arn]["stateMachineArn"]]["roleArn"],
+        arn.rpartition(":")[2],
     )
-    if iam_evaluator.evaluate(context, iam_evaluator._gather_role_policies(role, account)).decision != "Allow":
+    if not access.role_allows(role, session, action, resource):
         raise engine._ExecutionError(
             error,
-            f"User: {principal} is not authorized to perform: {action} on resource: {resource} "
+            f"User: {access.session_arn(role, session)} is not authorized to perform: {action} on resource: {resource} "
             f"because no identity-based policy allows the {action} action",
         )
+
+
+def check_role(properties: dict[str, Any]) -> None:
+    """Refuse to create a state machine whose role does not allow what Step Functions itself needs, in AWS's words."""
+    role = properties["RoleArn"]
+    rule = f"arn:aws:events:{get_region()}:{get_account_id()}:rule/{NESTED_RULE}"
+
+    def allows(resource: str, *actions: str) -> bool:
+        return all(access.role_allows(role, "create", action, resource) for action in actions)
+
+    if ":startExecution.sync" in provisioners._sfn_definition(properties) and not allows(
+        rule, "events:PutTargets", "events:PutRule", "events:DescribeRule"
+    ):
+        raise ValueError(f"'{role}' is not authorized to create managed-rule.")
+    if properties.get("LoggingConfiguration", {}).get("Level", "OFF") != "OFF" and not allows(
+        "*", "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:ListLogDeliveries"
+    ):
+        raise ValueError("The state machine IAM Role is not authorized to access the Log Destination")
 
 
 def answered(body: dict[str, Any]) -> Response:

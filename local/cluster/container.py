@@ -21,7 +21,7 @@ from local.cluster.process import ContainerProcess, MemoryGuard, Reaper
 from local.cluster.resources import KubeObject
 from local.cluster.status import ContainerState
 from local.cluster.store import Store
-from local.images import PulledImage
+from local.images import PulledImage, Reference
 
 # How often a kubelet looks again at what it could not do.
 _RESYNC_SECONDS = 10.0
@@ -118,7 +118,7 @@ class Container:
         container_id = f"containerd://{secrets.token_hex(32)}"
         root = await self._create(image, container_id)
         try:
-            directory = root / image.workdir.lstrip("/")
+            directory = root / (self._spec.get("workingDir") or image.workdir).lstrip("/")
             directory.mkdir(parents=True, exist_ok=True)
             words = environment.command(self._spec, image.entrypoint, image.cmd, variables)
             command = environment.localize(words, root, directory, variables)
@@ -174,7 +174,7 @@ class Container:
         back_off = 10.0
         while True:
             try:
-                image = await self._node.images.ensure(self._spec["image"], self._spec["imagePullPolicy"], self._event)
+                return await self._node.images.ensure(self._spec["image"], self._spec["imagePullPolicy"], self._event)
             except ImageProblem as problem:
                 self._event("Warning", "Failed", f"Error: {problem.reason}")
                 self.state.wait(problem.reason, problem.message)
@@ -190,12 +190,6 @@ class Container:
                 self._publish()
                 await asyncio.sleep(back_off - _NEXT_LOOK_SECONDS)
                 back_off = min(back_off * 2, _LONGEST_BACK_OFF)
-            else:
-                repository = self.state.image.partition("@")[0]
-                if ":" in repository.rpartition("/")[2]:
-                    repository = repository.rpartition(":")[0]
-                self.state.image_id = f"{repository}@{image.digest}"
-                return image
 
     async def _configured(self, image: PulledImage, address: str) -> dict[str, str]:
         """The environment, as soon as all that it refers to exists."""
@@ -231,6 +225,8 @@ class Container:
             await asyncio.wait([copying])
         for old in list(self.logs)[:-1]:
             self.logs.pop(old).path.unlink()
+        reference = Reference.parse(self.state.image)
+        self.state.image_id = f"{reference.host}/{reference.repository}@{image.digest}"
         self.logs[container_id] = LogFile(self._directory / f"{self.state.restart_count}.log")
         self._event("Normal", "Created", f"Created container {self.state.name}")
         return root

@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import IO
 
 from local.cluster.logs import LogFile
 
 _log = logging.getLogger(__name__)
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_READ = 256 * 2**10
+_BUFFER = 256 * 2**10
 _DRAIN_SECONDS = 1.0
 # What reading about a process raises when it has ended meanwhile.
 _ENDED = (FileNotFoundError, ProcessLookupError)
@@ -71,32 +72,41 @@ class ContainerProcess:
     """A started container. Its first process is what the container lives and dies with."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, environment: dict[str, str], log: LogFile, reaper: Reaper
+        self, process: asyncio.subprocess.Process, output: IO[bytes], temporary: str, log: LogFile, reaper: Reaper
     ) -> None:
         self._process = process
-        self._temporary = environment["TMPDIR"]
+        self._temporary = temporary
         self._reaper = reaper
         self.log = log
         self.out_of_memory = False
         self.group = process.pid
         reaper.guard(self.group)
-        self._end = asyncio.create_task(self._follow())
+        self._end = asyncio.create_task(self._follow(output))
 
     @classmethod
     async def start(
         cls, command: list[str], directory: Path, environment: dict[str, str], log: LogFile, reaper: Reaper
     ) -> ContainerProcess:
         """Start the command; raises OSError when it cannot be."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=directory,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return cls(process, environment, log, reaper)
+        # A pipe of our own: asyncio's would make the end of the process wait for all who have inherited it.
+        read_end, write_end = os.pipe()
+        output = os.fdopen(read_end, "rb", buffering=0)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=directory,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                start_new_session=True,
+            )
+        except BaseException:
+            output.close()
+            raise
+        finally:
+            os.close(write_end)
+        return cls(process, output, environment["TMPDIR"], log, reaper)
 
     async def wait(self) -> int:
         """The exit code, 128 + n for a process that signal n has ended."""
@@ -118,10 +128,9 @@ class ContainerProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.group, signal.SIGKILL)
 
-    async def _follow(self) -> int:
+    async def _follow(self, output: IO[bytes]) -> int:
         """Copy the output to the log until the end. The other processes end with the first, as in a container."""
-        assert self._process.stdout is not None
-        copying = asyncio.create_task(self._copy(self._process.stdout))
+        copying = asyncio.create_task(self._copy(output))
         code = await self._process.wait()
         self.kill()
         _kill_escaped(self._temporary)
@@ -132,9 +141,15 @@ class ContainerProcess:
         self.log.close()
         return 128 - code if code < 0 else code
 
-    async def _copy(self, output: asyncio.StreamReader) -> None:
-        while data := await output.read(_READ):
-            self.log.write(data)
+    async def _copy(self, output: IO[bytes]) -> None:
+        reader = asyncio.StreamReader(_BUFFER)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), output)
+        try:
+            while data := await reader.read(_BUFFER):
+                self.log.write(data)
+        finally:
+            transport.close()
 
 
 class MemoryGuard:

@@ -61,7 +61,7 @@ class Client:
     def with_token(self, token: str) -> Client:
         return Client(self.api, {"Authorization": f"Bearer {token}"})
 
-    def open(
+    def send(
         self,
         method: str,
         path: str,
@@ -70,7 +70,7 @@ class Client:
         content_type: str = "application/json",
         timeout: float = 30,
     ) -> urllib3.BaseHTTPResponse:
-        """The response, its body unread; raises Refused."""
+        """The response, whatever it is, its body unread."""
         configuration = self.api.configuration
         headers = urllib3.HTTPHeaderDict({"Content-Type": content_type, "Accept": "application/json"})
         token = configuration.auth_settings().get("BearerToken")
@@ -91,6 +91,11 @@ class Client:
             timeout=timeout,
             retries=False,
         )
+        return response
+
+    def open(self, method: str, path: str, **request: Any) -> urllib3.BaseHTTPResponse:
+        """The response, its body unread; raises Refused."""
+        response = self.send(method, path, **request)
         if response.status >= 400:
             raise Refused(response.status, json.loads(response.read()))
         return response
@@ -104,7 +109,9 @@ class Client:
         content_type: str = "application/json",
     ) -> KubeObject:
         """The answer as JSON; raises Refused."""
-        answer: KubeObject = json.loads(self.open(method, path, body, query, content_type).read())
+        answer: KubeObject = json.loads(
+            self.open(method, path, body=body, query=query, content_type=content_type).read()
+        )
         return answer
 
     def watch(self, path: str, timeout: float = 30, **query: Any) -> Iterator[KubeObject]:

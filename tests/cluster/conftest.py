@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -68,15 +69,24 @@ def embedded_cluster(cluster: Cluster) -> EmbeddedCluster:
     return cluster.embedded
 
 
-@pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[Namespace]:
-    """A namespace of the test's own, with the service account that pods need."""
+@contextmanager
+def new_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace with the service account that pods need."""
     name = f"dropscore-test-{uuid.uuid4().hex[:10]}"
     cluster.client.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     namespace = cluster.client.namespace(name)
     namespace.wait("serviceaccounts", "default", bool)
-    yield namespace
-    cluster.client.call("DELETE", f"/api/v1/namespaces/{name}")
+    try:
+        yield namespace
+    finally:
+        cluster.client.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace of the test's own."""
+    with new_namespace(cluster) as made:
+        yield made
 
 
 @pytest.fixture

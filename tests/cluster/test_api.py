@@ -196,10 +196,10 @@ def test_the_url_decides_where_an_object_goes(namespace: Namespace) -> None:
     assert refused.value.http_status == 400
 
 
-@pytest.mark.parametrize("path", ["/api/v1/no-such-kind", "/apis/no.such.group/v1/things", "/nonsense"])
-def test_unknown_paths(cluster: Cluster, path: str) -> None:
-    refused = pytest.raises(Exception, cluster.client.open, "GET", path)
-    assert "404" in str(refused.value)
+@pytest.mark.parametrize("path", ["/api/v1/no-such-kind", "/apis/no.such.group/v1/things"])
+def test_unknown_kinds(cluster: Cluster, path: str) -> None:
+    response = cluster.client.send("GET", path)
+    assert response.status == 404
 
 
 def test_patch_merges_metadata(namespace: Namespace, image: str) -> None:

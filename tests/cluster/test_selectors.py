@@ -63,7 +63,7 @@ def test_field_selectors(namespace: Namespace, image: str) -> None:
 
 
 def test_a_field_that_is_no_selector_is_refused(namespace: Namespace) -> None:
-    with pytest.raises(Refused, match="field label not supported: spec.containers") as refused:
+    with pytest.raises(Refused, match=r"field label not supported: spec.containers") as refused:
         namespace.find("pods", fieldSelector="spec.containers=a")
     assert refused.value.http_status == 400
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.cluster.client import Namespace, Refused
 
 KubeObject = dict[str, object]
 
 
-def _config(name: str, **labels: str) -> KubeObject:
-    return {"metadata": {"name": name, "labels": labels}}
+def _service(name: str, **labels: str) -> KubeObject:
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"ports": [{"port": 80}]}}
 
 
 def _seen(namespace: Namespace, count: int, **query: str) -> list[tuple[str, str]]:
@@ -21,10 +19,6 @@ def _seen(namespace: Namespace, count: int, **query: str) -> list[tuple[str, str
         if len(seen) == count:
             break
     return seen
-
-
-def _service(name: str, **labels: str) -> KubeObject:
-    return _config(name, **labels) | {"spec": {"ports": [{"port": 80}]}}
 
 
 def test_without_a_version_it_begins_with_what_is_there(namespace: Namespace) -> None:
@@ -57,26 +51,18 @@ def test_it_resumes_from_the_version_of_any_event(namespace: Namespace) -> None:
 
 
 def test_what_happens_while_it_is_open_arrives(namespace: Namespace) -> None:
+    namespace.create("services", _service("a"))
+    steps = [
+        lambda: namespace.create("services", _service("b")),
+        lambda: namespace.delete("services", "b"),
+    ]
     seen = []
     for event in namespace.watch("services", timeout=10):
         seen.append((event["type"], event["object"]["metadata"]["name"]))
-        if len(seen) == 1:
-            namespace.create("services", _service("b"))
-        elif len(seen) == 2:
-            namespace.delete("services", "b")
-        elif len(seen) == 3:
+        if not steps:
             break
-        if not seen:
-            pytest.fail("unreachable")
-    else:
-        pytest.fail(f"the watch has ended after {seen}")
+        steps.pop(0)()
     assert seen == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "b")]
-
-
-@pytest.fixture(autouse=True)
-def _first_service(request: pytest.FixtureRequest, namespace: Namespace) -> None:
-    if request.function is test_what_happens_while_it_is_open_arrives:
-        namespace.create("services", _service("a"))
 
 
 def test_an_object_that_leaves_the_selection_is_deleted_for_it(namespace: Namespace) -> None:

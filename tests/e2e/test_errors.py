@@ -117,10 +117,10 @@ def test_a_script_that_raises_is_reported_at_once_with_its_traceback(pipeline: P
 
 
 def test_a_pod_that_fits_no_node_is_unschedulable_in_the_schedulers_words(pipeline: Pipeline) -> None:
-    execution = pipeline.drop("too-big.csv", ROWS, model_image="sagemaker-wine", protocol="sagemaker", memory="12Gi")
+    execution = pipeline.drop("too-big.csv", ROWS, model_image="sagemaker-wine", protocol="sagemaker", cpu="4")
     error = pipeline.outcome(execution, 120).error
     assert error["error"] == "PodUnschedulable"
-    assert "Insufficient memory" in error["summary"]
+    assert "Insufficient cpu" in error["summary"]
     pipeline.assert_nothing_left(execution)
 
 

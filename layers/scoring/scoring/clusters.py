@@ -192,19 +192,18 @@ class Api:
     ) -> Any:
         call = f"{method} {path}"
         try:
-            return self._client.call_api(
-                path,
+            # Not `call_api`: it turns a failed TLS handshake into an AttributeError.
+            return self._client.request(
                 method,
-                query_params=list((query or {}).items()),
-                header_params={
+                self._client.configuration.host + path,
+                query_params=query or {},
+                headers={
                     "Authorization": f"Bearer {self._fresh_token()}",
                     "Accept": "application/json, */*",
                     "Content-Type": "application/json",
                 },
                 body=body,
-                auth_settings=[],
                 _preload_content=False,
-                _return_http_data_only=True,
                 _request_timeout=(_CONNECT_SECONDS, seconds),
             )
         except self._api_exception as error:

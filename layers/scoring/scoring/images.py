@@ -64,35 +64,41 @@ def parse(text: str, default_registry: str) -> Image:
 
 
 def check_allowed(image: Image, patterns: tuple[str, ...]) -> None:
-    """Hold the image's name (without tag) against the allow-list of shell patterns.
+    """Hold the image's name (without tag) against the allow-list of shell patterns; one without a slash is a registry.
 
     Raises
     ------
     ImageNotAllowed
     """
-    if not any(fnmatchcase(image.name, pattern) for pattern in patterns):
+    if not any(_matches(image, pattern) for pattern in patterns):
         raise ImageNotAllowed(
             f"The image {image.name} is not among the allowed ones ({', '.join(patterns) or 'none'})."
         )
+
+
+def _matches(image: Image, pattern: str) -> bool:
+    # By halves: a star in the host must not reach into the repository, which may look like the rest of a host.
+    registry, slash, repository = pattern.partition("/")
+    return fnmatchcase(image.registry, registry) and fnmatchcase(image.repository, repository if slash else "*")
 
 
 def pin(image: Image, ecr: Any) -> Image:
     """The same image by digest, so that a tag moved while a file is being scored changes nothing.
 
     An ECR image is looked up even when it names its digest: a missing image fails here, in a second and in plain words,
-    and not minutes later as a pod that cannot pull. An image of another registry must bring its digest.
+    and not minutes later as a pod that cannot pull. An image of another registry or region must bring its digest.
 
     Raises
     ------
     ImageNotFound, AccessDenied, AwsThrottled
     """
     host = _ECR_HOST.fullmatch(image.registry)
-    if not host:
+    if not host or host["region"] != ecr.meta.region_name:
         if image.digest:
             return image
         raise ImageNotFound(
-            f"The image {image.uri} lies outside ECR, where its tag cannot be looked up.",
-            "Name it by digest (…@sha256:…), or push it to ECR.",
+            f"The image {image.uri} lies outside this region's ECR, where its tag cannot be looked up.",
+            "Name it by digest (…@sha256:…), or push it to ECR in the region of the stack.",
         )
     wanted = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
     with aws.errors_named(f"ecr:DescribeImages of {image.name}"):

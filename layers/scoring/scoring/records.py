@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from scoring.errors import ScoringFailed
+
 BOM = b"\xef\xbb\xbf"
+# A quote that is never closed makes one record of all that follows it: that must end before the memory does.
+_MOST_RECORD_BYTES = 16 << 20
 
 
 def cut(data: bytes) -> int:
     """How many bytes of `data` (which begins at a record) are whole records; 0 when not even one is."""
     end = data.rfind(b"\n")
-    # An odd number of quotes before it means that this newline lies inside a quoted field.
-    while end != -1 and data.count(b'"', 0, end) % 2:
-        end = data.rfind(b"\n", 0, end)
+    inside = data.count(b'"', 0, end + 1) % 2
+    # An odd number of quotes before it means that this newline, and each one back to the last quote, lies inside a field.
+    while inside:
+        before = data.rfind(b"\n", 0, data.rfind(b'"', 0, end))
+        inside ^= data.count(b'"', before + 1, end) % 2
+        end = before
     return end + 1
 
 
@@ -51,18 +58,24 @@ def count(block: bytes) -> int:
     if blank:
         return len(split(block))
     outside = block.split(b'"')[::2] if b'"' in block else (block,)
-    return sum(part.count(b"\n") for part in outside) + (not block.endswith(b"\n") and bool(block))
+    return sum(part.count(b"\n") for part in outside) + (block[cut(block) :] not in (b"", b"\r"))
 
 
 class Blocks:
     """Bytes as they come → blocks of whole records of about `size` bytes each (one record at least).
 
-    `size` may be changed between two blocks; `consumed` is how many bytes have been handed out or skipped.
+    `size` may be changed between two blocks; `consumed` is how many bytes have been handed out or skipped; `start` is
+    where in the file the bytes begin.
+
+    Raises
+    ------
+    ScoringFailed
+        A record is too large to be one.
     """
 
-    def __init__(self, chunks: Iterable[bytes], size: int) -> None:
+    def __init__(self, chunks: Iterable[bytes], size: int, start: int = 0) -> None:
         self.size, self.consumed = size, 0
-        self._chunks = iter(chunks)
+        self._start, self._chunks = start, iter(chunks)
         self._pending = b""
         self._ended = False
 
@@ -71,10 +84,10 @@ class Blocks:
         while True:
             end = self._first_record_end()
             if not end and not self._ended:
-                self._read()
+                self._read_on()
                 continue
             header = self._take(end or len(self._pending))
-            if header.strip() or not self._pending:
+            if header.strip() or not header:
                 return header
 
     def __iter__(self) -> Iterator[bytes]:
@@ -88,7 +101,7 @@ class Blocks:
                 if self._ended:
                     end = len(self._pending)
                     break
-                self._read()
+                self._read_on()
                 end = cut(self._pending)
             if not end:
                 return
@@ -101,9 +114,26 @@ class Blocks:
 
     def _first_record_end(self) -> int:
         end = self._pending.find(b"\n")
-        while end != -1 and self._pending.count(b'"', 0, end) % 2:
-            end = self._pending.find(b"\n", end + 1)
+        inside = self._pending.count(b'"', 0, end + 1) % 2
+        while inside:
+            # Only behind the next quote can a newline be outside again.
+            quote = self._pending.find(b'"', end + 1)
+            after = self._pending.find(b"\n", quote + 1) if quote != -1 else -1
+            if after == -1:
+                return 0
+            inside ^= self._pending.count(b'"', end + 1, after) % 2
+            end = after
         return end + 1
+
+    def _read_on(self) -> None:
+        """Read more of a record that is not whole yet."""
+        if len(self._pending) > _MOST_RECORD_BYTES:
+            raise ScoringFailed(
+                f"The record at byte {self._start + self.consumed} is larger than {_MOST_RECORD_BYTES >> 20} MiB: "
+                "mostly, a quote in it is never closed.",
+                "Quote the field and double the quote inside it (RFC 4180), then drop the file again.",
+            )
+        self._read()
 
     def _read(self) -> None:
         chunk = next(self._chunks, None)
@@ -125,7 +155,14 @@ class Counter:
             data = self._pending + chunk
             end = cut(data)
             self.records += count(data[:end])
-            self._pending = data[end:]
+            self._pending = _abridged(data[end:])
             yield chunk
         self.records += count(self._pending)
         self._pending = b""
+
+
+def _abridged(begun: bytes) -> bytes:
+    """The shortest beginning of a record that counts as this one does: a record may be larger than the memory."""
+    if begun in (b"", b"\r"):
+        return begun
+    return b'"' if begun.count(b'"') % 2 else b"-"

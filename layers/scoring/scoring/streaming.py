@@ -136,7 +136,7 @@ def _ended(job: Job, protocol: Sas, execution_id: str) -> bool:
 def _by_rows(job: Job, protocol: RowProtocol) -> dict[str, Any]:
     checkpoint = dict(job.scoring.get("checkpoint") or {"offset": 0, "part": 0, "rows": 0, "bytes": 0})
     start = checkpoint["offset"]
-    blocks = records.Blocks(objects.read(job.s3, job.source, start), _FIRST_BLOCK_BYTES)
+    blocks = records.Blocks(objects.read(job.s3, job.source, start), _FIRST_BLOCK_BYTES, start)
     header = (records.Blocks(objects.read(job.s3, job.source), _FIRST_BLOCK_BYTES) if start else blocks).header()
     if not header.strip():
         raise EmptyFile(f"The file {job.source.uri} holds no header and no record.")

@@ -1,0 +1,74 @@
+"""No test reaches AWS: false credentials, moto where AWS is meant, and nothing kept from one test to the next."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+# Read while Powertools and moto are imported.
+os.environ |= {
+    "POWERTOOLS_SERVICE_NAME": "dropscore",
+    "POWERTOOLS_METRICS_NAMESPACE": "dropscore",
+    "MOTO_ACCOUNT_ID": "000000000000",
+}
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from scoring import aws, clusters, settings
+from tests.builders import ENVIRONMENT, INPUT_BUCKET, OUTPUT_BUCKET, REGION
+from tests.unit.servers import Server
+
+# How long an example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("dropscore", deadline=None, max_examples=4000)
+hypothesis_settings.load_profile("dropscore")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment of a function, and nothing that the developer's own shell may hold."""
+    for name in os.environ:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    forget()
+    yield
+    forget()
+
+
+def forget() -> None:
+    """What a function keeps for the life of its process."""
+    settings.current.cache_clear()
+    aws.client.cache_clear()
+    clusters._connected.clear()
+
+
+@pytest.fixture
+def mocked_aws() -> Iterator[None]:
+    """AWS in this process: moto."""
+    from moto import mock_aws
+
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def s3(mocked_aws: None) -> Any:
+    """S3 with the two buckets."""
+    client = aws.client("s3")
+    for bucket in (INPUT_BUCKET, OUTPUT_BUCKET):
+        client.create_bucket(Bucket=bucket)
+    return client
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A real HTTP server on loopback, to be told what it answers."""
+    with Server() as running:
+        yield running

@@ -1,0 +1,87 @@
+"""Settings out of the environment: what is taken, and what is refused at once."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scoring import settings as settings_module
+from scoring.errors import InvalidSettings
+from scoring.settings import ClusterSettings, Settings
+from tests.builders import CLUSTER, GATEWAY_URL, ROOT, settings
+
+
+def test_what_template_yaml_sets_is_read() -> None:
+    found = settings()
+    assert found.clusters[CLUSTER] == ClusterSettings(CLUSTER, ("dropscore", "batch"), "gateway", GATEWAY_URL)
+    assert found.allowed_model_images == ("000000000000.dkr.ecr.us-east-1.amazonaws.com/*",)
+    assert found.tag_wait_seconds == 0
+
+
+def test_every_variable_is_set_by_the_template() -> None:
+    """A field that the template forgot would keep its default for ever."""
+    template = (ROOT / "template.yaml").read_text()
+    missing = [name for name in Settings.__dataclass_fields__ if f"        {name.upper()}: " not in template]
+    assert not missing
+
+
+def test_what_is_not_set_keeps_its_default() -> None:
+    found = Settings.from_environ({"MAX_CPU": "", "DEFAULT_CPU": "2"})
+    assert (found.max_cpu, found.default_cpu, found.scoring_deadline_seconds) == ("4", "2", 86_400)
+
+
+def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = settings_module.current()
+    monkeypatch.setenv("DEFAULT_CPU", "3")
+    assert settings_module.current() is first
+
+
+def test_the_allow_list_is_split_at_commas() -> None:
+    assert settings(allowed_model_images=" a/* , b/c,,").allowed_model_images == ("a/*", "b/c")
+
+
+@pytest.mark.parametrize("output_prefix", ["incoming/", "incoming/scored/"])
+def test_output_under_the_input_prefix_is_refused(output_prefix: str) -> None:
+    with pytest.raises(InvalidSettings, match="would be scored again"):
+        settings(output_bucket="dropscore-input", output_prefix=output_prefix)
+
+
+def test_output_beside_the_input_prefix_is_fine() -> None:
+    assert settings(output_bucket="dropscore-input").output_prefix == "scored/"
+
+
+def test_a_number_must_be_one() -> None:
+    with pytest.raises(InvalidSettings, match="MAX_GPU must be a whole number, not 'two'"):
+        settings(max_gpu="two")
+
+
+@pytest.mark.parametrize(
+    ("clusters", "sentence"),
+    [
+        ("{", "Clusters is not JSON"),
+        ("[]", "must be a JSON object"),
+        ({"c": []}, "the entry of 'c' must be an object"),
+        ({"c": {"namespaces": ["a"], "rote": "gateway"}}, "keys out of"),
+        ({"c": {"name": "d", "namespaces": ["a"], "route": "pod_ip"}}, "keys out of"),
+        ({"c": {"route": "pod_ip"}}, "needs `namespaces`"),
+        ({"c": {"namespaces": [], "route": "pod_ip"}}, "needs `namespaces`"),
+        ({"c": {"namespaces": "default", "route": "pod_ip"}}, "needs `namespaces`"),
+        ({"c": {"namespaces": ["a"], "route": "tunnel"}}, "must be one of gateway, ingress, pod_ip, not 'tunnel'"),
+        ({"c": {"namespaces": ["a"]}}, "needs `url`"),
+        ({"c": {"namespaces": ["a"], "route": "ingress", "url": "example.com"}}, "needs `url`"),
+    ],
+)
+def test_a_wrong_cluster_is_refused_with_the_reason(clusters: Any, sentence: str) -> None:
+    text = clusters if isinstance(clusters, str) else json.dumps(clusters)
+    with pytest.raises(InvalidSettings) as refused:
+        settings(clusters=text)
+    assert sentence in refused.value.summary
+
+
+def test_a_cluster_reached_by_pod_ip_needs_no_url() -> None:
+    found = ClusterSettings.from_json("c", {"namespaces": ["a"], "route": "pod_ip", "tolerations": [{"key": "gpu"}]})
+    assert (found.url, found.tolerations) == ("", ({"key": "gpu"},))
+
+
+def test_the_slash_at_the_end_of_a_url_goes() -> None:
+    assert ClusterSettings.from_json("c", {"namespaces": ["a"], "url": "https://x/"}).url == "https://x"
