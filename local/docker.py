@@ -8,8 +8,8 @@ import subprocess
 _FUNCTIONS = "label=sam.cli.container.type=lambda"
 
 
-class NoDocker(Exception):
-    """There is no Docker to work with; the message says why."""
+class DockerFailed(Exception):
+    """Docker is not there or did not do what it was asked; the message says why."""
 
 
 def bridge_address() -> str:
@@ -17,10 +17,10 @@ def bridge_address() -> str:
 
     Raises
     ------
-    NoDocker
+    DockerFailed
         The command is missing or no engine answers.
     """
-    network = json.loads(_docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    network = json.loads(_docker("network", "inspect", "bridge").stdout)[0]["IPAM"]["Config"][0]
     # An engine that has run no container yet does not tell; it takes the first address of the network.
     return str(network.get("Gateway") or ipaddress.ip_network(network["Subnet"])[1])
 
@@ -30,11 +30,11 @@ def function_containers(endpoint_url: str) -> dict[str, str]:
 
     Raises
     ------
-    NoDocker
+    DockerFailed
     """
     found = {}
-    for container in _docker("ps", "--all", "--quiet", "--filter", _FUNCTIONS).split():
-        described = json.loads(_docker("inspect", container))[0]
+    for container in _docker("ps", "--all", "--quiet", "--filter", _FUNCTIONS).stdout.split():
+        described = json.loads(_docker("inspect", container).stdout)[0]
         variables = dict(line.split("=", 1) for line in described["Config"]["Env"])
         if variables.get("AWS_ENDPOINT_URL") == endpoint_url:
             found[container] = variables["AWS_LAMBDA_FUNCTION_NAME"]
@@ -43,7 +43,8 @@ def function_containers(endpoint_url: str) -> dict[str, str]:
 
 def logs(container: str) -> str:
     """Give what a container has printed so far."""
-    return _docker("logs", container)
+    printed = _docker("logs", container)
+    return printed.stdout + printed.stderr
 
 
 def remove(*containers: str) -> None:
@@ -52,14 +53,11 @@ def remove(*containers: str) -> None:
         _docker("rm", "--force", *containers)
 
 
-def _docker(*arguments: str) -> str:
-    """Run a command of Docker's; what it prints, on either stream."""
+def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(
-            ["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, check=False)
     except FileNotFoundError:
-        raise NoDocker("The command `docker` is not installed.") from None
+        raise DockerFailed("the command `docker` is not installed") from None
     if done.returncode:
-        raise NoDocker(f"`docker {arguments[0]}` failed: {done.stdout.strip()}")
-    return done.stdout
+        raise DockerFailed(f"`docker {arguments[0]}`: {done.stderr.strip()}")
+    return done

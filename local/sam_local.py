@@ -24,6 +24,7 @@ from local.stack import Stack
 
 STATE = stack.STATE / "sam-local"
 START_LAMBDA = "http://127.0.0.1:3001"  # where `sam local start-lambda` serves by default
+VARIABLES = "variables.json"
 
 # What a function is given by AWS's Lambda and not by its template. SAM passes on only what a template declares.
 _GIVEN = (
@@ -47,13 +48,13 @@ def up(state_dir: Path = STATE, parameters: Mapping[str, str] | None = None) -> 
 
     Raises
     ------
-    NoDocker, StackFailed
+    DockerFailed, StackFailed
     """
     running = stack.up(state_dir, docker.bridge_address(), parameters)
     built = sam.build(parts.ROOT, parts.BUILD, state_dir / "logs/sam-build.log")
     template = for_sam_local(yaml.safe_load(built.read_text()), built.parent)
     (state_dir / "template.yaml").write_text(yaml.safe_dump(template, sort_keys=False))
-    variables = state_dir.resolve() / "variables.json"
+    variables = state_dir.resolve() / VARIABLES
     functions = _functions(running)
     variables.write_text(json.dumps({name: _variables(running, name, it) for name, it in functions.items()}, indent=2))
     variables.chmod(0o600)
@@ -62,10 +63,19 @@ def up(state_dir: Path = STATE, parameters: Mapping[str, str] | None = None) -> 
 
 
 def down(state_dir: Path = STATE) -> None:
-    """End the stack, and remove the containers that a killed `sam local` has left."""
-    if running := stack.status(state_dir):
-        docker.remove(*docker.function_containers(running.endpoint_url))
+    """End the stack, and remove the containers that a killed `sam local` has left.
+
+    Raises
+    ------
+    DockerFailed
+    """
     stack.down(state_dir)
+    variables = state_dir / VARIABLES
+    if variables.exists():
+        endpoints = {given["AWS_ENDPOINT_URL"] for given in json.loads(variables.read_text()).values()}
+        for endpoint_url in endpoints:
+            docker.remove(*docker.function_containers(endpoint_url))
+        variables.unlink()
 
 
 def attach(running: Stack, start_lambda: str = START_LAMBDA) -> None:
@@ -179,7 +189,7 @@ def main() -> None:
             attach(running, options.start_lambda)
         else:
             detach(running)
-    except (docker.NoDocker, StackFailed) as failure:
+    except (docker.DockerFailed, StackFailed) as failure:
         sys.exit(str(failure))
 
 

@@ -77,7 +77,7 @@ def pod_state(**changes: Any) -> dict[str, Any]:
 
 def state(**more: Any) -> dict[str, Any]:
     """The state of an attempt; `more` is what the steps so far have added to it."""
-    return {"source": source().to_json(), "file_id": FILE_ID} | more
+    return {"source": source().to_json(), "file_id": FILE_ID, "lost_pods": {"count": 0}} | more
 
 
 def envelope(state: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def crashed(**metadata: Any) -> dict[str, Any]:
     return pod({"phase": "Failed", "containerStatuses": [{"name": "model", "state": ended}]}, **metadata)
 
 
-class FakeApi:
+class FakeApi(clusters.Api):
     """An API server with a memory and a script: in place of `clusters.Api`.
 
     `objects` is what it holds, by path; `refusals` are errors to raise, by method and path (or path alone); each item of
@@ -186,8 +186,8 @@ class FakeApi:
             return self._create(f"{path}/{body['metadata']['name']}", body)
         if path.endswith("/events"):
             return {"items": self.events}
-        if path.endswith("/pods"):
-            return {"items": [found for at, found in self.objects.items() if at.startswith(f"{path}/")]}
+        if path.rsplit("/", 1)[-1] in GROUPS:
+            return {"items": self._selected(path, (query or {}).get("labelSelector", ""))}
         if path not in self.objects:
             raise clusters.NotFound(f"{path} not found")
         return self.objects.pop(path) if method == "DELETE" else self.objects[path]
@@ -199,6 +199,15 @@ class FakeApi:
     def watch(self, path: str, query: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
         self._ask("WATCH", path)
         return iter(self.watches.pop(0) if self.watches else ())
+
+    def _selected(self, path: str, selector: str) -> list[dict[str, Any]]:
+        wanted = [term.partition("=") for term in selector.split(",") if term]
+
+        def matches(found: dict[str, Any]) -> bool:
+            labels = found["metadata"].get("labels", {})
+            return all(name in labels and (not equals or labels[name] == value) for name, equals, value in wanted)
+
+        return [found for at, found in self.objects.items() if at.startswith(f"{path}/") and matches(found)]
 
     def _ask(self, method: str, path: str) -> None:
         self.calls.append(f"{method} {path}")

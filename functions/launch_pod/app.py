@@ -22,5 +22,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         event["execution"],
         identity.Source.from_json(state["source"]).uri,
         request,
+        state["lost_pods"]["count"],
     )
     return pods.launch(clusters.connect(request["cluster"]), attempt, settings.current().clusters[request["cluster"]])

@@ -12,19 +12,29 @@ from scoring.observability import count, logger, observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     """Write the `.error`; gives the `failure` of the state: `error` and `cause` for the Fail state.
 
+    Called by the state machine, and by EventBridge for an execution that ended without having written one.
+
     Raises
     ------
     AccessDenied, AwsThrottled
         The `.error` itself could not be written.
     """
-    state, execution = event["state"], event["execution"]
+    if "detail" in event:
+        ended = evidence.unreported(event["detail"], aws.client("stepfunctions"))
+        if ended is None:
+            return {}
+        state, execution = ended, event["detail"]["executionArn"]
+    else:
+        state, execution = event["state"], event["execution"]
+    attempt_id = execution.rsplit(":", 1)[-1]
+    logger.append_keys(file_id=state.get("file_id"), attempt_id=attempt_id)
     failure, stage = Failure.from_state(state["error"]), evidence.stage(state)
     source, configured = identity.Source.from_json(state["source"]), settings.current()
     key = identity.output_key(source.key, configured, identity.ERROR_SUFFIX)
     document = outcome.error_document(
         failure,
         stage,
-        state | {"attempt_id": event["attempt_id"]},
+        state | {"attempt_id": attempt_id},
         evidence.of_pod(state),
         {"arn": execution, "console": outcome.console_link(execution)},
         datetime.now(UTC),

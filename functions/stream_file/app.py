@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring import aws, clusters, identity, outcome, readiness, streaming
+from scoring.errors import ModelFailed
 from scoring.observability import observed
 from scoring.protocols.model import Model, NoAnswer, StillBusy
 
@@ -26,11 +27,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         model=Model(state["endpoint"]["url"]),
         source=source,
         request=request,
+        pod_uid=state["pod"]["uid"],
         scoring=state["scoring"],
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
         now=lambda: datetime.now(UTC),
     )
     try:
-        return streaming.advance(job)
+        scoring = streaming.advance(job)
     except (NoAnswer, StillBusy) as silence:
         raise readiness.blame(clusters.connect(request["cluster"]), state["pod"], silence) from silence
+    except ModelFailed:
+        # A route whose pod was just taken away answers 404 in the model's place.
+        readiness.check_alive(clusters.connect(request["cluster"]), state["pod"])
+        raise
+    if scoring["status"] == "RUNNING":
+        # A dead model is told from a slow one before it is waited for.
+        readiness.check_alive(clusters.connect(request["cluster"]), state["pod"])
+    return scoring

@@ -1,41 +1,44 @@
 """Every few minutes: pods whose attempt is over → gone. The net under tear_down."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from scoring import aws, clusters, pods, settings
-from scoring.observability import count, logger, observed
+from scoring import aws, clusters, history, pods, settings
+from scoring.errors import DropscoreError
+from scoring.observability import count, gauge_seconds, logger, observed
+from scoring.settings import ClusterSettings
 
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
-    """Tear down each attempt that has a pod and no running execution.
+    """Tear down each attempt that has a pod and no running execution; measure how old the oldest running attempt is.
 
     Raises
     ------
     ClusterUnreachable, ClusterAccessDenied, AccessDenied, AwsThrottled
+        At least one cluster was not swept; the others were.
     """
+    stepfunctions, state_machine = aws.client("stepfunctions"), settings.current().attempt_state_machine_arn
     swept: list[str] = []
+    failures: list[DropscoreError] = []
     for cluster in settings.current().clusters.values():
-        api = clusters.connect(cluster.name)
-        for namespace in cluster.namespaces:
-            for attempt_id in pods.attempts(api, namespace):
-                if not _running(attempt_id):
-                    swept += pods.tear_down(api, namespace, attempt_id)
-                    logger.warning("orphan swept", attempt_id=attempt_id, cluster=cluster.name)
-    count("PodsSwept", len(swept))
-    return {"deleted": swept}
-
-
-def _running(attempt_id: str) -> bool:
-    state_machine_arn = settings.current().attempt_state_machine_arn
-    arn = f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{attempt_id}"
-    with aws.errors_named(f"states:DescribeExecution of {arn}"):
         try:
-            status = aws.client("stepfunctions").describe_execution(executionArn=arn)["status"]
-        except ClientError as error:
-            if aws.code(error) == "ExecutionDoesNotExist":
-                return False
-            raise
-    return str(status) in ("RUNNING", "PENDING_REDRIVE")
+            swept += _sweep(cluster, stepfunctions, state_machine)
+        except DropscoreError as error:
+            failures.append(error)
+    count("OrphansSwept", len(swept))
+    gauge_seconds("OldestAttemptAge", history.oldest_running_seconds(stepfunctions, state_machine, datetime.now(UTC)))
+    if failures:
+        raise failures[0]
+    return {"swept": swept}
+
+
+def _sweep(cluster: ClusterSettings, stepfunctions: Any, state_machine: str) -> list[str]:
+    api, swept = clusters.connect(cluster.name), []
+    for namespace in cluster.namespaces:
+        for attempt_id in sorted(pods.attempts(api, namespace)):
+            if history.is_over(stepfunctions, state_machine, attempt_id):
+                deleted = pods.tear_down(api, namespace, attempt_id)
+                logger.warning("orphan swept", attempt_id=attempt_id, cluster=cluster.name, deleted=deleted)
+                swept.append(attempt_id)
+    return swept

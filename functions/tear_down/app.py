@@ -1,9 +1,8 @@
 """An attempt that is over → nothing of it left: pod, Service, route, unfinished upload."""
 
-import json
 from typing import Any
 
-from scoring import aws, clusters, outcome, pods, settings
+from scoring import aws, clusters, history, outcome, pods
 from scoring.observability import logger, observed
 
 
@@ -17,25 +16,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
         Something may be left; the call is repeated.
     """
     if "detail" in event:
-        detail = event["detail"]
-        logger.append_keys(file_id=json.loads(detail.get("input") or "{}").get("file_id"), attempt_id=detail["name"])
-        return {"deleted": _everywhere(detail["name"])}
-    state, request = event["state"], event["state"].get("request")
+        # An aborted execution runs no further state; how far it had come is in its history.
+        attempt_id, execution = event["detail"]["name"], event["detail"]["executionArn"]
+        state = history.last_state(aws.client("stepfunctions"), execution)
+        logger.append_keys(file_id=state.get("file_id"), attempt_id=attempt_id)
+    else:
+        attempt_id, state = event["attempt_id"], event["state"]
+    request = state.get("request")
     if not request:
         return {"deleted": []}
-    deleted = pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], event["attempt_id"])
+    deleted = pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)
     upload_id = state.get("scoring", {}).get("upload_id")
-    if upload_id and "output" not in state:
+    if upload_id and "output" not in state and not event.get("keep_upload"):
         outcome.abort(aws.client("s3"), request["output"], upload_id)
         deleted.append(f"upload/{upload_id}")
     return {"deleted": deleted}
-
-
-def _everywhere(attempt_id: str) -> list[str]:
-    """An aborted execution no longer tells which cluster it used: look in each that it may have used."""
-    return [
-        item
-        for cluster in settings.current().clusters.values()
-        for namespace in cluster.namespaces
-        for item in pods.tear_down(clusters.connect(cluster.name), namespace, attempt_id)
-    ]

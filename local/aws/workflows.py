@@ -1,6 +1,6 @@
 """Repairs: Step Functions as AWS runs them, where MiniStack's engine differs in what our workflows rely on.
 
-- A nested execution (`startExecution.sync:2`) is an ordinary one: it sends status events, its failure reaches the
+- A nested execution (`startExecution.sync:2`) is an ordinary one: the parent's history names it, it sends status events, its failure reaches the
   parent as `States.TaskFailed` with the child's description as cause, and it is stopped with its parent.
 - An execution that was stopped or has timed out stays so, and waits, retries and starts nothing any more.
 - `TimeoutSeconds` of a state machine ends it as TIMED_OUT; `TimeoutSecondsPath` of a task counts.
@@ -148,6 +148,18 @@ def run_nested_execution(_resource: str, parameters: dict[str, Any]) -> dict[str
     if answer[0] != 200:
         raise engine._ExecutionError(f"StepFunctions.{error_type(answer)}", json.loads(answer[2])["message"])
     child = json.loads(answer[2])["executionArn"]
+    submitted = {"ExecutionArn": child, "StartDate": json.loads(answer[2])["startDate"]}
+    engine._add_event(
+        engine._executions[_running.get()],
+        "TaskSubmitted",
+        {
+            "taskSubmittedEventDetails": {
+                "resourceType": "states",
+                "resource": "startExecution.sync:2",
+                "output": json.dumps(submitted),
+            }
+        },
+    )
     _children[_running.get()] = child
     ended(child).wait()
     _children.pop(_running.get(), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 
-from local.cluster import defaults, errors, quota, validation
+from local.cluster import defaults, errors, pod_security, quota, validation
 from local.cluster.resources import (
     GATEWAY_GROUP,
     INGRESSES,
@@ -50,6 +50,7 @@ def create(store: Store, resource: Resource, namespace: str | None, manifest: Ku
         raise errors.already_exists(resource, metadata["name"])
     if resource is PODS:
         _require_service_account(store, obj)
+        pod_security.admit(store, obj)
     quota.admit(store, resource, obj)
     created = store.create(resource, obj)
     if resource is NAMESPACES:

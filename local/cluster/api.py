@@ -25,6 +25,7 @@ from local.cluster import (
 from local.cluster.auth import Access, Authenticator
 from local.cluster.deletion import DeleteOptions
 from local.cluster.errors import ApiError
+from local.cluster.query import flag
 from local.cluster.resources import GATEWAY_GROUP, PODS, KubeObject, Resource
 from local.cluster.store import Store
 
@@ -72,6 +73,11 @@ class Api:
         except web.HTTPRequestEntityTooLarge:
             too_large = ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {_MAX_BODY}")
             return _json(too_large.status(), 413)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, clients expect a Status, and the log gets the rest
+            _log.exception("%s %s", request.method, request.path_qs)
+            return _json(ApiError(500, "InternalError", "Internal error occurred").status(), 500)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         user = await self._authenticator.authenticate(request)
@@ -196,9 +202,8 @@ def _access(request: web.Request) -> Access:
         raise errors.no_such_path()
     if subresource and subresource not in resource.subresources:
         raise errors.no_such_path()
-    watching = request.query.get("watch") in ("true", "1")
     verbs = {
-        "GET": "get" if name else "watch" if watching else "list",
+        "GET": "get" if name else "watch" if flag(request.query, "watch") else "list",
         "POST": "create" if not name or subresource else None,
         "PUT": "update" if name else None,
         "PATCH": "patch" if name else None,
@@ -219,6 +224,8 @@ def _selection(request: web.Request, access: Access) -> selectors.Predicate:
 async def _body(request: web.Request) -> Any:
     if request.method == "PATCH":
         patching.check_type(request.content_type)
+    elif request.content_type == "application/vnd.kubernetes.protobuf":
+        raise errors.unsupported_media_type("the embedded cluster reads JSON and YAML, not protobuf")
     text = await request.read()
     if not text:
         return {}

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from local.cluster import errors
+from local.cluster.errors import ApiError
 from local.cluster.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, Resource
 from local.cluster.store import Store
 
@@ -61,6 +62,8 @@ class Authenticator:
             user = await self._review(token)
             self._forget_expired()
             self._known[digest] = (time.monotonic() + _CACHE_SECONDS, user)
+        if ADMINISTRATORS not in user.groups:
+            _refuse_impersonation(request, user)
         return user
 
     async def _review(self, token: str) -> User:
@@ -96,6 +99,14 @@ def _impersonated(request: web.Request) -> User | None:
     if name is None:
         return None
     return User(name, (*request.headers.getall("Impersonate-Group", []), "system:authenticated"))
+
+
+def _refuse_impersonation(request: web.Request, user: User) -> None:
+    name = request.headers.get("Impersonate-User")
+    if name is not None:
+        what = 'resource "users" in API group "" at the cluster scope'
+        message = f'users "{name}" is forbidden: User "{user.name}" cannot impersonate {what}'
+        raise ApiError(403, "Forbidden", message, {"name": name, "kind": "users"})
 
 
 @dataclass(frozen=True)

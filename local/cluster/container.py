@@ -61,6 +61,7 @@ class Container:
         self._pod = pod
         self._spec = spec
         self._directory = directory
+        self._temporary = directory / "tmp"
         self._publish = publish
         self._process: ContainerProcess | None = None
         self.state = ContainerState(spec["name"], spec["image"])
@@ -123,7 +124,9 @@ class Container:
             words = environment.command(self._spec, image.entrypoint, image.cmd, variables)
             command = environment.localize(words, root, directory, variables)
             log = self.logs[container_id]
-            self._process = await ContainerProcess.start(command, directory, variables, log, self._node.reaper)
+            self._process = await ContainerProcess.start(
+                command, directory, variables, self._temporary, log, self._node.reaper
+            )
         except (CommandNotFound, OSError) as error:
             self._cannot_start(container_id, f"{_RUNC}: {error}: unknown")
             return
@@ -194,14 +197,13 @@ class Container:
     async def _configured(self, image: PulledImage, address: str) -> dict[str, str]:
         """The environment, as soon as all that it refers to exists."""
         # A process has no network of its own: HOST tells it which address is the pod's.
-        temporary = self._directory / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
+        self._temporary.mkdir(parents=True, exist_ok=True)
         known = image.env | {
             "HOST": address,
             "HOSTNAME": self._pod["metadata"]["name"],
             "PATH": environment.search_path(self._node.path, image.env),
             # What a container writes to /tmp goes with it.
-            "TMPDIR": str(temporary),
+            "TMPDIR": str(self._temporary),
         }
         while True:
             try:

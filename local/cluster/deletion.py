@@ -29,8 +29,6 @@ class DeleteOptions:
         grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
         preconditions = body.get("preconditions") or {}
         propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or "Background"
-        if (body.get("orphanDependents") or query.get("orphanDependents")) in (True, "true"):
-            propagation = "Orphan"
         return cls(
             grace_seconds=None if grace is None else max(0, int(grace)),
             uid=preconditions.get("uid"),

@@ -31,11 +31,14 @@ def routes() -> list[web.RouteDef]:
     found.append(web.get("/version", _document(VERSION)))
     found.append(web.get("/api", _document({"kind": "APIVersions", "versions": ["v1"]})))
     versions = sorted({one.api_version for one in resources.ALL})
+    paths = {version: f"apis/{version}" if "/" in version else f"api/{version}" for version in versions}
     groups = [_group(one) for one in versions if "/" in one]
     found.append(web.get("/apis", _document({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})))
-    for version in versions:
-        path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        found.append(web.get(path, _document(_resource_list(version))))
+    for version, path in paths.items():
+        found.append(web.get(f"/{path}", _document(_resource_list(version))))
+        found.append(web.get(f"/openapi/v3/{path}", _document(_openapi(version))))
+    schemas = {path: {"serverRelativeURL": f"/openapi/v3/{path}"} for path in paths.values()}
+    found.append(web.get("/openapi/v3", _document({"paths": schemas})))
     return found
 
 
@@ -60,6 +63,23 @@ def _resource_list(api_version: str) -> dict[str, Any]:
     served = [one for one in resources.ALL if one.api_version == api_version]
     entries = [entry for one in served for entry in _entries(one)]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": entries}
+
+
+def _openapi(api_version: str) -> dict[str, Any]:
+    """Just enough for ``kubectl apply``, which asks whether the server checks fields itself."""
+    group, _, version = api_version.rpartition("/")
+    parameters = [{"name": "fieldValidation", "in": "query"}]
+    paths = {
+        one.path("{namespace}", "{name}"): {
+            "patch": {
+                "parameters": parameters,
+                "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": one.kind},
+            }
+        }
+        for one in resources.ALL
+        if one.api_version == api_version
+    }
+    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]}, "paths": paths}
 
 
 def _entries(resource: Resource) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from local.cluster import clock
+from local.cluster.query import flag
 
 # A kubelet starts a new file at 10 MiB and answers from the newest.
 _LARGEST_FILE = 10 * 2**20
@@ -92,7 +93,7 @@ class LogOptions:
             tail=number("tailLines"),
             limit_bytes=number("limitBytes"),
             since_seconds=number("sinceSeconds"),
-            timestamps=query.get("timestamps") in ("true", "1"),
+            timestamps=flag(query, "timestamps"),
         )
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from local.cluster import errors
 from local.cluster.kubelet import Kubelet
 from local.cluster.logs import LogFile, LogOptions, render
+from local.cluster.query import flag
 from local.cluster.resources import KubeObject
 
 
@@ -18,7 +19,7 @@ async def read_log(kubelet: Kubelet, request: web.Request, pod: KubeObject) -> w
     if not pod["spec"].get("nodeName"):
         # As a real API server: there is no kubelet to ask yet.
         return web.Response(content_type="text/plain")
-    container_id = _instance(pod, name, request.query.get("previous") in ("true", "1"))
+    container_id = _instance(pod, name, flag(request.query, "previous"))
     container = kubelet.container(pod["metadata"]["uid"], name)
     log = container.logs.get(container_id) if container else None
     if log is None:
@@ -27,7 +28,7 @@ async def read_log(kubelet: Kubelet, request: web.Request, pod: KubeObject) -> w
         options = LogOptions.parse(dict(request.query))
     except ValueError as error:
         raise errors.bad_request(f"invalid log options: {error}") from error
-    if request.query.get("follow") in ("true", "1"):
+    if flag(request.query, "follow"):
         return await _follow(request, log, options)
     text = b"".join(render(log.path.read_bytes(), options))
     return web.Response(body=text[: options.limit_bytes], content_type="text/plain")

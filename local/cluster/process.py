@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import IO
 
 from local.cluster.logs import LogFile
-
-_log = logging.getLogger(__name__)
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BUFFER = 256 * 2**10
@@ -72,7 +69,7 @@ class ContainerProcess:
     """A started container. Its first process is what the container lives and dies with."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, output: IO[bytes], temporary: str, log: LogFile, reaper: Reaper
+        self, process: asyncio.subprocess.Process, output: IO[bytes], temporary: Path, log: LogFile, reaper: Reaper
     ) -> None:
         self._process = process
         self._temporary = temporary
@@ -85,9 +82,15 @@ class ContainerProcess:
 
     @classmethod
     async def start(
-        cls, command: list[str], directory: Path, environment: dict[str, str], log: LogFile, reaper: Reaper
+        cls,
+        command: list[str],
+        directory: Path,
+        environment: dict[str, str],
+        temporary: Path,
+        log: LogFile,
+        reaper: Reaper,
     ) -> ContainerProcess:
-        """Start the command; raises OSError when it cannot be."""
+        """Start the command; raises OSError when it cannot be. ``temporary`` is the container's own TMPDIR."""
         # A pipe of our own: asyncio's would make the end of the process wait for all who have inherited it.
         read_end, write_end = os.pipe()
         output = os.fdopen(read_end, "rb", buffering=0)
@@ -106,7 +109,7 @@ class ContainerProcess:
             raise
         finally:
             os.close(write_end)
-        return cls(process, output, environment["TMPDIR"], log, reaper)
+        return cls(process, output, temporary, log, reaper)
 
     async def wait(self) -> int:
         """The exit code, 128 + n for a process that signal n has ended."""
@@ -198,9 +201,9 @@ def _processes() -> list[int]:
     return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
 
 
-def _kill_escaped(temporary: str) -> None:
+def _kill_escaped(temporary: Path) -> None:
     """SIGKILL to those who left the process group: they are told by the TMPDIR that they have inherited."""
-    mark = b"TMPDIR=%s\0" % temporary.encode()
+    mark = f"TMPDIR={temporary}\0".encode()
     for pid in _processes():
         with contextlib.suppress(*_ENDED, PermissionError):
             if mark in Path(f"/proc/{pid}/environ").read_bytes():

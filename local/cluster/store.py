@@ -59,9 +59,6 @@ class Subscription:
         while True:
             yield await self._queue.get()
 
-    async def next(self) -> Change:
-        return await self._queue.get()
-
 
 class Store:
     """Objects by resource, namespace and name, with one resourceVersion counter for all."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from local.cluster import errors
+from local.cluster.query import flag
 from local.cluster.resources import KubeObject, Resource
 from local.cluster.selectors import Predicate
 from local.cluster.store import Change, Store
@@ -23,7 +24,7 @@ async def stream(
     """Answer a watch request until its timeoutSeconds are over or the client goes."""
     query = request.query
     seconds = float(query.get("timeoutSeconds") or _LONGEST_SECONDS)
-    bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
+    bookmarks = flag(query, "allowWatchBookmarks")
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.enable_chunked_encoding()
 

@@ -7,7 +7,7 @@ compares what a server really sends.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -114,7 +114,7 @@ class Client:
         )
         return answer
 
-    def watch(self, path: str, timeout: float = 30, **query: Any) -> Iterator[KubeObject]:
+    def watch(self, path: str, timeout: float = 30, **query: Any) -> Generator[KubeObject, None, None]:
         """The events of a watch, until it ends or nothing comes for ``timeout`` seconds."""
         query = {"watch": "true", "timeoutSeconds": int(timeout)} | query
         response = self.open("GET", path, query=query, timeout=timeout + 5)
@@ -163,11 +163,24 @@ class Namespace:
     def patch(self, plural: str, name: str, patch: KubeObject) -> KubeObject:
         return self.client.call("PATCH", self.path(plural, name), patch, content_type=MERGE_PATCH)
 
-    def watch(self, plural: str, **query: Any) -> Iterator[KubeObject]:
+    def watch(self, plural: str, **query: Any) -> Generator[KubeObject, None, None]:
         return self.client.watch(self.path(plural), **query)
 
     def log(self, pod: str, **query: Any) -> str:
         return self.client.open("GET", self.path("pods", pod) + "/log", query=query).read().decode()
+
+    def first_line(self, pod: str) -> str:
+        """The first line that a running pod prints, as soon as it has printed it."""
+        response = self.client.open("GET", self.path("pods", pod) + "/log", query={"follow": "true"})
+        try:
+            line = b""
+            while not line.endswith(b"\n"):
+                byte = response.read(1)
+                assert byte, f"{pod} has ended after {line!r}"
+                line += byte
+            return line.decode()
+        finally:
+            response.close()
 
     def wait(self, plural: str, name: str, holds: Callable[[KubeObject], Any], timeout: float = 30) -> KubeObject:
         """The object in the first state for which ``holds`` is true; fails when that does not come in time."""

@@ -64,6 +64,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             left = int(self.headers["Content-Length"])
             while left:
                 read = len(self.rfile.read(min(left, 2**20)))
+                if not read:
+                    raise ConnectionError("the client has gone")
                 size, left = size + read, left - read
         self.answer(json.dumps({"size": size, "path": self.path, "headers": dict(self.headers)}).encode())
 

@@ -168,6 +168,9 @@ def test_the_webhook_tells_users_by_their_token(
     with pytest.raises(Refused, match='User "arn:aws:sts::1:assumed-role/f" cannot create resource "pods"'):
         member.create("pods", pod("a", "image:1"))
     assert embedded_cluster.tokens[token]["reviews"] == 1, "a good answer is remembered for a while"
+    disguised = Client(cluster.client.api, {"Authorization": f"Bearer {token}", "Impersonate-User": "admin"})
+    with pytest.raises(Refused, match=r'users "admin" is forbidden: .* cannot impersonate resource "users"'):
+        disguised.call("GET", roles.path("pods"))
 
 
 def test_a_token_the_webhook_does_not_know_is_tried_again(

@@ -31,9 +31,7 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); prin
 def _started(namespace: Namespace, name: str) -> KubeObject:
     """The pod, as soon as it has printed ``ready``."""
     namespace.wait("pods", name, lambda obj: "running" in state(obj))
-    lines = namespace.client.open("GET", namespace.path("pods", name) + "/log", query={"follow": "true"})
-    assert lines.read(5) == b"ready"
-    lines.close()
+    assert namespace.first_line(name).startswith("ready")
     return namespace.get("pods", name)
 
 

@@ -256,6 +256,31 @@ def test_what_is_not_supported_is_said(served: Served, embedded_cluster: Embedde
     assert _conditions(found)["Accepted"] == ("False", "UnsupportedValue")
 
 
+def test_a_head_has_no_body(served: Served) -> None:
+    answer = ask(f"{served.url}/x", "HEAD")
+    assert (answer.status, answer.body) == (501, b""), "the model's own answer"
+
+
+def test_a_client_that_goes_is_gone_for_the_model_too(cluster: Cluster, served: Served) -> None:
+    """Else a pod with one worker would go on with what nobody waits for."""
+    served.namespace.create("pods", model("left", cluster.image))
+    served.namespace.create("services", service("left", "left"))
+    url = served.add_route("left", "left")
+    served.namespace.wait("pods", "left", is_ready)
+    ask_until(f"{url}/", 200)
+    for method, tail, length in (("GET", "/bytes/1000000000", None), ("POST", "/x", "1000000")):
+        connection, path = open_connection(url + tail)
+        connection.request(method, path, b"half" if length else None, {"Content-Length": length} if length else {})
+        if not length:
+            connection.getresponse().read(1000)
+        connection.close()
+    wanted = {"BrokenPipeError|ConnectionResetError", "the client has gone|ConnectionResetError"}
+    deadline = time.monotonic() + 20
+    while not all(re.search(one, served.namespace.log("left")) for one in wanted):
+        assert time.monotonic() < deadline, served.namespace.log("left")
+        time.sleep(0.1)
+
+
 # -- large bodies ------------------------------------------------------------------------------------------------------
 
 _SIZE = 200 * 2**20

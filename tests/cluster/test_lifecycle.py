@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import shutil
 import signal
 import socket
 import stat
@@ -44,10 +44,7 @@ def _start_pod(running: EmbeddedCluster) -> int:
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVER
     namespace.create("pods", pod("a", IMAGE, code))
     namespace.wait("pods", "a", lambda obj: "running" in state(obj))
-    stream = namespace.client.open("GET", namespace.path("pods", "a") + "/log", query={"follow": "true"})
-    line = stream.read(12).decode()
-    stream.close()
-    return int(re.findall(r"\d+", line)[0])
+    return int(namespace.first_line("a").removeprefix("pid "))
 
 
 def _gone(pid: int) -> bool:
@@ -130,6 +127,21 @@ def test_the_administrators_folder_can_be_applied_again_and_again(own_cluster: E
     found = namespace.wait("gateways", "dropscore", lambda obj: obj.get("status"))
     kinds = {one["type"]: one["status"] for one in found["status"]["conditions"]}
     assert kinds == {"Accepted": "True", "Programmed": "True"}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kubectl_applies_the_same_folder(own_cluster: EmbeddedCluster) -> None:
+    command = ["kubectl", "apply", "-k", str(ROOT / "cluster"), "--kubeconfig", str(own_cluster.kubeconfig)]
+    # It keeps what it has discovered in the home directory, by address: this address had another cluster before.
+    environment = os.environ | {"KUBECACHEDIR": str(own_cluster.state / "kubectl")}
+    results = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout
+        for _ in range(2)
+    ]
+    applied = apply(ROOT / "cluster", own_cluster.kubeconfig)
+    assert len(results[0].splitlines()) == len(applied)
+    assert all(line.endswith(" created") for line in results[0].splitlines())
+    assert all(line.endswith(" unchanged") for line in results[1].splitlines())
 
 
 def test_what_cannot_be_applied_is_an_error(own_cluster: EmbeddedCluster, tmp_path: Path) -> None:

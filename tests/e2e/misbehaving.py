@@ -21,10 +21,13 @@ class Model(BaseHTTPRequestHandler):
         rows = body.count(b"\n")
         if BEHAVIOUR == "refuses":
             self.answer(500, b"the weights do not fit the data")
+        elif BEHAVIOUR == "slow":
+            time.sleep(4)
+            self.answer(200, b"1\n" * rows)
         elif BEHAVIOUR == "forgets-a-row":
             self.answer(200, b"1\n" * (rows - 1))
         elif BEHAVIOUR == "dies":
-            print("fatal: the model gave up", flush=True)
+            print("fatal: the model gave up", flush=True)  # noqa: T201
             os._exit(3)
         elif BEHAVIOUR == "hangs-up":
             self.close_connection = True
@@ -38,7 +41,7 @@ class Model(BaseHTTPRequestHandler):
 
 
 if BEHAVIOUR == "crashes":
-    print("loading the model\nfatal: weights missing", flush=True)
+    print("loading the model\nfatal: weights missing", flush=True)  # noqa: T201
     sys.exit(1)
 if BEHAVIOUR == "never-listens":
     time.sleep(3_600)

@@ -125,6 +125,18 @@ class Pipeline:
                     return str(document["ExecutionArn"])
         raise AssertionError(f"{execution} has started no attempt")
 
+    def has_attempt(self, execution: str) -> bool:
+        """Whether a `score_file` execution has started an attempt."""
+        events = self.sfn.get_execution_history(executionArn=execution)["events"]
+        return any(event["type"] == "TaskSubmitted" for event in events)
+
+    def read(self, key: str) -> bytes | None:
+        """An object of the output bucket; None while there is none."""
+        try:
+            return bytes(self.s3.get_object(Bucket=self.stack.output_bucket, Key=key)["Body"].read())
+        except self.s3.exceptions.NoSuchKey:
+            return None
+
     def objects(self, attempt_id: str | None = None) -> list[str]:
         """What is in the cluster of one attempt, or of all, as `kind/name`."""
         selector = f"{OURS},dropscore.io/attempt={attempt_id}" if attempt_id else OURS
@@ -159,4 +171,4 @@ class Pipeline:
         wait_for(f"the tear-down of {attempt_id}", lambda: not self.objects(attempt_id), 30)
         source = json.loads(self.sfn.describe_execution(executionArn=execution)["input"])["source"]
         key = self.stack.output_prefix + source["key"].removeprefix(self.stack.input_prefix) + ".scoreout"
-        assert not self.uploads(key)
+        wait_for(f"the end of the upload of {key}", lambda: not self.uploads(key), 30)

@@ -24,7 +24,7 @@ FUNCTIONS = (
     "SweepOrphans",
 )
 # A function that makes one call with whatever role it was given, and tells how that went.
-PROBE = '''
+PROBE = """
 import boto3
 from botocore.exceptions import ClientError
 def handler(event, context):
@@ -33,7 +33,7 @@ def handler(event, context):
     except ClientError as error:
         return error.response["Error"]["Code"]
     return "ok"
-'''
+"""
 IN, OUT = "dropscore-input", "dropscore-output"
 ARN = "arn:aws:states:us-east-1:000000000000"
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {

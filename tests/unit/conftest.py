@@ -19,7 +19,7 @@ from tests.builders import ENVIRONMENT, INPUT_BUCKET, OUTPUT_BUCKET, REGION
 from tests.unit.servers import Server
 
 # How long an example takes says more about the machine than about the code.
-hypothesis_settings.register_profile("dropscore", deadline=None, max_examples=4000)
+hypothesis_settings.register_profile("dropscore", deadline=None)
 hypothesis_settings.load_profile("dropscore")
 
 

@@ -23,7 +23,7 @@ class Reply:
     """What is answered: `body`, or `chunks` in chunked encoding.
 
     `promised` is the Content-Length if it is to be a lie, `broken` leaves the end of the chunks out; either closes the
-    connection.
+    connection, or, with `stalls`, leaves it open without another byte.
     """
 
     status: int = 200
@@ -32,6 +32,7 @@ class Reply:
     promised: int | None = None
     chunks: tuple[bytes, ...] = ()
     broken: bool = False
+    stalls: bool = False
 
 
 class HangUp(Exception):
@@ -109,6 +110,8 @@ class Server:
                 self.end_headers()
                 self.wfile.write(reply.body)
                 self.close_connection = length != len(reply.body)
+                if reply.stalls:
+                    server._closed.wait()
 
             do_GET = do_POST = do_DELETE = serve  # noqa: N815  (http.server's names)
 

@@ -135,6 +135,10 @@ class ScoringFailed(DropscoreError):
     """Whatever has no name of its own."""
 
 
+class Aborted(DropscoreError):
+    """Somebody stopped the execution (named by persist_error; no function raises it)."""
+
+
 class InvalidSettings(DropscoreError):
     remedy = "Correct the stack's parameters and deploy again."
 
@@ -146,6 +150,7 @@ _SERVICE_ERRORS = {
     "Runtime.OutOfMemory": "The function ran out of memory.",
     "Runtime.ExitError": "The function's process ended unexpectedly, mostly for want of memory.",
     "States.TaskFailed": "The step failed.",
+    "Aborted": "Somebody stopped the execution before the file was scored.",
 }
 
 
@@ -185,6 +190,6 @@ class Failure:
 def _json_object(text: Any) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

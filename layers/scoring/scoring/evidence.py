@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scoring import clusters, readiness
+from scoring import clusters, history, readiness
 from scoring.clusters import namespace_path
 from scoring.errors import DropscoreError
 from scoring.observability import logger
+
+# Set by score_file on what it starts; the console links the two executions by it.
+STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 
 _LOG_LINES, _EVENTS = 40, 20
 
@@ -24,6 +27,33 @@ def stage(state: Mapping[str, Any]) -> str:
     return "persist_output" if state.get("scoring", {}).get("status") == "DONE" else "stream_file"
 
 
+def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] | None:
+    """The state of an execution that ended without a `.error` or a `.scoreout`, with the `error` that it ended with.
+
+    Parameters
+    ----------
+    detail
+        Of the EventBridge event "Step Functions Execution Status Change".
+
+    Returns
+    -------
+    dict or None
+        None when the file has its outcome: from the attempt itself, or, for a parent, from the attempt it started.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    state = history.last_state(stepfunctions, detail["executionArn"])
+    if "source" not in state or "failure" in state or "output" in state:
+        return None
+    # A parent that has had an attempt leaves the word to it.
+    if STARTED_BY not in state and history.has_started_a_child(stepfunctions, detail["executionArn"]):
+        return None
+    name = detail.get("error") or {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(detail["status"])
+    return {"error": {"Error": name, "Cause": detail.get("cause")}} | state
+
+
 def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
     """Conditions, container state, events and log tail of the attempt's pod, as far as they can be had."""
     pod = state.get("pod")
@@ -35,15 +65,16 @@ def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
     def gather(name: str, read: Callable[[], Any]) -> None:
         try:
             gathered[name] = read()
-        except DropscoreError as error:
+        except Exception as error:  # noqa: BLE001
             # The error that brought us here is the one to report; this only tells why its evidence is thin.
-            logger.warning("no evidence", what=name, reason=error.summary)
-            missing.append(f"{name}: {error.summary}")
+            reason = error.summary if isinstance(error, DropscoreError) else repr(error)
+            logger.warning("no evidence", what=name, reason=reason)
+            missing.append(f"{name}: {reason}")
 
     try:
         api = clusters.connect(state["request"]["cluster"])
-    except DropscoreError as error:
-        return gathered | {"missing": [error.summary]}
+    except Exception as error:  # noqa: BLE001  (as above)
+        return gathered | {"missing": [error.summary if isinstance(error, DropscoreError) else repr(error)]}
     path = f"{namespace_path(pod['namespace'])}/pods/{pod['name']}"
     gather("status", lambda: _status(readiness.get(api, pod)))
     gather("events", lambda: [_line(event) for event in readiness.events(api, pod)[-_EVENTS:]])

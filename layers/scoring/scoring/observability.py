@@ -44,3 +44,9 @@ def count(metric: str, value: int = 1) -> None:
     """Count something that an alarm or the dashboard looks at."""
     metrics.add_metric(name=metric, unit=MetricUnit.Count, value=value)
     metrics.flush_metrics()
+
+
+def gauge_seconds(metric: str, value: float) -> None:
+    """Record a duration that an alarm looks at."""
+    metrics.add_metric(name=metric, unit=MetricUnit.Seconds, value=value)
+    metrics.flush_metrics()

@@ -117,7 +117,9 @@ def error_document(
         "attempt": state.get("attempt_id"),
         "time": now.isoformat(timespec="seconds"),
     }
-    return json.dumps({key: value for key, value in document.items() if value}, indent=2, ensure_ascii=False).encode()
+    text = json.dumps({key: value for key, value in document.items() if value}, indent=2, ensure_ascii=False)
+    # No text is too broken to be told: half a surrogate pair is written as its escape.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def put_error(s3: Any, bucket: str, key: str, body: bytes, tags: Mapping[str, str]) -> None:

@@ -24,22 +24,24 @@ _SLACK_SECONDS = 3_600
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a pod is launched for; `request` is the request of the attempt's state."""
+    """What a pod is launched for; `request` is the request of the attempt's state, `lost_pods` how many were lost."""
 
     attempt_id: str
     file_id: str
     execution: str
     source_uri: str
     request: Mapping[str, Any]
+    lost_pods: int = 0
 
     @property
     def name(self) -> str:
-        return object_name(self.attempt_id)
+        """The name of every Kubernetes object of one launch; begins with a letter, as a Service's must (DNS-1035).
 
-
-def object_name(attempt_id: str) -> str:
-    """The name of every Kubernetes object of an attempt; begins with a letter, as a Service's must (DNS-1035)."""
-    return f"dropscore-{attempt_id.lower()}"[:63].rstrip("-")
+        A pod that takes a lost one's place has a name of its own: the lost one may stay, terminating, as long as its
+        node does not answer.
+        """
+        nth = f"-{self.lost_pods}" if self.lost_pods else ""
+        return f"dropscore-{self.attempt_id.lower()}"[: 63 - len(nth)].rstrip("-") + nth
 
 
 def labels(attempt: Attempt) -> dict[str, str]:
@@ -162,7 +164,10 @@ def _create_or_adopt(api: Api, path: str, body: dict[str, Any]) -> dict[str, Any
         ) from error
     except clusters.AlreadyExists:
         name = body["metadata"]["name"]
-        existing = api.call("GET", f"{path}/{name}")
+        try:
+            existing = api.call("GET", f"{path}/{name}")
+        except clusters.NotFound:
+            existing = {"metadata": {}}  # gone since: the next try finds the name free
         wanted = body["metadata"]
         same = existing["metadata"].get("labels", {}).get(ATTEMPT_LABEL) == wanted["labels"][ATTEMPT_LABEL]
         owners = {owner["uid"] for owner in existing["metadata"].get("ownerReferences", ())}
@@ -178,40 +183,45 @@ class Leftover(DropscoreError):
 
 
 def tear_down(api: Api, namespace: str, attempt_id: str) -> list[str]:
-    """Delete whatever the attempt has left in the namespace; nothing there is success.
+    """Delete whatever bears the attempt's label in the namespace; nothing there is success.
 
-    One delete of the pod removes the Service and the route too, since it owns them; those two are still asked for by
-    name, for the case that the pod was gone before they were made.
+    The pod goes first: it owns the Service and the route, so the cluster removes them with it even if this call ends
+    here. They are looked for all the same, for the case that a pod was gone before they were made.
 
     Returns
     -------
     list of str
         What was deleted, as `kind/name`.
     """
-    name, deleted = object_name(attempt_id), []
-    for kind, path in (
-        ("pod", namespace_path(namespace) + "/pods"),
-        ("service", namespace_path(namespace) + "/services"),
-        *((kind, routes.path(kind, namespace)) for kind in ("gateway", "ingress")),
-    ):
-        try:
-            existing = api.call("GET", f"{path}/{name}")
-            if existing["metadata"].get("labels", {}).get(ATTEMPT_LABEL) != attempt_id:
+    deleted = []
+    core = namespace_path(namespace)
+    paths = [f"{core}/pods", f"{core}/services", *(routes.path(route, namespace) for route in ("gateway", "ingress"))]
+    for path in paths:
+        for item in _ours(api, path, f"{ATTEMPT_LABEL}={attempt_id}"):
+            options = {
+                "apiVersion": "v1",
+                "kind": "DeleteOptions",
+                "propagationPolicy": "Background",
+                "preconditions": {"uid": item["metadata"]["uid"]},
+            }
+            try:
+                api.call("DELETE", f"{path}/{item['metadata']['name']}", body=options)
+            except clusters.NotFound:
                 continue
-            preconditions = {"uid": existing["metadata"]["uid"]}
-            api.call(
-                "DELETE",
-                f"{path}/{name}",
-                body={"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
-                | {"propagationPolicy": "Background"},
-            )
-        except clusters.NotFound:
-            continue
-        deleted.append(f"{kind}/{name}")
+            deleted.append(f"{path.rsplit('/', 1)[-1]}/{item['metadata']['name']}")
     return deleted
 
 
-def attempts(api: Api, namespace: str) -> list[str]:
+def attempts(api: Api, namespace: str) -> set[str]:
     """The attempts that have a pod of ours in the namespace."""
-    items = api.call("GET", namespace_path(namespace) + "/pods", query={"labelSelector": f"{OURS},{ATTEMPT_LABEL}"})
-    return [item["metadata"]["labels"][ATTEMPT_LABEL] for item in items["items"]]
+    pods = _ours(api, namespace_path(namespace) + "/pods", ATTEMPT_LABEL)
+    return {pod["metadata"]["labels"][ATTEMPT_LABEL] for pod in pods}
+
+
+def _ours(api: Api, path: str, selector: str) -> list[dict[str, Any]]:
+    try:
+        items: list[dict[str, Any]] = api.call("GET", path, query={"labelSelector": f"{OURS},{selector}"})["items"]
+    except clusters.NotFound:
+        # The cluster knows no such kind: no Gateway API is installed.
+        return []
+    return items

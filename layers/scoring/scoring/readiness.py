@@ -97,11 +97,28 @@ def get(api: Api, pod: Mapping[str, Any]) -> dict[str, Any]:
     return current
 
 
+def check_alive(api: Api, pod: Mapping[str, Any]) -> None:
+    """Raise what became of the pod, if it is not running any more.
+
+    Raises
+    ------
+    PodCrashed, PodLost, ModelTimeout, ClusterUnreachable
+    """
+    problem = diagnosis.assess(get(api, pod), datetime.now(UTC)).problem
+    if problem:
+        raise problem
+
+
 def events(api: Api, pod: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The events of the pod, oldest first."""
     query = {"fieldSelector": f"involvedObject.uid={pod['uid']}"}
     items: list[dict[str, Any]] = api.call("GET", namespace_path(pod["namespace"]) + "/events", query=query)["items"]
-    return sorted(items, key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime") or ""))
+    return sorted(items, key=lambda item: (_second(item), int(item["metadata"].get("resourceVersion", 0))))
+
+
+def _second(event: Mapping[str, Any]) -> str:
+    """When an event happened last, to the second: the scheduler's have microseconds, the kubelet's have not."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")[:19]
 
 
 def await_route(
@@ -131,9 +148,7 @@ def await_route(
         now = time.monotonic()
         if refused and now - looked > _LOOK_AT_POD_SECONDS:
             looked = now
-            problem = diagnosis.assess(get(api, pod), datetime.now(UTC)).problem
-            if problem:
-                raise problem
+            check_alive(api, pod)
         if now - began > seconds:
             raise RouteNotReady(f"The model's ping did not come through {url} within {seconds} s; last: {answered}")
         # A data plane tells nobody when it has taken up a route.

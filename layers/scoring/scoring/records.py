@@ -87,7 +87,7 @@ class Blocks:
                 self._read_on()
                 continue
             header = self._take(end or len(self._pending))
-            if header.strip() or not header:
+            if header.strip(b"\r\n") or not header:
                 return header
 
     def __iter__(self) -> Iterator[bytes]:

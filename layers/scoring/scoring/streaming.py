@@ -34,6 +34,7 @@ class Job:
     model: Model
     source: Source
     request: Mapping[str, Any]
+    pod_uid: str
     scoring: Mapping[str, Any]
     seconds_left: Callable[[], float]
     now: Callable[[], datetime]
@@ -96,7 +97,8 @@ def advance(job: Job) -> dict[str, Any]:
 
 def _whole_file(job: Job, protocol: Sas) -> dict[str, Any]:
     scoring = dict(job.scoring)
-    if "execution_id" not in scoring:
+    # An execution lives in the memory of one pod: on a fresh pod the file is sent again.
+    if scoring.get("execution_pod") != job.pod_uid:
         sent = records.Counter()
         chunks = sent.pass_on(objects.read(job.s3, job.source))
         seconds = job.budget()
@@ -109,7 +111,7 @@ def _whole_file(job: Job, protocol: Sas) -> dict[str, Any]:
             ) from error
         if sent.records < 2:
             raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
-        scoring["rows_sent"] = sent.records - 1
+        scoring |= {"execution_pod": job.pod_uid, "rows_sent": sent.records - 1}
     if not _ended(job, protocol, scoring["execution_id"]):
         return scoring | {"status": "RUNNING"}
     upload, scored = job.upload(), records.Counter()

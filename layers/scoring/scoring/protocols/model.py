@@ -8,7 +8,7 @@ from typing import Any
 
 import urllib3
 from urllib3 import exceptions
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from scoring.errors import DropscoreError
 
@@ -122,8 +122,9 @@ class Model:
                 preload_content=False,
                 enforce_content_length=True,
             )
-        except NewConnectionError as error:
-            raise NoAnswer(f"The model refused the connection for {method} {path}: {error}") from error
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            # Not busy: the kernel takes connections for a busy model, but nobody does for a node that is gone.
+            raise NoAnswer(f"The model took no connection for {method} {path}: {error}") from error
         except exceptions.TimeoutError as error:
             raise StillBusy(f"The model did not answer {method} {path} within {seconds:.0f} s.") from error
         except (HTTPError, OSError) as error:

@@ -1,0 +1,81 @@
+"""What Step Functions knows of executions: how far one had come, whether it is over, how old the oldest is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scoring import aws
+
+
+def last_state(stepfunctions: Any, execution: str) -> dict[str, Any]:
+    """The newest state that the history of an execution shows; at least its input.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    for event in _newest_first(stepfunctions, execution):
+        for details, field in (
+            ("stateExitedEventDetails", "output"),
+            ("stateEnteredEventDetails", "input"),
+            ("executionStartedEventDetails", "input"),
+        ):
+            text = event.get(details, {}).get(field)
+            if text:
+                state: dict[str, Any] = json.loads(text)
+                return state
+    return {}
+
+
+def has_started_a_child(stepfunctions: Any, execution: str) -> bool:
+    """Whether a `score_file` execution came as far as having an attempt.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    return any(event["type"] == "TaskSubmitted" for event in _newest_first(stepfunctions, execution))
+
+
+def _newest_first(stepfunctions: Any, execution: str) -> Iterator[dict[str, Any]]:
+    with aws.errors_named(f"states:GetExecutionHistory of {execution}"):
+        pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution, reverseOrder=True)
+        for page in pages:
+            yield from page["events"]
+
+
+def is_over(stepfunctions: Any, state_machine: str, name: str) -> bool:
+    """Whether the execution of that name runs no more; one that never was is over too.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    arn = f"{state_machine.replace(':stateMachine:', ':execution:')}:{name}"
+    with aws.errors_named(f"states:DescribeExecution of {arn}"):
+        try:
+            return str(stepfunctions.describe_execution(executionArn=arn)["status"]) != "RUNNING"
+        except ClientError as error:
+            if aws.code(error) == "ExecutionDoesNotExist":
+                return True
+            raise
+
+
+def oldest_running_seconds(stepfunctions: Any, state_machine: str, now: datetime) -> float:
+    """Age of the oldest running execution, 0 when none runs.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    with aws.errors_named(f"states:ListExecutions of {state_machine}"):
+        pages = stepfunctions.get_paginator("list_executions").paginate(
+            stateMachineArn=state_machine, statusFilter="RUNNING"
+        )
+        starts = [execution["startDate"] for page in pages for execution in page["executions"]]
+    return (now - min(starts)).total_seconds() if starts else 0.0

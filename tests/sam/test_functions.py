@@ -1,0 +1,186 @@
+"""Each function in its container, invoked with its sample event; what the event names is put in place first."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import boto3
+import pytest
+
+from local import parts, sam_local
+from local.stack import Stack
+from tests.e2e.pipeline import Pipeline, wait_for
+from tests.sam.conftest import STATE, Invoke
+
+pytestmark = pytest.mark.sam
+
+State = dict[str, Any]
+
+EVENTS = parts.ROOT / "events"
+PEOPLE = (parts.ROOT / "models/sas-anomaly/sample.csv").read_bytes()
+ROWS = len(PEOPLE.splitlines()) - 1
+
+
+def sample(name: str, state: State | None = None) -> Any:
+    """The sample event of a function; its state is what this stack has made so far, where it has."""
+    event = json.loads((EVENTS / f"{name}.json").read_text())
+    if state:
+        event["state"] |= state
+    return event
+
+
+ATTEMPT_ID = sample("launch_pod")["attempt_id"]
+
+
+def step(invoke: Invoke, function: str, event: Any, field: str) -> State:
+    """Do as the state machine: what the function answers becomes a field of the state."""
+    answer = invoke(function, event)
+    assert answer.error is None, answer
+    state: State = event["state"]
+    return state | {field: answer.payload}
+
+
+@pytest.fixture(scope="module")
+def dropped(pipeline: Pipeline) -> State:
+    """The file that the sample events name, as the S3 event tells of it; its own execution is over."""
+    key = sample("resolve_request")["state"]["source"]["key"]
+    execution = pipeline.drop(key.removeprefix(pipeline.stack.input_prefix), PEOPLE, model_image="sas-anomaly")
+    description = pipeline.ended(execution)
+    assert description["status"] == "SUCCEEDED"
+    return {"source": json.loads(description["input"])["source"]}
+
+
+@pytest.fixture(scope="module")
+def resolved(invoke: Invoke, dropped: State) -> State:
+    return step(invoke, "ResolveRequest", sample("resolve_request", dropped), "request")
+
+
+@pytest.fixture(scope="module")
+def launched(invoke: Invoke, resolved: State) -> State:
+    return step(invoke, "LaunchPod", sample("launch_pod", resolved), "pod")
+
+
+@pytest.fixture(scope="module")
+def ready(invoke: Invoke, launched: State) -> State:
+    return step(invoke, "AwaitPod", sample("await_pod", launched), "endpoint")
+
+
+@pytest.fixture(scope="module")
+def opened(invoke: Invoke, ready: State) -> State:
+    return step(invoke, "StreamFile", sample("stream_file", ready), "scoring")
+
+
+@pytest.fixture(scope="module")
+def scored(invoke: Invoke, opened: State) -> State:
+    return step(invoke, "StreamFile", sample("stream_file", opened), "scoring")
+
+
+@pytest.fixture(scope="module")
+def persisted(invoke: Invoke, scored: State) -> State:
+    return step(invoke, "PersistOutput", sample("persist_output", scored), "output")
+
+
+def test_start_scoring_starts_the_file_once(invoke: Invoke, dropped: State, pipeline: Pipeline) -> None:
+    event = sample("start_scoring")
+    source, record = dropped["source"], event["Records"][0]["s3"]["object"]
+    record |= {"size": source["size"], "eTag": source["etag"], "versionId": source["version_id"]}
+    first, again = invoke("StartScoring", event), invoke("StartScoring", event)
+    assert first.payload == again.payload
+    (name,) = first.payload["started"]
+    execution = f"{pipeline.stack.score_file_arn.replace(':stateMachine:', ':execution:')}:{name}"
+    assert pipeline.ended(execution)["status"] == "SUCCEEDED"
+
+
+def test_resolve_request_answers_the_request(resolved: State) -> None:
+    request, sampled = resolved["request"], sample("launch_pod")["state"]["request"]
+    assert request["image"].split("@")[0] == sampled["image"].split("@")[0]
+    assert {**request, "image": ""} == {**sampled, "image": ""}
+
+
+def test_launch_pod_answers_the_pod(launched: State, pipeline: Pipeline) -> None:
+    assert launched["pod"].keys() == sample("await_pod")["state"]["pod"].keys()
+    assert launched["pod"]["name"] == f"dropscore-{ATTEMPT_ID}"
+
+
+def test_await_pod_answers_where_the_model_is(ready: State, stack: Stack) -> None:
+    assert ready["endpoint"] == {"status": "READY", "url": f"{stack.gateway_url}/dropscore-{ATTEMPT_ID}"}
+
+
+def test_stream_file_answers_that_the_whole_file_is_scored(opened: State, scored: State) -> None:
+    assert opened["scoring"]["status"] == "OPENED"
+    assert (scored["scoring"]["status"], scored["scoring"]["rows"]) == ("DONE", ROWS)
+
+
+def test_persist_output_publishes_the_scored_file(persisted: State, pipeline: Pipeline) -> None:
+    where = persisted["request"]["output"]
+    assert persisted["output"] == {"uri": f"s3://{where['bucket']}/{where['key']}", "rows": ROWS}
+    body = pipeline.s3.get_object(Bucket=where["bucket"], Key=where["key"])["Body"].read()
+    assert len(body.splitlines()) == ROWS + 1
+
+
+def test_persist_error_writes_the_error_file(invoke: Invoke, launched: State, pipeline: Pipeline) -> None:
+    event = sample("persist_error", launched)
+    failure = invoke("PersistError", event).payload
+    assert failure["error"] == event["state"]["error"]["Error"]
+    bucket, key = failure["uri"].removeprefix("s3://").split("/", 1)
+    document = json.loads(pipeline.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert document["error"] == failure["error"]
+    assert document["pod"]["name"] == launched["pod"]["name"]
+
+
+def test_tear_down_leaves_nothing(invoke: Invoke, persisted: State, pipeline: Pipeline) -> None:
+    deleted = invoke("TearDown", sample("tear_down", persisted)).payload["deleted"]
+    assert [item.split("/")[0] for item in deleted] == ["pod", "service", "gateway"]
+    wait_for("the tear-down", lambda: not pipeline.objects(ATTEMPT_ID), 30)
+
+
+def test_sweep_orphans_deletes_a_pod_that_no_execution_knows(
+    invoke: Invoke, resolved: State, pipeline: Pipeline
+) -> None:
+    orphan = str(uuid.uuid4())
+    assert invoke("LaunchPod", sample("launch_pod", resolved) | {"attempt_id": orphan}).error is None
+    assert invoke("SweepOrphans", sample("sweep_orphans")).payload == {"swept": [orphan]}
+    wait_for("the sweep", lambda: not pipeline.objects(orphan), 30)
+
+
+NEVER_DROPPED = {"source": sample("resolve_request")["state"]["source"] | {"key": "incoming/never-dropped.csv"}}
+EMPTY = {"source": sample("stream_file")["state"]["source"] | {"size": 0}}
+REQUEST = sample("launch_pod")["state"]["request"]
+NO_CLUSTER = {"request": REQUEST | {"cluster": "no-such-cluster"}}
+NEVER_SCORED = {"request": REQUEST | {"output": REQUEST["output"] | {"key": "scored/never-dropped.csv.scoreout"}}}
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "error"),
+    [
+        ("ResolveRequest", sample("resolve_request", NEVER_DROPPED), "SourceGone"),
+        ("LaunchPod", sample("launch_pod", NO_CLUSTER), "ClusterNotFound"),
+        ("AwaitPod", sample("await_pod"), "PodLost"),
+        ("StreamFile", sample("stream_file", EMPTY), "EmptyFile"),
+        ("PersistOutput", sample("persist_output", NEVER_SCORED), "ScoringFailed"),
+    ],
+)
+def test_an_error_comes_under_its_own_name_with_what_to_do(
+    invoke: Invoke, function: str, event: Any, error: str
+) -> None:
+    answer = invoke(function, event)
+    assert answer.error == error, answer
+    assert json.loads(answer.message).keys() >= {"summary", "remedy"}
+
+
+def test_each_function_has_the_permissions_of_its_own_role_only(stack: Stack) -> None:
+    variables = json.loads((STATE / sam_local.VARIABLES).read_text())
+    assert len(variables) == 9
+    for function, given in variables.items():
+        sts = boto3.client(
+            "sts",
+            endpoint_url=stack.endpoint_url,
+            region_name=given["AWS_REGION"],
+            aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=given["AWS_SESSION_TOKEN"],
+        )
+        role = sts.get_caller_identity()["Arn"].split("/")[1]
+        assert role.startswith(f"dropscore-{function}Role-")

@@ -1,0 +1,136 @@
+"""HTTP to a model: a real server that answers, refuses, breaks off, falls silent or points elsewhere."""
+
+import socket
+
+import pytest
+
+from scoring.protocols import model as model_module
+from scoring.protocols.model import Answer, Model, NoAnswer, StillBusy
+from tests.unit.servers import HangUp, Reply, Server, Silence
+
+
+@pytest.fixture
+def model(server: Server) -> Model:
+    return Model(server.url)
+
+
+def get(model: Model, seconds: float = 5.0) -> Answer:
+    return model.request("GET", "/x", seconds)
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 404, 413, 500, 504])
+def test_an_answer_is_an_answer_whatever_its_status(model: Model, server: Server, status: int) -> None:
+    server.answers["GET"] = Reply(status, b"body")
+    assert get(model) == Answer(status, b"body")
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_a_route_without_a_pod_is_silence_of_the_model(model: Model, server: Server, status: int) -> None:
+    server.answers["GET"] = Reply(status, b"<html>")
+    with pytest.raises(NoAnswer, match=f"The route answered {status} to GET /x in the model's place"):
+        get(model)
+    with pytest.raises(NoAnswer, match=f"The route answered {status}"):
+        model.stream("/x", 5.0)
+
+
+def test_a_redirect_is_not_followed(model: Model, server: Server) -> None:
+    """What it points to is not the pod: it could be any address that the function reaches."""
+    with Server() as elsewhere:
+        server.answers["GET"] = Reply(302, b"", {"Location": f"{elsewhere.url}/secret"})
+        assert get(model).status == 302
+        assert model.stream("/x", 5.0)[0] == 302
+        assert not elsewhere.requests
+
+
+@pytest.mark.parametrize("answer", [Reply(body=b"half", promised=100), Reply(chunks=(b"half",), broken=True)])
+def test_a_truncated_answer_is_none(model: Model, server: Server, answer: Reply) -> None:
+    server.answers["GET"] = answer
+    with pytest.raises(NoAnswer, match="broke off its answer to GET /x"):
+        get(model)
+    status, chunks = model.stream("/x", 5.0)
+    assert status == 200
+    with pytest.raises(NoAnswer, match="broke off its answer to GET /x"):
+        list(chunks)
+
+
+def test_a_stream_is_the_whole_body_in_chunks(model: Model, server: Server) -> None:
+    server.answers["GET"] = Reply(body=b"x" * (5 << 20))
+    _, chunks = model.stream("/x", 5.0)
+    sizes = [len(chunk) for chunk in chunks]
+    assert sum(sizes) == 5 << 20
+    assert max(sizes) <= 1 << 20
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_connection_closed_without_an_answer_is_silence_and_nothing_is_sent_twice(
+    model: Model, server: Server, method: str
+) -> None:
+    """A model may have done its work all the same."""
+    server.answers[method] = HangUp()
+    with pytest.raises(NoAnswer, match="closed the connection without an answer"):
+        model.request(method, "/x", 5.0, body=b"data" if method == "POST" else None)
+    assert len(server.requests) == 1
+
+
+def test_a_model_that_does_not_answer_in_time_is_busy_not_dead(model: Model, server: Server) -> None:
+    server.answers["POST"] = Silence()
+    with pytest.raises(StillBusy, match="did not answer POST /x within"):
+        model.request("POST", "/x", 0.1, body=b"data")
+    assert len(server.requests) == 1
+
+
+def test_a_model_that_stops_in_the_middle_is_busy_not_dead(model: Model, server: Server) -> None:
+    server.answers["GET"] = Reply(body=b"half", promised=100, stalls=True)
+    with pytest.raises(StillBusy, match="stopped in the middle of its answer to GET /x"):
+        get(model, 0.1)
+    _, chunks = model.stream("/x", 0.1)
+    with pytest.raises(StillBusy, match="stopped in the middle of its answer to GET /x"):
+        list(chunks)
+
+
+def test_a_port_where_nobody_listens_refuses() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(NoAnswer, match="took no connection"):
+        get(Model(f"http://127.0.0.1:{port}"))
+
+
+def test_a_pod_that_is_off_the_network_is_silent_not_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node is gone, packets are dropped: nobody is there to wait for."""
+    monkeypatch.setattr(model_module, "_CONNECT_SECONDS", 0.1)
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        # A queue that is full drops what comes, as a lost node does.
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        with pytest.raises(NoAnswer, match="took no connection"):
+            get(Model(f"http://127.0.0.1:{address[1]}"), seconds=30)
+        for each in waiting:
+            each.close()
+
+
+def test_an_answer_that_no_memory_would_hold_is_given_up(
+    model: Model, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "_MAX_ANSWER_BYTES", 1000)
+    server.answers["GET"] = Reply(body=b"x" * 1000)
+    assert len(get(model).body) == 1000
+    server.answers["GET"] = Reply(body=b"x" * 1001)
+    with pytest.raises(NoAnswer, match="is longer than"):
+        get(model)
+
+
+def test_one_connection_serves_many_requests(model: Model, server: Server) -> None:
+    server.answers["GET"] = Reply()
+    for _ in range(3):
+        get(model)
+    assert model._http.connection_from_url(model.url).num_connections == 1
+
+
+def test_text_of_an_answer_is_its_beginning_for_a_person() -> None:
+    assert Answer(500, b"\xff" + "ü".encode() * 5_000).text == "\N{REPLACEMENT CHARACTER}" + "ü" * 1_999
