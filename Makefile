@@ -47,7 +47,7 @@ down: ## end the embedded stack
 ## Checks
 .PHONY: test test-sam lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2
 
 test-sam: setup ## run the functions in `sam local` containers (needs Docker)
 	@$(BIN)/pytest -m sam
@@ -55,13 +55,18 @@ test-sam: setup ## run the functions in `sam local` containers (needs Docker)
 lint: setup ## check style, types and the template
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy --strict functions layers/scoring/scoring
-	@$(BIN)/mypy --strict local
+	@$(BIN)/mypy --strict layers/scoring local ops tests
+	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
 
 fmt: setup ## format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+## Operations
+.PHONY: redrive-failed
+redrive-failed: setup ## score again what failed: make redrive-failed SINCE=1h [STACK=dropscore] (works on AWS)
+	@$(BIN)/python -m ops.redrive_failed --since '$(SINCE)' $(if $(STACK),--stack '$(STACK)')
 
 ## Upkeep
 .PHONY: pins clean

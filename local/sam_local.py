@@ -57,7 +57,6 @@ def up(state_dir: Path = STATE, parameters: Mapping[str, str] | None = None) -> 
     variables = state_dir.resolve() / VARIABLES
     functions = _functions(running)
     variables.write_text(json.dumps({name: _variables(running, name, it) for name, it in functions.items()}, indent=2))
-    variables.chmod(0o600)
     (state_dir / "samconfig.toml").write_text(_settings(variables))
     return running
 

@@ -97,10 +97,10 @@ async def serve(settings: Settings) -> None:
         await stack.enter_async_context(_runner(api_runner))
         await web.TCPSite(api_runner, settings.host, settings.port, ssl_context=context).start()
         proxy = Proxy(Router(store), session)
-        gateway_runner = web.ServerRunner(proxy.server(), handler_cancellation=True, shutdown_timeout=1)
+        gateway_runner = web.ServerRunner(proxy.server(), shutdown_timeout=1)
         await stack.enter_async_context(_runner(gateway_runner))
         await web.TCPSite(gateway_runner, settings.host, settings.gateway_port).start()
-        stack.callback(_announce(settings, state, ca_file, token).unlink)
+        stack.callback(_announce(settings, state, ca_file, token).unlink, missing_ok=True)
         await stopped
 
 

@@ -2,7 +2,8 @@
 
 The suite is one contract for both. On a real cluster it needs an administrator's kubeconfig and
 
-- ``DROPSCORE_TEST_IMAGE``: an image with ``python3`` that the cluster can pull (``python:3-slim`` will do);
+- ``DROPSCORE_TEST_IMAGE``: an image with ``python3`` that the cluster can pull (``python:3-slim`` will do). Without it
+  KUBECONFIG is left alone: many a shell names a cluster there on which nobody wants tests;
 - ``DROPSCORE_TEST_GATEWAY_URL`` and ``DROPSCORE_TEST_GATEWAY_CLASS``: where gateways of that class are reached;
 - ``DROPSCORE_TEST_INGRESS_URL``: where ingresses of the class ``nginx`` are reached.
 
@@ -25,6 +26,15 @@ from tests.cluster.client import Client, Namespace
 from tests.cluster.embedded import EmbeddedCluster
 
 
+def real_kubeconfig() -> str | None:
+    """The real cluster's kubeconfig if tests are wanted there."""
+    return os.environ.get("KUBECONFIG") if "DROPSCORE_TEST_IMAGE" in os.environ else None
+
+
+def pytest_report_header() -> str:
+    return f"cluster: {real_kubeconfig() or 'embedded'}"
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The cluster under test, as its administrator."""
@@ -39,7 +49,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    kubeconfig = os.environ.get("KUBECONFIG")
+    kubeconfig = real_kubeconfig()
     if kubeconfig:
         yield Cluster(
             client=Client(config.new_client_from_config(kubeconfig)),

@@ -21,10 +21,11 @@ from kubernetes import config
 from local.cluster.apply import ApplyFailed, apply
 from tests.cluster import embedded
 from tests.cluster.client import Client, Namespace
+from tests.cluster.conftest import real_kubeconfig
 from tests.cluster.embedded import IMAGE, ROOT, EmbeddedCluster
 from tests.cluster.manifests import SERVER, pod, state
 
-pytestmark = pytest.mark.skipif("KUBECONFIG" in os.environ, reason="about the embedded cluster only")
+pytestmark = pytest.mark.skipif(real_kubeconfig() is not None, reason="about the embedded cluster only")
 
 
 @pytest.fixture

@@ -49,9 +49,3 @@ def misbehaving(pipeline: Pipeline, tmp_path: Path) -> Callable[[str], str]:
         return repository
 
     return push
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the stack when the last worker is done (only the process that has no `workerinput` knows that)."""
-    if not hasattr(session.config, "workerinput"):
-        embedded.down(STATE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 from tests.e2e.pipeline import PATHS, Pipeline, wait_for
 
@@ -49,6 +50,5 @@ def test_a_stopped_execution_is_torn_down_and_told(pipeline: Pipeline, misbehavi
         pipeline.sfn.stop_execution(executionArn=execution if who == "parent" else attempt)
         assert pipeline.ended(execution)["status"] in ("ABORTED", "FAILED")
         pipeline.assert_nothing_left(execution)
-        key = f"scored/stopped-{who}.csv.error"
-        document = wait_for(key, lambda key=key: pipeline.read(key), 30)
+        document = wait_for("the .error", partial(pipeline.read, f"scored/stopped-{who}.csv.error"), 30)
         assert json.loads(document)["error"] == "Aborted"

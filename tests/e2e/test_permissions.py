@@ -73,7 +73,8 @@ def roles(pipeline: Pipeline) -> dict[str, str]:
 @pytest.fixture
 def probe(pipeline: Pipeline, roles: dict[str, str]) -> Iterator[Callable[..., str]]:
     """Make a call with a function's role; `ok`, or the code of AWS's refusal."""
-    aws, made = pipeline.stack.client("lambda"), []
+    aws = pipeline.stack.client("lambda")
+    made: list[str] = []
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as package:
         package.writestr("app.py", PROBE)

@@ -31,7 +31,9 @@ def sample(name: str, state: State | None = None) -> Any:
     return event
 
 
-ATTEMPT_ID = sample("launch_pod")["attempt_id"]
+def pod_name() -> str:
+    """The name of the pod, and of all that belongs to it, of the attempt in the sample events."""
+    return f"dropscore-{sample('launch_pod')['attempt_id']}"
 
 
 def step(invoke: Invoke, function: str, event: Any, field: str) -> State:
@@ -101,11 +103,11 @@ def test_resolve_request_answers_the_request(resolved: State) -> None:
 
 def test_launch_pod_answers_the_pod(launched: State, pipeline: Pipeline) -> None:
     assert launched["pod"].keys() == sample("await_pod")["state"]["pod"].keys()
-    assert launched["pod"]["name"] == f"dropscore-{ATTEMPT_ID}"
+    assert launched["pod"]["name"] == pod_name()
 
 
 def test_await_pod_answers_where_the_model_is(ready: State, stack: Stack) -> None:
-    assert ready["endpoint"] == {"status": "READY", "url": f"{stack.gateway_url}/dropscore-{ATTEMPT_ID}"}
+    assert ready["endpoint"] == {"status": "READY", "url": f"{stack.gateway_url}/{pod_name()}"}
 
 
 def test_stream_file_answers_that_the_whole_file_is_scored(opened: State, scored: State) -> None:
@@ -131,9 +133,11 @@ def test_persist_error_writes_the_error_file(invoke: Invoke, launched: State, pi
 
 
 def test_tear_down_leaves_nothing(invoke: Invoke, persisted: State, pipeline: Pipeline) -> None:
-    deleted = invoke("TearDown", sample("tear_down", persisted)).payload["deleted"]
-    assert [item.split("/")[0] for item in deleted] == ["pod", "service", "gateway"]
-    wait_for("the tear-down", lambda: not pipeline.objects(ATTEMPT_ID), 30)
+    attempt_id = pod_name().removeprefix("dropscore-")
+    there = pipeline.objects(attempt_id)
+    assert there == [f"{kind}/{pod_name()}" for kind in ("pods", "services", "httproutes")]
+    assert invoke("TearDown", sample("tear_down", persisted)).payload == {"deleted": there}
+    wait_for("the tear-down", lambda: not pipeline.objects(attempt_id), 30)
 
 
 def test_sweep_orphans_deletes_a_pod_that_no_execution_knows(
@@ -145,26 +149,25 @@ def test_sweep_orphans_deletes_a_pod_that_no_execution_knows(
     wait_for("the sweep", lambda: not pipeline.objects(orphan), 30)
 
 
-NEVER_DROPPED = {"source": sample("resolve_request")["state"]["source"] | {"key": "incoming/never-dropped.csv"}}
-EMPTY = {"source": sample("stream_file")["state"]["source"] | {"size": 0}}
-REQUEST = sample("launch_pod")["state"]["request"]
-NO_CLUSTER = {"request": REQUEST | {"cluster": "no-such-cluster"}}
-NEVER_SCORED = {"request": REQUEST | {"output": REQUEST["output"] | {"key": "scored/never-dropped.csv.scoreout"}}}
+NOT_SCORED = {"bucket": parts.OUTPUT_BUCKET, "key": parts.OUTPUT_PREFIX + "never-dropped.csv.scoreout"}
 
 
 @pytest.mark.parametrize(
-    ("function", "event", "error"),
+    ("function", "name", "changed", "error"),
     [
-        ("ResolveRequest", sample("resolve_request", NEVER_DROPPED), "SourceGone"),
-        ("LaunchPod", sample("launch_pod", NO_CLUSTER), "ClusterNotFound"),
-        ("AwaitPod", sample("await_pod"), "PodLost"),
-        ("StreamFile", sample("stream_file", EMPTY), "EmptyFile"),
-        ("PersistOutput", sample("persist_output", NEVER_SCORED), "ScoringFailed"),
+        ("ResolveRequest", "resolve_request", {"source": {"key": "incoming/never-dropped.csv"}}, "SourceGone"),
+        ("LaunchPod", "launch_pod", {"request": {"cluster": "no-such-cluster"}}, "ClusterNotFound"),
+        ("AwaitPod", "await_pod", {"pod": {"uid": "of-an-earlier-one"}}, "PodLost"),
+        ("StreamFile", "stream_file", {"source": {"size": 0}}, "EmptyFile"),
+        ("PersistOutput", "persist_output", {"request": {"output": NOT_SCORED}}, "ScoringFailed"),
     ],
 )
 def test_an_error_comes_under_its_own_name_with_what_to_do(
-    invoke: Invoke, function: str, event: Any, error: str
+    invoke: Invoke, function: str, name: str, changed: State, error: str
 ) -> None:
+    event = sample(name)
+    for field, values in changed.items():
+        event["state"][field] |= values
     answer = invoke(function, event)
     assert answer.error == error, answer
     assert json.loads(answer.message).keys() >= {"summary", "remedy"}

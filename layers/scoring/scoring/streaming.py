@@ -189,7 +189,7 @@ def joined_header(header: bytes, names: list[str]) -> bytes:
     taken = {name.strip(b'" ') for name in own.removeprefix(records.BOM).split(b",")}
     columns = []
     for name in names:
-        column = name.encode()
+        column = name.encode("utf-8", "replace")
         while column in taken:
             column += b"_model"
         taken.add(column)

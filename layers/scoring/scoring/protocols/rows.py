@@ -55,7 +55,10 @@ class RowProtocol(ABC):
             The answer cannot be read.
         RowCountMismatch
         """
-        names, rows = self.parse(answer)
+        try:
+            names, rows = self.parse(answer)
+        except RecursionError as error:
+            raise ModelFailed("The model's answer is nested too deeply.", answer=_snippet(answer)) from error
         if len(rows) != expected:
             raise RowCountMismatch(f"The model answered {len(rows)} predictions to {expected} records.")
         return names, rows
@@ -80,7 +83,7 @@ class SageMaker(RowProtocol):
     def parse(self, answer: bytes) -> tuple[list[str], list[bytes]]:
         rows = records.split(answer)
         columns = _columns(rows[0]) if rows else 1
-        if any(_columns(row) != columns for row in (rows if columns > 1 else ())):
+        if b"," in answer and any(_columns(row) != columns for row in rows):
             raise ModelFailed("The model's answer has rows of different lengths.", answer=_snippet(answer))
         return _names(columns), rows
 
@@ -125,10 +128,21 @@ def field(value: Any) -> bytes:
     """A JSON value as a CSV field: nothing for null, quoted where CSV needs it."""
     if value is None:
         return b""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else _json(value)
     if any(mark in text for mark in ',"\n\r'):
         text = '"' + text.replace('"', '""') + '"'
-    return text.encode()
+    return text.encode("utf-8", "replace")
+
+
+def _json(value: Any) -> str:
+    """A JSON value as text again, its numbers as they were written."""
+    if isinstance(value, _Number):
+        return value
+    if isinstance(value, list):
+        return f"[{', '.join(map(_json, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_json(name)}: {_json(item)}' for name, item in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _names(columns: int) -> list[str]:
