@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,6 +44,16 @@ class Silence(Exception):
     """The connection stays open without an answer, until the server is closed."""
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A client that has gone away is what some tests are about, and no error of the server."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 Answer = Reply | Exception | Callable[[Request], Reply]
 
 
@@ -53,7 +64,7 @@ class Server:
         self.answers: dict[str, Answer] = {}
         self.requests: list[Request] = []
         self._closed = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = QuietServer(("127.0.0.1", 0), self._handler())
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         scheme = "https" if tls else "http"

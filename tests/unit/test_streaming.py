@@ -1,0 +1,254 @@
+"""The whole of stream_file: S3 by moto, a model behind real HTTP, and steps that end whenever they have to."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from scoring import objects, outcome, streaming
+from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch, SourceChanged
+from scoring.identity import Source
+from scoring.protocols.model import Model, NoAnswer
+from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, request, source
+from tests.unit.servers import HangUp, Reply, Request, Server, Silence
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+NASTY = b'\xef\xbb\xbfid,"te,xt"\r\n1,"a\r\nb"\r\n\r\n2,"say ""x"""\r\n3,\xc3\xbc,\r\n4,last'
+MANY = b"id,text\n" + b"".join(b'%d,"line\n%d ""quoted"""\n' % (n, n * 7) for n in range(2_000))
+
+
+def drop(s3: Any, body: bytes) -> Source:
+    answer = s3.put_object(Bucket=INPUT_BUCKET, Key="incoming/2026/loans.csv", Body=body)
+    return source(etag=answer["ETag"].strip('"'), size=len(body))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks and parts so small that a small file has many of them."""
+    monkeypatch.setattr(streaming, "_FIRST_BLOCK_BYTES", 512)
+    monkeypatch.setattr(streaming, "_MOST_BLOCK_BYTES", 2_048)
+    monkeypatch.setattr(objects, "_PART_BYTES", 8_000)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+
+
+def opened(s3: Any, found: Source, **changes: Any) -> dict[str, Any]:
+    tags = outcome.scored_tags(found, request(), "execution")
+    return streaming.open_upload(s3, found, request(), tags, NOW) | changes
+
+
+def job(s3: Any, server: Server, found: Source, scoring: dict[str, Any], **changes: Any) -> streaming.Job:
+    whole = {
+        "s3": s3,
+        "model": Model(server.url),
+        "source": found,
+        "request": request(protocol="sagemaker"),
+        "pod_uid": "uid-1",
+        "scoring": scoring,
+        "seconds_left": lambda: 900.0,
+        "now": lambda: NOW,
+    }
+    return streaming.Job(**whole | changes)
+
+
+def published(s3: Any, scoring: dict[str, Any]) -> bytes:
+    output = request()["output"]
+    outcome.publish(s3, output, scoring, {"execution": "execution"})
+    body: bytes = s3.get_object(Bucket=OUTPUT_BUCKET, Key=output["key"])["Body"].read()
+    return body
+
+
+def predicted(fields: list[str]) -> str:
+    """A prediction that depends on all of a record, and has a comma: whatever is mixed up shows."""
+    return hashlib.sha256("|".join(fields).encode()).hexdigest()[:8] + f",{len(fields)}"
+
+
+def rows_of(body: bytes) -> list[list[str]]:
+    return [row for row in csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")) if row]
+
+
+def sagemaker(asked: Request) -> Reply:
+    return Reply(body="".join(f"{predicted(row)}\n" for row in rows_of(asked.body)).encode())
+
+
+def scored_by_hand(document: bytes) -> list[list[str]]:
+    header, *rows = rows_of(document)
+    return [[*header, "prediction_0", "prediction_1"], *([*row, *predicted(row).split(",")] for row in rows)]
+
+
+def test_each_record_gets_its_own_prediction_and_keeps_its_bytes(s3: Any, server: Server) -> None:
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, NASTY)
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert (scoring["status"], scoring["rows"], scoring["parts"]) == ("DONE", 4, 1)
+    body = published(s3, scoring)
+    assert len(body) == scoring["bytes"]
+    assert rows_of(body) == scored_by_hand(NASTY)
+    assert body.startswith(b'\xef\xbb\xbfid,"te,xt",prediction_0,prediction_1\r\n1,"a\r\nb",')
+    assert body.endswith(b"\r\n")
+
+
+def test_columns_of_mlflow_never_take_the_name_of_one_of_the_file(s3: Any, server: Server) -> None:
+    predictions = b'{"predictions": [{"id": 1, "p": 0.50}, {"id": 2, "p": 0.25}]}'
+    server.answers["POST /invocations"] = Reply(body=predictions)
+    found = drop(s3, b"id,x\n7,8\n9,10\n")
+    asked = request(protocol="mlflow")
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), request=asked))
+    assert published(s3, scoring) == b"id,x,id_model,p\n7,8,1,0.50\n9,10,2,0.25\n"
+
+
+def seconds_that_run_out(*steps: float) -> Callable[[], float]:
+    """How long a function still lives, each time that it asks; the last for ever."""
+    left = list(steps)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.mark.parametrize("blocks_a_step", [1, 7, 20])
+def test_a_file_scored_in_many_steps_is_the_same_byte_for_byte(
+    s3: Any, server: Server, small: None, blocks_a_step: int
+) -> None:
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, MANY)
+    whole = published(s3, streaming.advance(job(s3, server, found, opened(s3, found))))
+    scoring, steps = opened(s3, found), 0
+    while scoring["status"] != "DONE":
+        left = seconds_that_run_out(*[900.0] * blocks_a_step, 30.0)
+        scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=left))
+        steps += 1
+    assert steps > 2
+    assert (scoring["rows"], scoring["bytes"]) == (2_000, len(whole))
+    assert rows_of(whole) == scored_by_hand(MANY)
+    assert published(s3, scoring) == whole
+
+
+def test_a_step_that_was_killed_and_is_repeated_leaves_no_row_twice(
+    s3: Any, server: Server, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blocks, and so its parts, may end elsewhere than those of the one that was killed."""
+    found = drop(s3, MANY)
+    scoring, answered = opened(s3, found), [0]
+
+    def killed(asked: Request) -> Reply:
+        answered[0] += 1
+        if answered[0] > 40:
+            raise HangUp
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = killed
+    with pytest.raises(NoAnswer):
+        streaming.advance(job(s3, server, found, scoring))
+    left_behind = s3.list_parts(**request_output(), UploadId=scoring["upload_id"])["Parts"]
+    server.answers["POST /invocations"] = sagemaker
+    monkeypatch.setattr(objects, "_PART_BYTES", 60_000)
+    done = streaming.advance(job(s3, server, found, scoring))
+    assert len(left_behind) > done["parts"], "or this test shows nothing"
+    assert rows_of(published(s3, done)) == scored_by_hand(MANY)
+
+
+def request_output() -> dict[str, str]:
+    output = request()["output"]
+    return {"Bucket": output["bucket"], "Key": output["key"]}
+
+
+@pytest.mark.parametrize("body", [b"", b"\r\n\r\n", b"id,x", b"id,x\n", b"id,x\r\n\r\n"])
+def test_a_file_without_a_record_is_empty(s3: Any, server: Server, body: bytes) -> None:
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, body)
+    with pytest.raises(EmptyFile):
+        streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert not server.requests, "a model is not asked about nothing"
+
+
+def test_a_file_of_no_byte_is_refused_before_anything_is_begun(s3: Any) -> None:
+    with pytest.raises(EmptyFile, match="is empty"):
+        streaming.open_upload(s3, source(size=0), request(), {}, NOW)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=OUTPUT_BUCKET)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "sentence"),
+    [
+        (Reply(body=b"1,2\n"), RowCountMismatch, "1 predictions to 4 records"),
+        (Reply(500, b"could not convert string to float: 'last'"), ModelFailed, "answered 500 to a batch"),
+        (HangUp(), NoAnswer, "closed the connection"),
+        (Reply(503), NoAnswer, "The route answered 503"),
+    ],
+)
+def test_a_model_that_does_not_do_its_work_ends_the_job(
+    s3: Any, server: Server, answer: Reply | HangUp, error: type[Exception], sentence: str
+) -> None:
+    server.answers["POST /invocations"] = answer
+    found = drop(s3, NASTY)
+    with pytest.raises(error, match=sentence):
+        streaming.advance(job(s3, server, found, opened(s3, found)))
+
+
+def test_a_model_whose_columns_change_ends_the_job(s3: Any, server: Server, small: None) -> None:
+    """Even if they do so steps later: the header is written long since."""
+    columns = [2]
+
+    def changing(asked: Request) -> Reply:
+        return Reply(body=b"".join(b",".join([b"1"] * columns[0]) + b"\n" for _ in rows_of(asked.body)))
+
+    server.answers["POST /invocations"] = changing
+    found = drop(s3, MANY)
+    left = seconds_that_run_out(*[900.0] * 30, 30.0)
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=left))
+    assert scoring["status"] == "RUNNING"
+    columns[0] = 3
+    with pytest.raises(ModelFailed, match="The model's columns were prediction_0, prediction_1 and are now"):
+        streaming.advance(job(s3, server, found, scoring))
+
+
+def test_a_batch_that_is_not_answered_in_time_is_the_models_time_out(s3: Any, server: Server) -> None:
+    server.answers["POST /invocations"] = Silence()
+    found = drop(s3, NASTY)
+    with pytest.raises(ModelTimeout, match="did not answer a batch of 4 records in 1 s"):
+        streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=lambda: 21.0))
+
+
+@pytest.mark.parametrize("protocol", ["sagemaker", "sas"])
+def test_a_file_that_is_not_done_by_its_deadline_is_the_models_time_out(
+    s3: Any, server: Server, protocol: str
+) -> None:
+    found = drop(s3, NASTY)
+    late = {"request": request(protocol=protocol), "now": lambda: NOW + timedelta(seconds=86_401)}
+    with pytest.raises(ModelTimeout, match="was not done with the file after 86400 s"):
+        streaming.advance(job(s3, server, found, opened(s3, found), **late))
+    assert not server.requests
+
+
+def test_a_file_that_is_replaced_while_it_is_scored_ends_the_job(s3: Any, server: Server, small: None) -> None:
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, MANY)
+    left = seconds_that_run_out(*[900.0] * 30, 30.0)
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=left))
+    drop(s3, MANY + b"9,newer\n")
+    with pytest.raises(SourceChanged):
+        streaming.advance(job(s3, server, found, scoring))
+
+
+def test_blocks_grow_while_the_model_is_quick_and_shrink_when_it_is_not() -> None:
+    assert streaming.next_size(64 << 10, 0.1) == 128 << 10
+    assert streaming.next_size(4 << 20, 0.1) == 4 << 20
+    assert streaming.next_size(4 << 20, 1.1) == 2 << 20
+    assert streaming.next_size(64 << 10, 60.0) == 64 << 10
+
+
+@pytest.mark.parametrize(
+    ("header", "names", "joined"),
+    [
+        (b"a,b\n", ["p"], b"a,b,p\n"),
+        (b"a,b", ["p"], b"a,b,p\n"),
+        (b"\xef\xbb\xbfp,b\r\n", ["p", "q"], b"\xef\xbb\xbfp,b,p_model,q\r\n"),
+        (b'"p", q\n', ["p", "q"], b'"p", q,p_model,q_model\n'),
+        (b"p,p_model\n", ["p"], b"p,p_model,p_model_model\n"),
+        (b"a\n", ["p", "p"], b"a,p,p_model\n"),
+        (b"a\n", ["x,y", 'say "z"', "\ud800"], b'a,"x,y","say ""z""",?\n'),
+    ],
+)
+def test_the_header_gets_the_models_columns_under_new_names(header: bytes, names: list[str], joined: bytes) -> None:
+    assert streaming.joined_header(header, names) == joined

@@ -1,0 +1,96 @@
+"""The whole of stream_file with a container that takes the whole file."""
+
+from typing import Any
+
+import pytest
+
+from scoring import streaming
+from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
+from tests.builders import request
+from tests.unit.servers import Reply, Request, Server, Silence
+from tests.unit.test_streaming import drop, job, opened, published
+
+FILE = b'id,text\n1,"a\nb"\n2,c\n'
+SCORED = b'id,text,p\n1,"a\nb",0.5\n2,c,0.25\n'
+WELL = Reply(200, b"Scoring...\nCompleted!\n")
+WORKING = Reply(200, b"Scoring...\n")
+
+
+@pytest.fixture
+def container(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A container that has scored as soon as it has answered."""
+    monkeypatch.setattr(streaming, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "_POLL_PAUSE_SECONDS", 0.0)
+    server.answers["POST /executions"] = Reply(201, b'{"id": "7.1"}')
+    server.answers["GET /query/7.1/log"] = WELL
+    server.answers["GET /query/7.1"] = Reply(200, SCORED)
+    return server
+
+
+def sas(s3: Any, container: Server, scoring: dict[str, Any] | None = None, **changes: Any) -> streaming.Job:
+    found = drop(s3, FILE)
+    asked = request(protocol="sas")
+    return job(s3, container, found, scoring or opened(s3, found), **{"request": asked} | changes)
+
+
+def posts(container: Server) -> list[Request]:
+    return [request for request in container.requests if request.method == "POST"]
+
+
+def test_a_file_goes_in_whole_and_comes_out_whole(s3: Any, container: Server) -> None:
+    scoring = streaming.advance(sas(s3, container))
+    assert (scoring["status"], scoring["rows"], scoring["bytes"]) == ("DONE", 2, len(SCORED))
+    assert FILE in posts(container)[0].body
+    assert published(s3, scoring) == SCORED
+
+
+def test_a_container_that_works_on_is_asked_again_and_not_sent_the_file_again(s3: Any, container: Server) -> None:
+    container.answers["GET /query/7.1/log"] = WORKING
+    running = streaming.advance(sas(s3, container))
+    assert running["status"] == "RUNNING"
+    assert streaming.advance(sas(s3, container, running))["status"] == "RUNNING"
+    container.answers["GET /query/7.1/log"] = WELL
+    done = streaming.advance(sas(s3, container, running))
+    assert len(posts(container)) == 1
+    assert published(s3, done) == SCORED
+
+
+def test_a_fresh_pod_is_sent_the_file_again(s3: Any, container: Server) -> None:
+    """The execution lived in the memory of the pod that was lost."""
+    container.answers["GET /query/7.1/log"] = WORKING
+    running = streaming.advance(sas(s3, container))
+    container.answers["POST /executions"] = Reply(201, b'{"id": "8.2"}')
+    container.answers["GET /query/8.2/log"], container.answers["GET /query/8.2"] = WELL, Reply(200, SCORED)
+    done = streaming.advance(sas(s3, container, running, pod_uid="uid-2"))
+    assert len(posts(container)) == 2
+    assert published(s3, done) == SCORED
+
+
+@pytest.mark.parametrize("result", [SCORED[:-9], SCORED + b"3,d,1\n", b"id,text,p\n", b""])
+def test_a_result_of_more_or_fewer_rows_is_never_published(s3: Any, container: Server, result: bytes) -> None:
+    """A script that ends half way leaves a truncated result that answers 200."""
+    container.answers["GET /query/7.1"] = Reply(200, result)
+    with pytest.raises(RowCountMismatch, match=r"The model answered \d rows to 2 records"):
+        streaming.advance(sas(s3, container))
+
+
+def test_a_script_that_raised_is_a_failure_at_once(s3: Any, container: Server) -> None:
+    log = b"Scoring...\nTraceback (most recent call last):\nKeyError: 'rate'\nCompleted!\n"
+    container.answers["GET /query/7.1/log"] = Reply(200, log)
+    with pytest.raises(ModelFailed, match="KeyError: 'rate'"):
+        streaming.advance(sas(s3, container))
+    assert len(container.requests) == 2, "asked once, not for ever"
+
+
+def test_a_container_that_holds_the_request_open_too_long_is_told_as_that(s3: Any, container: Server) -> None:
+    container.answers["POST /executions"] = Silence()
+    with pytest.raises(ModelTimeout, match="held the request open for 1 s"):
+        streaming.advance(sas(s3, container, seconds_left=lambda: 21.0))
+
+
+@pytest.mark.parametrize("body", [b"id,text\n", b"\n"])
+def test_a_file_without_a_record_is_empty(s3: Any, container: Server, body: bytes) -> None:
+    found = drop(s3, body)
+    empty = job(s3, container, found, opened(s3, found), request=request(protocol="sas"))
+    with pytest.raises(EmptyFile, match="holds no record below its header"):
+        streaming.advance(empty)
