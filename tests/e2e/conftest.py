@@ -1,27 +1,18 @@
-"""One embedded stack for the whole test session, shared by all workers; its models are images of the tests' own too."""
+"""One embedded stack for the whole test session, shared by all workers."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from local import images
 from local import stack as embedded
+from tests.e2e import models
 from tests.e2e.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / ".local/e2e"
-DOCKERFILE = """FROM python:3.13-slim
-WORKDIR /app
-COPY app.py .
-ENV BEHAVIOUR={behaviour}
-EXPOSE 8080
-USER 1000
-ENTRYPOINT ["python", "app.py"]
-"""
 
 
 @pytest.fixture(scope="session")
@@ -35,17 +26,6 @@ def pipeline(stack: embedded.Stack) -> Pipeline:
 
 
 @pytest.fixture
-def misbehaving(pipeline: Pipeline, tmp_path: Path) -> Callable[[str], str]:
+def misbehaving(pipeline: Pipeline) -> Callable[[str], str]:
     """Push an image that misbehaves in the given way; its repository."""
-
-    def push(behaviour: str) -> str:
-        folder = tmp_path / behaviour
-        folder.mkdir()
-        shutil.copy(Path(__file__).with_name("misbehaving.py"), folder / "app.py")
-        (folder / "Dockerfile").write_text(DOCKERFILE.format(behaviour=behaviour))
-        image = images.build(folder, ROOT / ".venv-models/bin/python")
-        repository = f"tests/{behaviour}"
-        images.push(pipeline.stack.client("ecr"), image, repository=repository, tag="latest")
-        return repository
-
-    return push
+    return lambda behaviour: models.push(pipeline, behaviour)

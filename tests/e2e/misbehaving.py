@@ -1,48 +1,211 @@
-"""A model that goes wrong on purpose; the image's variable BEHAVIOUR says how. Only the standard library, to start fast."""
+"""A model that goes wrong on purpose; the image's variable BEHAVIOUR says how. Only the standard library, to start fast.
+
+It speaks the row protocols and, asynchronously, `sas`: a container that gives the id first and works afterwards.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BEHAVIOUR = os.environ["BEHAVIOUR"]
+ADDRESS = os.environ.get("HOST", "0.0.0.0")
+SECONDS_OF_SLOWNESS = 4
 
 
 class Model(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    batches = 0
+    accepted = 0.0
+    file = b""
 
     def do_GET(self) -> None:
-        self.answer(200, b"pong")
+        if self.path.startswith("/query/"):
+            self.show(log=self.path.endswith("/log"))
+        elif BEHAVIOUR == "unwell":
+            self.answer(503 if self.path == "/" else 500, b"the weights are not loaded")
+        else:
+            self.answer(200, b"pong")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        rows = body.count(b"\n")
-        if BEHAVIOUR == "refuses":
-            self.answer(500, b"the weights do not fit the data")
-        elif BEHAVIOUR == "slow":
-            time.sleep(4)
-            self.answer(200, b"1\n" * rows)
-        elif BEHAVIOUR == "forgets-a-row":
-            self.answer(200, b"1\n" * (rows - 1))
-        elif BEHAVIOUR == "dies":
-            print("fatal: the model gave up", flush=True)  # noqa: T201
-            os._exit(3)
-        elif BEHAVIOUR == "hangs-up":
-            self.close_connection = True
+        Model.batches += 1
+        if self.path == "/executions":
+            self.execute(body)
+        else:
+            BEHAVIOURS.get(BEHAVIOUR, well)(self, body.count(b"\n"))
 
-    def answer(self, status: int, body: bytes) -> None:
+    def execute(self, body: bytes) -> None:
+        """Take a file by the protocol `sas`; it is scored when it is asked for."""
+        Model.accepted = time.monotonic()
+        _, _, part = body.partition(b"\r\n\r\n")
+        Model.file = part.rpartition(b"\r\n--")[0]
+        if BEHAVIOUR == "refuses":
+            self.answer(400, b'{"status": 400, "error": "no such column: income"}')
+        elif BEHAVIOUR == "forgets-the-id":
+            self.answer(201, b'{"status": 201}')
+        else:
+            self.answer(201, b'{"id": "1.5", "status": 201}')
+
+    def show(self, log: bool) -> None:
+        """Answer for the log or the result of the one execution."""
+        seconds = {"later": 12, "never": 3_600}.get(BEHAVIOUR, 0)
+        done = time.monotonic() - Model.accepted > seconds
+        if BEHAVIOUR == "forgets-the-execution":
+            self.answer(404, b'{"status": 404}')
+        elif log:
+            self.answer(200, b"Scoring...\n score.py\n" + (b"Completed!\n" if done else b""))
+        else:
+            header, *records = Model.file.splitlines()
+            scored = [header + b",prediction", *(record + b",1" for record in records)]
+            self.answer(200, b"\n".join(scored) + b"\n")
+
+    def answer(self, status: int, body: bytes, promised: int | None = None, **headers: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "text/csv")
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in {"Content-Type": "text/csv", **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body) if promised is None else promised))
         self.end_headers()
         self.wfile.write(body)
 
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+Behaviour = Callable[[Model, int], None]
+
+
+def well(model: Model, rows: int) -> None:
+    model.answer(200, b"1\n" * rows)
+
+
+def slow(model: Model, rows: int) -> None:
+    time.sleep(SECONDS_OF_SLOWNESS)
+    well(model, rows)
+
+
+def stuck(_model: Model, _rows: int) -> None:
+    time.sleep(3_600)
+
+
+def refuses(model: Model, _rows: int) -> None:
+    model.answer(500, b"the weights do not fit the data")
+
+
+def refuses_the_third_batch(model: Model, rows: int) -> None:
+    (refuses if Model.batches == 3 else well)(model, rows)
+
+
+def has_a_full_disk(model: Model, _rows: int) -> None:
+    try:
+        with open("/dev/full", "wb", buffering=0) as disk:  # noqa: PTH123
+            disk.write(b"1\n")
+    except OSError as error:
+        model.answer(500, str(error).encode())
+
+
+def forgets_a_row(model: Model, rows: int) -> None:
+    model.answer(200, b"1\n" * (rows - 1))
+
+
+def forgets_a_row_late(model: Model, rows: int) -> None:
+    time.sleep(SECONDS_OF_SLOWNESS)
+    forgets_a_row(model, rows)
+
+
+def invents_a_row(model: Model, rows: int) -> None:
+    model.answer(200, b"1\n" * (rows + 1))
+
+
+def answers_ragged_rows(model: Model, rows: int) -> None:
+    model.answer(200, b"1,2\n" + b"1\n" * (rows - 1))
+
+
+def answers_a_page(model: Model, _rows: int) -> None:
+    model.answer(200, b"<html>\n<h1>Sign in</h1>\n</html>\n", Content_Type="text/html")
+
+
+def redirects(model: Model, _rows: int) -> None:
+    model.answer(302, b"", Location="http://elsewhere.invalid/")
+
+
+def breaks_off(model: Model, rows: int) -> None:
+    """Promise all rows, send the first and half of the second, then hang up."""
+    answer = b"0.125\n" * rows
+    model.answer(200, answer[:9], promised=len(answer))
+    model.close_connection = True
+
+
+def breaks_off_a_stream(model: Model, _rows: int) -> None:
+    """The same without a length: the last chunk never comes."""
+    model.send_response(200)
+    model.send_header("Transfer-Encoding", "chunked")
+    model.end_headers()
+    model.wfile.write(b"9\r\n0.125\n0.1\r\n")
+    model.close_connection = True
+
+
+def closes_its_port(model: Model, rows: int) -> None:
+    """Close the port in the middle of an answer, while the process lives on."""
+    model.server.socket.close()
+    breaks_off(model, rows)
+
+
+def dies(_model: Model, _rows: int) -> None:
+    print("fatal: the model gave up", flush=True)  # noqa: T201
+    os._exit(3)
+
+
+def hangs_up(model: Model, _rows: int) -> None:
+    model.close_connection = True
+
+
+def eats_memory(model: Model, rows: int) -> None:
+    eaten = []
+    while len(eaten) < 4_000:
+        eaten.append(bytearray(os.urandom(1 << 10) * (1 << 10)))
+        time.sleep(0.005)
+    well(model, rows)
+
+
+def answers_no_numbers(model: Model, rows: int) -> None:
+    model.answer(200, json.dumps({"outputs": [1] * rows}).encode())
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    "slow": slow,
+    "stuck": stuck,
+    "refuses": refuses,
+    "refuses-the-third-batch": refuses_the_third_batch,
+    "disk-full": has_a_full_disk,
+    "forgets-a-row": forgets_a_row,
+    "forgets-a-row-late": forgets_a_row_late,
+    "invents-a-row": invents_a_row,
+    "ragged": answers_ragged_rows,
+    "page": answers_a_page,
+    "redirects": redirects,
+    "breaks-off": breaks_off,
+    "breaks-off-a-stream": breaks_off_a_stream,
+    "closes-its-port": closes_its_port,
+    "dies": dies,
+    "hangs-up": hangs_up,
+    "eats-memory": eats_memory,
+    "no-predictions": answers_no_numbers,
+}
 
 if BEHAVIOUR == "crashes":
     print("loading the model\nfatal: weights missing", flush=True)  # noqa: T201
     sys.exit(1)
+if BEHAVIOUR == "ends":
+    sys.exit(0)
+if BEHAVIOUR == "eats-memory-at-start":
+    eats_memory(None, 0)  # type: ignore[arg-type]  # it does not live to answer
 if BEHAVIOUR == "never-listens":
     time.sleep(3_600)
-ThreadingHTTPServer((os.environ.get("HOST", "0.0.0.0"), 8080), Model).serve_forever()
+if BEHAVIOUR == "slow-to-start":
+    time.sleep(SECONDS_OF_SLOWNESS)
+ThreadingHTTPServer((ADDRESS, 8081 if BEHAVIOUR == "wrong-port" else 8080), Model).serve_forever()

@@ -104,7 +104,9 @@ class Pipeline:
         description = self.ended(execution, seconds)
         source = json.loads(description["input"])["source"]
         base = self.stack.output_prefix + source["key"].removeprefix(self.stack.input_prefix)
-        key = base + (".scoreout" if description["status"] == "SUCCEEDED" else ".error")
+        return self.read_outcome(base + (".scoreout" if description["status"] == "SUCCEEDED" else ".error"))
+
+    def read_outcome(self, key: str) -> Outcome:
         where = {"Bucket": self.stack.output_bucket, "Key": key}
         tags = {tag["Key"]: tag["Value"] for tag in self.s3.get_object_tagging(**where)["TagSet"]}
         return Outcome(key, self.s3.get_object(**where)["Body"].read(), tags)
@@ -130,6 +132,66 @@ class Pipeline:
         events = self.sfn.get_execution_history(executionArn=execution)["events"]
         return any(event["type"] == "TaskSubmitted" for event in events)
 
+    def state(
+        self, execution: str, entered: str, holds: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> dict[str, Any]:
+        """The state with which a file's newest attempt first entered a step, once it has; `holds` picks a later time."""
+
+        def look() -> dict[str, Any] | None:
+            if not self.has_attempt(execution):
+                return None
+            for event in self.history(self.attempt(execution)):
+                details = event.get("stateEnteredEventDetails", {})
+                if details.get("name") == entered and holds(json.loads(details["input"])):
+                    state: dict[str, Any] = json.loads(details["input"])
+                    return state
+            return None
+
+        return wait_for(f"{entered} of {execution}", look, 60)
+
+    def scoring(self, execution: str, nth: int = 0) -> dict[str, Any]:
+        """The state of a file once it is being scored by its newest attempt's nth pod (from 0)."""
+        # The step is entered the first time to open the upload, the second time to score.
+        return self.state(
+            execution, "stream_file", lambda state: state["lost_pods"]["count"] == nth and "scoring" in state
+        )
+
+    def history(self, execution: str) -> list[dict[str, Any]]:
+        """All events of an execution, oldest first."""
+        pages = self.sfn.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [event for page in pages for event in page["events"]]
+
+    def executions(self, key: str) -> list[str]:
+        """The ARNs of all `score_file` executions of a file."""
+        found = []
+        for page in self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.stack.score_file_arn):
+            for execution in page["executions"]:
+                if execution["name"].startswith(identity.slug(key.rsplit("/", 1)[-1])):
+                    arn = execution["executionArn"]
+                    if json.loads(self.sfn.describe_execution(executionArn=arn)["input"])["source"]["key"] == key:
+                        found.append(arn)
+        return found
+
+    @cached_property
+    def resources(self) -> dict[str, str]:
+        """What the template made: physical by logical id."""
+        found = self.stack.client("cloudformation").describe_stack_resources(StackName="dropscore")["StackResources"]
+        return {entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in found}
+
+    def invoke(self, function: str, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Call a function, by its logical id."""
+        answer = self.stack.client("lambda").invoke(
+            FunctionName=self.resources[function], Payload=json.dumps(event).encode()
+        )
+        document: dict[str, Any] = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, document
+        return document
+
+    def source(self, source: Mapping[str, Any]) -> bytes:
+        """The dropped file that a state's `source` names."""
+        which = {"VersionId": source["version_id"]} if source["version_id"] else {}
+        return bytes(self.s3.get_object(Bucket=source["bucket"], Key=source["key"], **which)["Body"].read())
+
     def read(self, key: str) -> bytes | None:
         """An object of the output bucket; None while there is none."""
         try:
@@ -146,12 +208,21 @@ class Pipeline:
             for item in self.call("GET", path, {"labelSelector": selector})["items"]
         ]
 
-    def call(self, method: str, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """A call to the API server as the cluster's administrator."""
+        patch = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
         response = self.kubernetes.call_api(
             path,
             method,
             query_params=list((query or {}).items()),
+            header_params={"Content-Type": "application/json", "Accept": "application/json", **patch},
+            body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
             _return_http_data_only=True,

@@ -11,29 +11,11 @@ from tests.e2e.pipeline import PATHS, Pipeline, wait_for
 ROWS = b"a,b\n1,2\n3,4\n"
 
 
-def scoring(pipeline: Pipeline, execution: str, nth: int = 0) -> str:
-    """Wait until the file of an execution is being scored by the attempt's nth pod (from 0); the pod's name."""
-    wait_for("an attempt", lambda: pipeline.has_attempt(execution), 30)
-    attempt = pipeline.attempt(execution)
-
-    def look() -> str | None:
-        entered = [
-            json.loads(event["stateEnteredEventDetails"]["input"])
-            for event in pipeline.sfn.get_execution_history(executionArn=attempt)["events"]
-            if event.get("stateEnteredEventDetails", {}).get("name") == "stream_file"
-        ]
-        # Entered the first time to open the upload, the second time to score.
-        states = [state for state in entered if state["lost_pods"]["count"] == nth and "scoring" in state]
-        return str(states[0]["pod"]["name"]) if states else None
-
-    return wait_for("scoring", look, 60)
-
-
 def test_a_pod_that_is_deleted_while_it_scores_is_replaced(
     pipeline: Pipeline, misbehaving: Callable[[str], str]
 ) -> None:
     execution = pipeline.drop("lost.csv", ROWS, model_image=misbehaving("slow"), protocol="sagemaker")
-    pipeline.call("DELETE", f"{PATHS['pods']}/{scoring(pipeline, execution)}")
+    pipeline.call("DELETE", f"{PATHS['pods']}/{pipeline.scoring(execution)['pod']['name']}")
     outcome = pipeline.outcome(execution)
     assert outcome.lines == [b"a,b,prediction", b"1,2,1", b"3,4,1"]
     state = json.loads(pipeline.sfn.describe_execution(executionArn=pipeline.attempt(execution))["output"])
@@ -45,7 +27,7 @@ def test_a_stopped_execution_is_torn_down_and_told(pipeline: Pipeline, misbehavi
     image = misbehaving("slow")
     for who in ("parent", "child"):
         execution = pipeline.drop(f"stopped-{who}.csv", ROWS, model_image=image, protocol="sagemaker")
-        scoring(pipeline, execution)
+        pipeline.scoring(execution)
         attempt = pipeline.attempt(execution)
         pipeline.sfn.stop_execution(executionArn=execution if who == "parent" else attempt)
         assert pipeline.ended(execution)["status"] in ("ABORTED", "FAILED")

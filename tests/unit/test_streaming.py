@@ -100,23 +100,22 @@ def test_columns_of_mlflow_never_take_the_name_of_one_of_the_file(s3: Any, serve
     assert published(s3, scoring) == b"id,x,id_model,p\n7,8,1,0.50\n9,10,2,0.25\n"
 
 
-def seconds_that_run_out(*steps: float) -> Callable[[], float]:
-    """How long a function still lives, each time that it asks; the last for ever."""
-    left = list(steps)
-    return lambda: left.pop(0) if len(left) > 1 else left[0]
+def time_for(server: Server, batches: int) -> Callable[[], float]:
+    """The time of a function that runs out once the model has answered so many batches more."""
+    end = len(server.requests) + batches
+    return lambda: 900.0 if len(server.requests) < end else 30.0
 
 
-@pytest.mark.parametrize("blocks_a_step", [1, 7, 20])
+@pytest.mark.parametrize("batches", [8, 13, 30])
 def test_a_file_scored_in_many_steps_is_the_same_byte_for_byte(
-    s3: Any, server: Server, small: None, blocks_a_step: int
+    s3: Any, server: Server, small: None, batches: int
 ) -> None:
     server.answers["POST /invocations"] = sagemaker
     found = drop(s3, MANY)
     whole = published(s3, streaming.advance(job(s3, server, found, opened(s3, found))))
     scoring, steps = opened(s3, found), 0
     while scoring["status"] != "DONE":
-        left = seconds_that_run_out(*[900.0] * blocks_a_step, 30.0)
-        scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=left))
+        scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, batches)))
         steps += 1
     assert steps > 2
     assert (scoring["rows"], scoring["bytes"]) == (2_000, len(whole))
@@ -195,8 +194,7 @@ def test_a_model_whose_columns_change_ends_the_job(s3: Any, server: Server, smal
 
     server.answers["POST /invocations"] = changing
     found = drop(s3, MANY)
-    left = seconds_that_run_out(*[900.0] * 30, 30.0)
-    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=left))
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 20)))
     assert scoring["status"] == "RUNNING"
     columns[0] = 3
     with pytest.raises(ModelFailed, match="The model's columns were prediction_0, prediction_1 and are now"):
@@ -206,8 +204,22 @@ def test_a_model_whose_columns_change_ends_the_job(s3: Any, server: Server, smal
 def test_a_batch_that_is_not_answered_in_time_is_the_models_time_out(s3: Any, server: Server) -> None:
     server.answers["POST /invocations"] = Silence()
     found = drop(s3, NASTY)
+    soon_late = NOW + timedelta(seconds=86_399)
     with pytest.raises(ModelTimeout, match="did not answer a batch of 4 records in 1 s"):
-        streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=lambda: 21.0))
+        streaming.advance(job(s3, server, found, opened(s3, found), now=lambda: soon_late))
+
+
+def test_a_model_too_slow_to_go_on_from_where_it_stopped_is_told_so_at_once(
+    s3: Any, server: Server, small: None
+) -> None:
+    """Not scored again and again from the same place until the deadline, a day later."""
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, MANY)
+    with pytest.raises(ModelTimeout, match=r"too slow: it scored \d+ records in the time of one function"):
+        streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 2)))
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 20)))
+    with pytest.raises(ModelTimeout, match="too slow"):
+        streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, 2)))
 
 
 @pytest.mark.parametrize("protocol", ["sagemaker", "sas"])
@@ -224,8 +236,7 @@ def test_a_file_that_is_not_done_by_its_deadline_is_the_models_time_out(
 def test_a_file_that_is_replaced_while_it_is_scored_ends_the_job(s3: Any, server: Server, small: None) -> None:
     server.answers["POST /invocations"] = sagemaker
     found = drop(s3, MANY)
-    left = seconds_that_run_out(*[900.0] * 30, 30.0)
-    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=left))
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 20)))
     drop(s3, MANY + b"9,newer\n")
     with pytest.raises(SourceChanged):
         streaming.advance(job(s3, server, found, scoring))

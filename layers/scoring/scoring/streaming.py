@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from scoring import objects, records
-from scoring.errors import EmptyFile, ModelTimeout, RowCountMismatch
+from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
 from scoring.identity import Source
 from scoring.protocols import PROTOCOLS, RowProtocol, Sas
 from scoring.protocols.model import Model, StillBusy
@@ -136,17 +136,25 @@ def _ended(job: Job, protocol: Sas, execution_id: str) -> bool:
 
 
 def _by_rows(job: Job, protocol: RowProtocol) -> dict[str, Any]:
-    checkpoint = dict(job.scoring.get("checkpoint") or {"offset": 0, "part": 0, "rows": 0, "bytes": 0})
-    start = checkpoint["offset"]
+    first = {"offset": 0, "part": 0, "rows": 0, "bytes": 0, "columns": []}
+    begun_at = checkpoint = dict(job.scoring.get("checkpoint") or first)
+    start, columns = checkpoint["offset"], checkpoint["columns"]
     blocks = records.Blocks(objects.read(job.s3, job.source, start), _FIRST_BLOCK_BYTES, start)
     header = (records.Blocks(objects.read(job.s3, job.source), _FIRST_BLOCK_BYTES) if start else blocks).header()
     if not header.strip():
         raise EmptyFile(f"The file {job.source.uri} holds no header and no record.")
     upload, rows, bytes_before = job.upload(), checkpoint["rows"], checkpoint["bytes"]
     for block in blocks:
-        budget = job.budget()
-        if budget < _RESERVE_SECONDS and checkpoint["part"]:
+        if job.seconds_left() < 2 * _RESERVE_SECONDS:
+            if checkpoint is begun_at:
+                # To go on from there would be to do the same again, and again.
+                raise ModelTimeout(
+                    f"The model is too slow: it scored {rows - checkpoint['rows']} records in the time of one function, "
+                    "less than what can be uploaded and gone on from.",
+                    "Drop the file in smaller pieces, or give the model more cpu with the tag cpu.",
+                )
             return dict(job.scoring) | {"status": "RUNNING", "checkpoint": checkpoint}
+        budget = job.budget()
         expected = records.split(block)
         began = time.monotonic()
         try:
@@ -159,11 +167,14 @@ def _by_rows(job: Job, protocol: RowProtocol) -> dict[str, Any]:
         if expected:
             names, predictions = protocol.collect(answer, len(expected))
             if not rows:
+                columns = names
                 upload.write(joined_header(header, names))
+            if names != columns:
+                raise ModelFailed(f"The model's columns were {', '.join(columns)} and are now {', '.join(names)}.")
             upload.write(joined(expected, predictions, line_end(header)))
         rows += len(expected)
         if upload.checkpoint():
-            done = {"offset": start + blocks.consumed, "part": upload.part}
+            done = {"offset": start + blocks.consumed, "part": upload.part, "columns": columns}
             checkpoint = done | {"rows": rows, "bytes": bytes_before + upload.bytes_written}
     if not rows:
         raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")

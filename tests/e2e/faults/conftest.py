@@ -1,0 +1,43 @@
+"""Two stacks: a calm one, where cases run side by side, and a rough one for those that disturb all others on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local import parts
+from local import stack as embedded
+from tests.e2e.pipeline import Pipeline
+
+CALM, ROUGH = parts.ROOT / ".local/faults", parts.ROOT / ".local/faults-rough"
+# The shortest deadlines that the template takes, so that those who wait for them need not wait for long.
+DEADLINES = {
+    "StartDeadlineSeconds": "30",
+    "RouteDeadlineSeconds": "10",
+    "ScoringDeadlineSeconds": "60",
+    "TagWaitSeconds": "1",
+}
+WAIT_SCALE = 0.2
+
+
+def bring_up(state: Path, **parameters: str) -> Pipeline:
+    return Pipeline(embedded.up(state, parameters=DEADLINES | parameters, wait_scale=WAIT_SCALE))
+
+
+@pytest.fixture(scope="session")
+def calm() -> Pipeline:
+    return bring_up(CALM)
+
+
+@pytest.fixture(scope="session")
+def rough() -> Pipeline:
+    """Its bucket keeps no versions, and its clusters refuse a token after a few seconds."""
+    return bring_up(ROUGH, InputVersioning="Suspended")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End both. Only the process that has no `workerinput` outlives all workers."""
+    if not hasattr(session.config, "workerinput"):
+        embedded.down(CALM)
+        embedded.down(ROUGH)

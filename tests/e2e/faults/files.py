@@ -1,0 +1,164 @@
+"""Files that are odd, and events that come twice or together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.e2e.faults.case import Case, Stage, judge_scored
+from tests.e2e.pipeline import Outcome
+
+RECORD = b"a,b\n1,2\n"
+
+
+def drop_each(*names: str) -> Any:
+    """Drop the same content under each of these names, at once."""
+
+    def inject(stage: Stage) -> Iterable[str]:
+        with ThreadPoolExecutor(len(names)) as pool:
+            yield from pool.map(stage.drop, names)
+
+    return inject
+
+
+def under_its_own_name(stage: Stage, _execution: str, outcome: Outcome) -> None:
+    judge_scored(outcome, stage.case.body)
+    assert outcome.key.startswith(f"scored/{stage.case.name}/")
+
+
+def event(*sources: dict[str, Any]) -> dict[str, Any]:
+    """What S3 tells start_scoring of these files."""
+    return {
+        "Records": [
+            {
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {
+                    "bucket": {"name": source["bucket"]},
+                    "object": {
+                        "key": source["key"].replace("+", "%2B").replace(" ", "+"),
+                        "size": source["size"],
+                        "eTag": source["etag"],
+                        "sequencer": source["sequencer"],
+                        **({"versionId": source["version_id"]} if source["version_id"] else {}),
+                    },
+                },
+            }
+            for source in sources
+        ]
+    }
+
+
+def repeat_the_event(stage: Stage) -> Iterable[str]:
+    """The event twice more at once while the file is scored, and again after the end."""
+    pipeline = stage.pipeline
+    execution = stage.drop()
+    source = json.loads(pipeline.sfn.describe_execution(executionArn=execution)["input"])["source"]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: pipeline.invoke("StartScoring", event(source)), range(2)))
+    pipeline.ended(execution)
+    pipeline.invoke("StartScoring", event(source))
+    assert pipeline.executions(stage.key()) == [execution]
+    yield execution
+
+
+def three_in_one_event(stage: Stage) -> Iterable[str]:
+    """S3's own notification is off meanwhile; what start_scoring gets is one event of three records."""
+    pipeline, bucket = stage.pipeline, stage.pipeline.stack.input_bucket
+    usual = pipeline.s3.get_bucket_notification_configuration(Bucket=bucket)
+    usual.pop("ResponseMetadata")
+    pipeline.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    sources = []
+    try:
+        for number in range(3):
+            put = {"Bucket": bucket, "Key": stage.key(f"{number}.csv"), "Body": stage.case.body}
+            tagging = "&".join(f"{name}={value}" for name, value in stage.tags({}).items())
+            etag = pipeline.s3.put_object(**put, Tagging=tagging)["ETag"].strip('"')
+            source = {"bucket": bucket, "key": put["Key"], "version_id": "", "etag": etag}
+            sources.append(source | {"size": len(stage.case.body), "sequencer": f"{number:018}"})
+        assert len(pipeline.invoke("StartScoring", event(*sources))["started"]) == 3
+    finally:
+        pipeline.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
+    for source in sources:
+        yield pipeline.execution(source["key"], "")
+
+
+EMPTY = {"error": "EmptyFile", "remedy": "a header line and at least one record"}
+KEYS = {
+    "spaces": ("with some spaces.csv", " leading and trailing .csv"),
+    "unicode": ("größe/ñandú 雪.csv",),
+    "upper-case": ("UPPER_Case.CSV.csv",),
+    "plus": ("a+b.csv", "a b.csv", "a%2Bb.csv"),
+    "200-characters": (f"{'x' * 196}.csv",),
+    "quotes-and-dollars": ('it\'s "$(id)" & {a;b}.csv', "-rf.csv", "..csv"),
+    "same-name-in-two-folders": ("one/same.csv", "two/same.csv"),
+    "folder-beside-hyphen": ("a/b.csv", "a-b.csv"),
+    "deep": ("1/2/3/4/5/6/7/8/9/10.csv",),
+}
+CASES = (
+    Case("file-of-0-bytes", "the file has no byte", summary="is empty", body=b"", **EMPTY),
+    Case(
+        "file-of-0-bytes-sas", "the same, for a `sas` container", summary="is empty", body=b"", protocol="sas", **EMPTY
+    ),
+    Case("file-of-a-header", "the file is its header alone", summary="no record below", body=b"a,b\n", **EMPTY),
+    Case(
+        "file-of-a-header-sas",
+        "the same, for a `sas` container",
+        summary="no record below",
+        body=b"a,b\n",
+        protocol="sas",
+        model="script-well",
+        **EMPTY,
+    ),
+    Case(
+        "file-of-blank-lines",
+        "the file holds line ends only",
+        summary="no header and no record",
+        body=b"\n\n\n",
+        **EMPTY,
+    ),
+    Case(
+        "file-binary",
+        "an image, named .csv",
+        "ModelFailed",
+        "raised an error",
+        "Read the model's answer and log",
+        body=bytes(range(256)) * 40,
+        protocol="sas",
+        model="",
+        tags={"model_image": "sas-anomaly", "memory": "512Mi"},
+    ),
+    Case(
+        "file-without-last-line-end",
+        "the last record has no line end",
+        but="scored, every record",
+        body=b"a,b\n1,2\n3,4",
+    ),
+    Case(
+        "event-repeated",
+        "the same event twice more at once while the file is scored, and again after the end",
+        but="scored once: nothing else is started",
+        model="slow",
+        inject=repeat_the_event,
+    ),
+    Case(
+        "event-of-three-records",
+        "one event tells of three files",
+        but="scored, each on its own",
+        inject=three_in_one_event,
+        rough=True,
+    ),
+    *(
+        Case(
+            f"key-{name}",
+            " and ".join(f"`{key if len(key) < 60 else key[:20] + '…'}`" for key in keys) + " dropped at once",
+            but="scored, each under its own name",
+            body=RECORD,
+            inject=drop_each(*keys),
+            check=under_its_own_name,
+        )
+        for name, keys in KEYS.items()
+    ),
+)

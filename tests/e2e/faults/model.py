@@ -1,0 +1,160 @@
+"""Models that answer wrongly, late or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+
+from tests.e2e.faults.case import Case, Stage
+from tests.e2e.faults.processes import model_of
+
+# 64 KiB is the first batch that a model gets, then twice as much each time: this is four of them.
+FOUR_BATCHES = b"a,b\n" + b"123456789,12345\n" * 40_000
+
+
+def kill_the_model(stage: Stage) -> Iterable[str]:
+    execution = stage.drop()
+    os.kill(model_of(stage.pipeline, stage.pipeline.scoring(execution)), signal.SIGKILL)
+    yield execution
+
+
+REPAIR = "repair the model or the file"
+TIME_OUT = "raise that time-out in the image"
+CASES = (
+    Case("model-refuses", "the model answers 500", "ModelFailed", "answered 500 to a batch", REPAIR, model="refuses"),
+    Case(
+        "model-refuses-the-third-batch",
+        "the model answers two batches and 500 to the third",
+        "ModelFailed",
+        "answered 500 to a batch",
+        REPAIR,
+        model="refuses-the-third-batch",
+        body=FOUR_BATCHES,
+    ),
+    Case(
+        "model-disk-full",
+        "the model's disk is full",
+        "ModelFailed",
+        "answered 500",
+        REPAIR,
+        model="disk-full",
+        check=lambda _stage, _execution, outcome: _says(outcome.error, "No space left on device"),
+    ),
+    Case(
+        "model-forgets-a-row",
+        "the model answers one row too few",
+        "RowCountMismatch",
+        "2 predictions to 3 records",
+        "one row for each row",
+        model="forgets-a-row",
+    ),
+    Case(
+        "model-invents-a-row",
+        "the model answers one row too many",
+        "RowCountMismatch",
+        "4 predictions to 3 records",
+        "one row for each row",
+        model="invents-a-row",
+    ),
+    Case(
+        "model-answers-ragged-rows",
+        "the model's rows have different lengths",
+        "ModelFailed",
+        "rows of different lengths",
+        REPAIR,
+        model="ragged",
+    ),
+    Case(
+        "model-answers-a-page",
+        "something in the model's place answers 200 with an HTML page",
+        "ModelFailed",
+        "not JSON of the form",
+        REPAIR,
+        model="page",
+        protocol="mlflow",
+    ),
+    Case(
+        "model-answers-other-json",
+        "the model's JSON has no predictions",
+        "ModelFailed",
+        "not JSON of the form",
+        REPAIR,
+        model="no-predictions",
+        protocol="mlflow",
+    ),
+    Case(
+        "model-redirects", "the model answers with a redirect", "ModelFailed", "answered 302", REPAIR, model="redirects"
+    ),
+    Case(
+        "answer-cut",
+        "the connection closes after half a row of the answer",
+        "ModelFailed",
+        "broke off its answer",
+        TIME_OUT,
+        model="breaks-off",
+    ),
+    Case(
+        "answer-cut-chunked",
+        "the same, of an answer whose length was not told",
+        "ModelFailed",
+        "broke off its answer",
+        TIME_OUT,
+        model="breaks-off-a-stream",
+    ),
+    Case(
+        "port-closed",
+        "the model closes its port in the middle of the answer and lives on",
+        "ModelFailed",
+        "broke off its answer",
+        TIME_OUT,
+        model="closes-its-port",
+    ),
+    Case(
+        "model-hangs-up",
+        "the model closes the connection without an answer",
+        "ModelFailed",
+        "running still",
+        TIME_OUT,
+        model="hangs-up",
+    ),
+    Case(
+        "model-dies",
+        "the model's process ends in the middle of a batch",
+        "PodCrashed",
+        "exit code 3",
+        "Read the log tail",
+        model="dies",
+        check=lambda _stage, _execution, outcome: _says(outcome.error["pod"]["log_tail"], "the model gave up"),
+    ),
+    Case(
+        "model-killed",
+        "the model's process is killed (SIGKILL) while it scores",
+        "PodCrashed",
+        "exit code 137, SIGKILL",
+        "Read the log tail",
+        model="slow",
+        inject=kill_the_model,
+    ),
+    Case(
+        "model-out-of-memory",
+        "the model needs more memory than its limit",
+        "PodCrashed",
+        "ran out of memory (128Mi)",
+        "tag memory",
+        model="eats-memory",
+    ),
+    Case(
+        "model-stuck",
+        "the model never answers",
+        "ModelTimeout",
+        "did not answer a batch",
+        "ScoringDeadlineSeconds",
+        model="stuck",
+    ),
+    Case("model-slow", "the model takes its time", but="scored", model="slow"),
+)
+
+
+def _says(text: object, words: str) -> None:
+    assert words in str(text), text

@@ -1,0 +1,14 @@
+"""All cases of the fault suite, by what goes wrong; docs/failures.md is made of them (document.py)."""
+
+from __future__ import annotations
+
+from tests.e2e.faults import files, model, pod, requests, script
+from tests.e2e.faults.case import Case
+
+CASES: dict[str, tuple[Case, ...]] = {
+    "The file": files.CASES,
+    "What its tags ask for": requests.CASES,
+    "The pod": pod.CASES,
+    "The model": model.CASES,
+    "A script in a `sas` container": script.CASES,
+}
