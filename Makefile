@@ -32,6 +32,7 @@ $(eval $(call environment,.venv-ministack,ministack))
 $(eval $(call environment,.venv-lambda,lambda))
 $(eval $(call environment,.venv-sam,sam))
 $(eval $(call environment,.venv-models,models))
+$(eval $(call environment,.venv-bench,bench))
 
 ## The embedded stack
 .PHONY: demo up down
@@ -58,6 +59,10 @@ lint: setup ## check style, types and the template
 	@$(BIN)/mypy --strict layers/scoring local ops tests
 	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
+
+.PHONY: bench
+bench: setup .venv-bench/.installed ## measure speed, memory and overhead against baselines: make bench [QUICK=1] [ONLY=memory]
+	@PYTHONPATH=layers/scoring $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
 
 fmt: setup ## format the code
 	@$(BIN)/ruff check --fix

@@ -68,13 +68,13 @@ class Case:
     @property
     def parts(self) -> int:
         """Parts of the scored file."""
-        return max(1, math.ceil(float(self.mib * self.given["output_to_input"] / PART_MIB))
+        return max(1, math.ceil(self.mib * float(self.given["output_to_input"]) / PART_MIB))
 
     @property
     def scoring_seconds(self) -> float:
         """As long as the slowest takes: the model, the network, or the engine."""
         speeds = (self.given["model_mb_per_second"], self.given["network_mb_per_second"])
-        return self.megabytes / min(*speeds, self.measured["engine_mb_per_second"])
+        return self.megabytes / float(min(*speeds, self.measured["engine_mb_per_second"]))
 
     @property
     def pod_seconds(self) -> float:

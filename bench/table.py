@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -117,14 +118,13 @@ _MARKS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 def show(rows: Iterable[Row], missing: Iterable[Missing], console: Console) -> None:
     """Print the table; min … median … max where there is more than one measurement."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("row", overflow="fold", min_width=40)
-    for name in ("ours", "unit", "baseline", "ratio", "goal", ""):
-        table.add_column(name, no_wrap=name != "baseline")
+    for name in ("row", "ours", "unit", "baseline", "", "ratio", "goal", ""):
+        table.add_column(name, overflow="fold")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.3g}x"
-        baseline = f"{row.baseline}  [dim]{row.baseline_name}[/]" if row.baseline else ""
+        baseline = (str(row.baseline), f"[dim]{row.baseline_name}[/]") if row.baseline else ("", "")
         goal = row.goal.text if row.goal else ""
-        table.add_row(row.name, str(row.ours), row.unit, baseline, ratio, goal, _MARKS[row.met])
+        table.add_row(row.name, str(row.ours), row.unit, *baseline, ratio, goal, _MARKS[row.met])
     console.print(table)
     for gap in missing:
-        console.print(f"[red]not measured[/] {gap.name}: {gap.reason}", markup=True, soft_wrap=True)
+        console.print(f"[red]not measured[/] {escape(gap.name)}: {escape(gap.reason)}", soft_wrap=True)

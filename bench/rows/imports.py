@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock
 
 from bench.plan import ROOT, STATE, Plan
 from bench.table import Row, Sample, holds, ratio_at_most
@@ -90,8 +91,9 @@ def rows(plan: Plan) -> Iterator[Row]:
     STATE.mkdir(parents=True, exist_ok=True)
     found = functions(sam.build(parts.ROOT, parts.BUILD, STATE / "sam-build.log"))
     subjects: list[Function | None] = [None, *found]
-    loads = list(zip(*([load(subject) for subject in subjects] for _ in range(plan.import_rounds)), strict=True))
-    bare, *each = loads
+    with FileLock(parts.BUILD / "lock"):  # nobody builds anew meanwhile
+        rounds = [[load(subject) for subject in subjects] for _ in range(plan.import_rounds)]
+    bare, *each = zip(*rounds, strict=True)
     bare_seconds, bare_mib = Sample(tuple(one.seconds for one in bare)), Sample(tuple(one.mib for one in bare))
     for function, measured in zip(found, each, strict=True):
         seconds = Sample(tuple(one.seconds for one in measured))

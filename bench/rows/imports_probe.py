@@ -15,6 +15,7 @@ if len(sys.argv) == 1:
 else:
     sys.path[:0] = sys.argv[2:]
     import app  # type: ignore[import-not-found]  # noqa: F401
+
     from scoring import aws
 
     aws.client("s3")
@@ -22,6 +23,7 @@ else:
         from pathlib import Path
 
         import botocore
+
         from scoring import clusters
 
         bundle = Path(botocore.__file__).with_name("cacert.pem").read_bytes()

@@ -87,8 +87,8 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 @pytest.fixture(scope="session")
 def states(endpoint: str) -> Any:
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client("stepfunctions", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    return session.client("stepfunctions", endpoint_url=endpoint)
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,12 @@ def test_a_token_is_a_presigned_call_of_the_regional_sts_bound_to_the_cluster() 
     assert query["X-Amz-Expires"] == ["60"]
 
 
+@pytest.mark.parametrize("key", ["a", "ab", "abc"])
+def test_a_token_is_not_padded_however_long_it_is(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    presigned()
+
+
 def test_a_token_of_one_cluster_is_not_that_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name is signed: whoever gets hold of the token can use it on no other cluster."""
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: datetime(2026, 11, 22, 10))  # noqa: DTZ001

@@ -117,9 +117,19 @@ def test_a_pull_that_fails_for_too_long_is_noticed_without_any_further_event() -
     found, _ = recorded_pod("image-registry-down.ImagePullBackOff")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
     scheduled = next(condition for condition in found["status"]["conditions"] if condition["type"] == "PodScheduled")
-    scheduled["lastTransitionTime"] = (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
+
+    def since(seconds: float) -> str:
+        return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+    class GraceEnds(FakeApi):
+        def watch(self, path: str, query: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
+            assert seconds < 25, "no longer than what is left of the grace"
+            scheduled["lastTransitionTime"] = since(60)
+            return iter(())
+
+    scheduled["lastTransitionTime"] = since(40)
     with pytest.raises(ImagePullFailed, match="could not be pulled"):
-        await_ready(FakeApi(pods=found))
+        await_ready(GraceEnds(pods=found), seconds=40)
 
 
 def test_a_pod_that_is_gone_or_another_one_is_lost() -> None:

@@ -77,6 +77,19 @@ def test_a_model_that_falls_silent_is_told_by_what_became_of_its_pod(
     assert "silence" not in str(blamed.value), "internal names are of no use to the user"
 
 
+@pytest.mark.parametrize(("found", "error"), [(running(uid="another"), PodLost), (running(), ModelFailed)])
+def test_a_route_that_answers_in_the_models_place_is_told_by_what_became_of_its_pod(
+    s3: Any, server: Server, api: FakeApi, found: dict[str, Any], error: type[Exception]
+) -> None:
+    """A data plane has taken the route away with the pod already: it answers 404."""
+    server.answers["POST /invocations"] = Reply(404, b"no route")
+    api.put("pods", found)
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    with pytest.raises(error):
+        next(further)
+
+
 def test_a_result_that_stops_in_the_middle_is_told_by_what_became_of_its_pod(
     s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
