@@ -22,5 +22,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     images.check_allowed(image, configured.allowed_model_images)
     pinned = images.pin(image, aws.client("ecr"))
     clusters.describe(wanted.cluster.name, aws.client("eks"))
-    output = {"bucket": configured.output_bucket, "key": identity.output_key(source.key, configured)}
+    output = {
+        "bucket": configured.output_bucket,
+        "key": identity.output_key(source.key, configured),
+        "progress": identity.progress_key(event["attempt_id"], configured),
+    }
     return request.to_json(wanted, pinned.uri, output, configured)

@@ -95,6 +95,12 @@ def abort(s3: Any, output: Mapping[str, str], upload_id: str) -> None:
                 raise
 
 
+def forget_progress(s3: Any, output: Mapping[str, str]) -> None:
+    """Delete the record of how far the attempt was; that there is none is success."""
+    with aws.errors_named(f"s3:DeleteObject of s3://{output['bucket']}/{output['progress']}"):
+        s3.delete_object(Bucket=output["bucket"], Key=output["progress"])
+
+
 def error_document(
     failure: Failure,
     stage: str,

@@ -61,6 +61,28 @@ def count(block: bytes) -> int:
     return sum(part.count(b"\n") for part in outside) + (block[cut(block) :] not in (b"", b"\r"))
 
 
+def first_end(data: bytes) -> int:
+    """Where the first record of `data` ends, its line end included; 0 when it is not whole."""
+    end = data.find(b"\n")
+    inside = data.count(b'"', 0, end + 1) % 2
+    while inside:
+        # Only behind the next quote can a newline be outside again.
+        quote = data.find(b'"', end + 1)
+        after = data.find(b"\n", quote + 1) if quote != -1 else -1
+        if after == -1:
+            return 0
+        inside ^= data.count(b'"', end + 1, after) % 2
+        end = after
+    return end + 1
+
+
+def halves(block: bytes) -> list[tuple[bytes, int]]:
+    """A block of whole records in two of about the same size, each with its number of records; one record stays whole."""
+    end = cut(block[: len(block) // 2]) or first_end(block) or len(block)
+    counted = [(half, count(half)) for half in (block[:end], block[end:])]
+    return [(half, rows) for half, rows in counted if rows]
+
+
 class Blocks:
     """Bytes as they come → blocks of whole records of about `size` bytes each (one record at least).
 
@@ -82,7 +104,7 @@ class Blocks:
     def header(self) -> bytes:
         """The first record with its line end, blank lines before it skipped; empty at the end of the data."""
         while True:
-            end = self._first_record_end()
+            end = first_end(self._pending)
             if not end and not self._ended:
                 self._read_on()
                 continue
@@ -111,19 +133,6 @@ class Blocks:
         taken, self._pending = self._pending[:end], self._pending[end:]
         self.consumed += end
         return taken
-
-    def _first_record_end(self) -> int:
-        end = self._pending.find(b"\n")
-        inside = self._pending.count(b'"', 0, end + 1) % 2
-        while inside:
-            # Only behind the next quote can a newline be outside again.
-            quote = self._pending.find(b'"', end + 1)
-            after = self._pending.find(b"\n", quote + 1) if quote != -1 else -1
-            if after == -1:
-                return 0
-            inside ^= self._pending.count(b'"', end + 1, after) % 2
-            end = after
-        return end + 1
 
     def _read_on(self) -> None:
         """Read more of a record that is not whole yet."""
