@@ -20,7 +20,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     wanted = request.from_tags(tags, configured)
     image = images.parse(wanted.model_image, configured.ecr_registry)
     images.check_allowed(image, configured.allowed_model_images)
-    pinned = images.pin(image, aws.client("ecr"))
+    pinned = images.pin(image, aws.client("ecr"), configured.ecr_registry)
     clusters.describe(wanted.cluster.name, aws.client("eks"))
     output = {
         "bucket": configured.output_bucket,

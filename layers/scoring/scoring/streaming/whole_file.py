@@ -25,8 +25,10 @@ def advance(job: Job, protocol: Sas) -> dict[str, Any]:
         progress = Progress(execution=_send(job, protocol))
         progress.save(job.s3, output)
     # What was sent took its time; to fetch the result is another Lambda's work, if need be.
-    if not job.has_time_for(_POLL_SECONDS) or not _ended(job, protocol, progress.execution["id"]):
+    if not job.has_time_for(_POLL_SECONDS):
         return job.running()
+    if not _ended(job, protocol, progress.execution["id"]):
+        return job.running(job.pause())
     upload = job.upload(progress)
     header = not progress.written
     for block in _whole_records(protocol.collect(progress.execution["id"], progress.written)):
