@@ -24,7 +24,8 @@ CLUSTERS = {CLUSTER: "gateway", "dropscore-ingress": "ingress"}
 NAMESPACE = "dropscore"
 INPUT_BUCKET, INPUT_PREFIX = "dropscore-input", "incoming/"
 OUTPUT_BUCKET, OUTPUT_PREFIX = "dropscore-output", "scored/"
-# Taken where they are free, so that what a shell was told stays true for the next stack.
+# Taken by the usual stack where they are free, so that what a shell was told stays true for the next one. Stacks of tests
+# start side by side and would fight for them.
 PORTS = {"aws": 4566, "kubernetes": 16443, "gateway": 18080}
 
 
@@ -38,13 +39,14 @@ def clusters_folder(state: Path) -> Path:
     return state / "clusters"
 
 
-def start(state: Path, processes: Processes, host: str, wait_scale: float) -> str:
+def start(state: Path, processes: Processes, host: str, wait_scale: float, token_seconds: float) -> str:
     """Start the embedded AWS and the embedded clusters, wait for all, and give the endpoint of the AWS.
 
     They are told of each other by addresses and a secret chosen here: a cluster has tokens reviewed by the AWS, which
     describes the cluster to who asks its EKS.
     """
-    endpoint_url = f"http://{host}:{free_port(host, PORTS['aws'])}"
+    ports = PORTS if state == ROOT / ".local" else dict.fromkeys(PORTS, 0)
+    endpoint_url = f"http://{host}:{free_port(host, ports['aws'])}"
     secret = secrets.token_hex(24)
     temporary = state / "tmp"
     temporary.mkdir(exist_ok=True)
@@ -66,7 +68,18 @@ def start(state: Path, processes: Processes, host: str, wait_scale: float) -> st
         log=state / "logs/aws.log",
     )
     clusters = {
-        cluster: _start_cluster(state, processes, host, cluster, endpoint_url, secret, env) for cluster in CLUSTERS
+        cluster: _start_cluster(
+            state,
+            processes,
+            host,
+            cluster,
+            endpoint_url,
+            secret,
+            env,
+            token_seconds,
+            ports if cluster == CLUSTER else {},
+        )
+        for cluster in CLUSTERS
     }
     wait_until(lambda: answers(f"{endpoint_url}/_ministack/health"), "The embedded AWS", aws)
     for cluster, process in clusters.items():
@@ -82,11 +95,12 @@ def _start_cluster(
     endpoint_url: str,
     secret: str,
     env: Mapping[str, str],
+    token_seconds: float,
+    ports: Mapping[str, int],
 ) -> Process:
     served = cluster_file(state, cluster)
     served.parent.mkdir(parents=True, exist_ok=True)
     served.unlink(missing_ok=True)
-    preferred = PORTS if cluster == CLUSTER else dict.fromkeys(PORTS, 0)
     token_review = f"_ministack/eks-auth/{account.ACCOUNT}/{account.REGION}/{cluster}/{secret}"
     return processes.start(
         cluster,
@@ -94,9 +108,10 @@ def _start_cluster(
             *(sys.executable, "-m", "local.cluster"),
             *("--state-dir", served.parent),
             *("--host", host),
-            *("--port", str(free_port(host, preferred["kubernetes"]))),
-            *("--gateway-port", str(free_port(host, preferred["gateway"]))),
+            *("--port", str(free_port(host, ports.get("kubernetes", 0)))),
+            *("--gateway-port", str(free_port(host, ports.get("gateway", 0)))),
             *("--token-review-url", f"{endpoint_url}/{token_review}"),
+            *("--token-seconds", str(token_seconds)),
             *("--registry-url", endpoint_url),
             *("--path", ROOT / ".venv-models/bin"),
         ],

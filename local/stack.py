@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from local import account, parts, sam
 from local.cluster.apply import apply
+from local.cluster.auth import TOKEN_SECONDS
 from local.processes import Processes, StackFailed
 
 T = TypeVar("T")
@@ -67,6 +68,7 @@ def up(
     host: str = "127.0.0.1",
     parameters: Mapping[str, str] | None = None,
     wait_scale: float = 1.0,
+    token_seconds: float = TOKEN_SECONDS,
     report: Report = print,
 ) -> Stack:
     """Bring the stack up, or up to date, and say what it is.
@@ -81,6 +83,8 @@ def up(
         Of the template, where they are not to be the usual ones.
     wait_scale
         Factor on the delays of Wait and Retry in the workflows; counts when the stack is started.
+    token_seconds
+        How long the clusters take a token of AWS; counts when the stack is started.
     report
         Gets a line for each step, with the seconds it took.
 
@@ -91,7 +95,7 @@ def up(
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(state_dir / "lock"):
-        return _Start(state_dir.resolve(), host, parameters or {}, wait_scale, report).run()
+        return _Start(state_dir.resolve(), host, parameters or {}, wait_scale, token_seconds, report).run()
 
 
 def down(state_dir: Path = STATE) -> None:
@@ -117,10 +121,16 @@ class _Start:
     """One call of `up`: its steps, and what they share."""
 
     def __init__(
-        self, state: Path, host: str, parameters: Mapping[str, str], wait_scale: float, report: Report
+        self,
+        state: Path,
+        host: str,
+        parameters: Mapping[str, str],
+        wait_scale: float,
+        token_seconds: float,
+        report: Report,
     ) -> None:
         self._state, self._host, self._parameters = state, host, parameters
-        self._wait_scale, self._report = wait_scale, report
+        self._wait_scale, self._token_seconds, self._report = wait_scale, token_seconds, report
         self._logs = state / "logs"
         self._processes = Processes(state / "processes.json")
 
@@ -178,7 +188,7 @@ class _Start:
             apply(parts.ROOT / "cluster", Path(cluster["kubeconfig"]))
 
     def _start(self) -> str:
-        return parts.start(self._state, self._processes, self._host, self._wait_scale)
+        return parts.start(self._state, self._processes, self._host, self._wait_scale, self._token_seconds)
 
     def _step(self, name: str, do: Callable[[], T], after: Future[Any] | None = None) -> T:
         if after:

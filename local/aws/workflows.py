@@ -5,6 +5,7 @@
 - An execution that was stopped or has timed out stays so, and waits, retries and starts nothing any more.
 - `TimeoutSeconds` of a state machine ends it as TIMED_OUT; `TimeoutSecondsPath` of a task counts.
 - `MaxDelaySeconds` and `JitterStrategy` of a Retry count.
+- A function at its concurrency fails its task as `Lambda.TooManyRequestsException`.
 - A second StartExecution of the same name and input, while the first is running, gets the first one's answer.
 - The role of a state machine must allow what its tasks do and, for the state machine to be created, how Step Functions
   watches nested executions and writes logs.
@@ -113,7 +114,13 @@ def repair() -> None:
         _, config, _ = lambda_svc._get_func_record_for_ref(function)
         if config:
             authorize(access.INVOKE, config["FunctionArn"], error="Lambda.AWSLambdaException")
-        return call_lambda(function, event)
+        try:
+            return call_lambda(function, event)
+        except engine._ExecutionError as error:
+            # A refusal of Lambda itself has no errorType, as a failure of the function has.
+            if error.error == "Lambda.Unknown" and '"TooManyRequestsException"' in error.cause:
+                raise engine._ExecutionError("Lambda.TooManyRequestsException", error.cause) from error
+            raise
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
         if headers.get("x-amz-target", "").endswith(".RedriveExecution"):

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from local.cluster.auth import TOKEN_SECONDS
 from local.cluster.node import Capacity
 from local.cluster.server import Settings, serve
 
@@ -21,6 +22,9 @@ def main() -> None:
     parser.add_argument("--gateway-port", type=int, required=True, help="port of the gateway (plain HTTP)")
     parser.add_argument("--registry-url", required=True, help="the registry that all images are pulled from")
     parser.add_argument("--token-review-url", help="the TokenReview webhook for tokens other than the administrator's")
+    parser.add_argument(
+        "--token-seconds", type=float, default=TOKEN_SECONDS, help="how long tokens of AWS live (default: %(default)s)"
+    )
     parser.add_argument("--path", help="directories to put before PATH in every container")
     parser.add_argument("--node-cpu", default=default.cpu, help="the node's cpus (default: this machine's)")
     parser.add_argument("--node-memory", default=default.memory, help="the node's memory (default: this machine's)")
@@ -36,6 +40,7 @@ def main() -> None:
         gateway_port=options.gateway_port,
         registry_url=options.registry_url,
         token_review_url=options.token_review_url,
+        token_seconds=options.token_seconds,
         path=options.path,
         capacity=Capacity(options.node_cpu, options.node_memory, options.node_pods, options.node_gpus),
         node_labels=dict(label.split("=", 1) for label in options.node_label),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -24,6 +27,8 @@ ADMINISTRATORS = "system:masters"
 
 # EKS lets its authenticator's answer stand for a while as well; the token itself lives 15 minutes.
 _CACHE_SECONDS = 30.0
+# aws-iam-authenticator takes a token for 15 minutes from its signature on, whatever it says itself.
+TOKEN_SECONDS = 900.0
 _REVIEW_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
@@ -42,10 +47,17 @@ _ADMIN = User("kubernetes-admin", (ADMINISTRATORS, "system:authenticated"))
 class Authenticator:
     """Tells users by bearer token: the administrator's own, or one that the TokenReview webhook knows."""
 
-    def __init__(self, session: aiohttp.ClientSession, admin_token: str, review_url: str | None) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        admin_token: str,
+        review_url: str | None,
+        token_seconds: float = TOKEN_SECONDS,
+    ) -> None:
         self._session = session
         self._admin_token = admin_token
         self._review_url = review_url
+        self._token_seconds = token_seconds
         self._known: dict[bytes, tuple[float, User]] = {}
 
     async def authenticate(self, request: web.Request) -> User:
@@ -56,6 +68,8 @@ class Authenticator:
             return ANONYMOUS
         if hmac.compare_digest(token.encode(), self._admin_token.encode()):
             return _impersonated(request) or _ADMIN
+        if _age(token) > self._token_seconds:
+            raise errors.unauthorized()
         digest = hashlib.sha256(token.encode()).digest()
         expires, user = self._known.get(digest, (0.0, ANONYMOUS))
         if expires < time.monotonic():
@@ -91,6 +105,18 @@ class Authenticator:
     def _forget_expired(self) -> None:
         now = time.monotonic()
         self._known = {digest: entry for digest, entry in self._known.items() if entry[0] > now}
+
+
+def _age(token: str) -> float:
+    """Seconds since a token of EKS, which is a presigned URL, was signed; 0 for what is no such token."""
+    encoded = token.removeprefix("k8s-aws-v1.")
+    try:
+        url = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        (signed,) = parse_qs(urlsplit(url).query)["X-Amz-Date"]
+        when = datetime.strptime(signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except (ValueError, KeyError):
+        return 0.0
+    return (datetime.now(UTC) - when).total_seconds()
 
 
 def _impersonated(request: web.Request) -> User | None:

@@ -10,7 +10,8 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import AsyncIterator, Coroutine
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from aiohttp import web
 
 from local.cluster import admission, certificates, collector, gateways, node, podlogs
 from local.cluster.api import Api
-from local.cluster.auth import Authenticator
+from local.cluster.auth import TOKEN_SECONDS, Authenticator
 from local.cluster.container import Node
 from local.cluster.dataplane import Proxy
 from local.cluster.events import EventRecorder
@@ -45,6 +46,7 @@ class Settings:
     gateway_port: int
     registry_url: str
     token_review_url: str | None = None
+    token_seconds: float = TOKEN_SECONDS
     path: str | None = None
     capacity: node.Capacity = field(default_factory=node.Capacity)
     node_labels: dict[str, str] = field(default_factory=dict)
@@ -90,18 +92,49 @@ async def serve(settings: Settings) -> None:
             )
         )
         token = secrets.token_urlsafe(32)
-        authenticator = Authenticator(session, token, settings.token_review_url)
+        authenticator = Authenticator(session, token, settings.token_review_url, settings.token_seconds)
         api = Api(store, authenticator, lambda request, pod: podlogs.read_log(kubelet, request, pod))
         context, ca_file = certificates.issue(state, settings.host)
-        api_runner = web.AppRunner(api.application(), handler_cancellation=True, access_log=None, shutdown_timeout=1)
-        await stack.enter_async_context(_runner(api_runner))
-        await web.TCPSite(api_runner, settings.host, settings.port, ssl_context=context).start()
+        front = _Front(api, settings, context)
+        stack.push_async_callback(front.close)
+        await front.open()
+        front.obey(loop)
         proxy = Proxy(Router(store), session)
         gateway_runner = web.ServerRunner(proxy.server(), shutdown_timeout=1)
         await stack.enter_async_context(_runner(gateway_runner))
         await web.TCPSite(gateway_runner, settings.host, settings.gateway_port).start()
         stack.callback(_announce(settings, state, ca_file, token).unlink, missing_ok=True)
         await stopped
+
+
+class _Front:
+    """The API server as its clients see it. SIGUSR1 takes it away, SIGUSR2 brings it back; the pods run on meanwhile."""
+
+    def __init__(self, api: Api, settings: Settings, context: ssl.SSLContext) -> None:
+        self._api, self._settings, self._context = api, settings, context
+        self._runner: web.AppRunner | None = None
+        self._change: asyncio.Task[None] | None = None
+
+    def obey(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number, change in ((signal.SIGUSR1, self.close), (signal.SIGUSR2, self.open)):
+            loop.add_signal_handler(number, self._begin, change)
+
+    def _begin(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._change = asyncio.create_task(change())
+
+    async def open(self) -> None:
+        if self._runner is None:
+            self._runner = web.AppRunner(
+                self._api.application(), handler_cancellation=True, access_log=None, shutdown_timeout=1
+            )
+            await self._runner.setup()
+            site = web.TCPSite(self._runner, self._settings.host, self._settings.port, ssl_context=self._context)
+            await site.start()
+
+    async def close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
 
 def _resolve(stopped: asyncio.Future[None]) -> None:

@@ -37,7 +37,7 @@ class Model(BaseHTTPRequestHandler):
         if self.path == "/executions":
             self.execute(body)
         else:
-            BEHAVIOURS.get(BEHAVIOUR, well)(self, body.count(b"\n"))
+            BEHAVIOURS.get(BEHAVIOUR, well)(self, len(body.splitlines()))
 
     def execute(self, body: bytes) -> None:
         """Take a file by the protocol `sas`; it is scored when it is asked for."""

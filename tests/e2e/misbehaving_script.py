@@ -17,6 +17,8 @@ source, target = Path(sys.argv[2]), Path(sys.argv[4])
 header, *records = source.read_bytes().splitlines()
 if BEHAVIOUR == "script-is-slow":
     time.sleep(8)
+if BEHAVIOUR == "script-loses-its-worker":
+    os.kill(os.getppid(), signal.SIGKILL)
 if BEHAVIOUR == "script-is-killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if BEHAVIOUR == "script-writes-nothing":

@@ -51,7 +51,8 @@ def start_lambda(stack: Stack) -> Iterator[str]:
     processes = Processes(STATE / "start-lambda.json")
     process = processes.start(
         "start-lambda",
-        [parts.ROOT / ".venv-sam/bin/sam", "local", "start-lambda", "--port", str(port)],
+        # Watching for changes of the code, SAM would end a container at work when anything is touched in its folder.
+        [parts.ROOT / ".venv-sam/bin/sam", "local", "start-lambda", "--no-watch", "--port", str(port)],
         env=account.environment(stack.endpoint_url) | {"SAM_CLI_TELEMETRY": "0"},
         cwd=STATE,
         log=STATE / "logs/start-lambda.log",
@@ -72,7 +73,7 @@ def listens(port: int) -> bool:
 def invoke(start_lambda: str) -> Invoke:
     """Invoke a function in its container: its name in the template, its event."""
     # The first call of a function may have its image made, or even pulled.
-    patient = Config(read_timeout=900, retries={"total_max_attempts": 1})
+    patient = Config(read_timeout=300, retries={"total_max_attempts": 1})
     client = boto3.client(
         "lambda",
         endpoint_url=start_lambda,

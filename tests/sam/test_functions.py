@@ -45,13 +45,18 @@ def step(invoke: Invoke, function: str, event: Any, field: str) -> State:
 
 
 @pytest.fixture(scope="module")
-def dropped(pipeline: Pipeline) -> State:
-    """The file that the sample events name, as the S3 event tells of it; its own execution is over."""
+def execution(pipeline: Pipeline) -> str:
+    """The execution that scored the file of the sample events when it was dropped; it is over."""
     key = sample("resolve_request")["state"]["source"]["key"]
     execution = pipeline.drop(key.removeprefix(pipeline.stack.input_prefix), PEOPLE, model_image="sas-anomaly")
-    description = pipeline.ended(execution)
-    assert description["status"] == "SUCCEEDED"
-    return {"source": json.loads(description["input"])["source"]}
+    assert pipeline.ended(execution)["status"] == "SUCCEEDED"
+    return execution
+
+
+@pytest.fixture(scope="module")
+def dropped(execution: str, pipeline: Pipeline) -> State:
+    """The file as its S3 event told of it."""
+    return {"source": json.loads(pipeline.ended(execution)["input"])["source"]}
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +96,8 @@ def test_start_scoring_starts_the_file_once(invoke: Invoke, dropped: State, pipe
     first, again = invoke("StartScoring", event), invoke("StartScoring", event)
     assert first.payload == again.payload
     (name,) = first.payload["started"]
-    execution = f"{pipeline.stack.score_file_arn.replace(':stateMachine:', ':execution:')}:{name}"
-    assert pipeline.ended(execution)["status"] == "SUCCEEDED"
+    started = f"{pipeline.stack.score_file_arn.replace(':stateMachine:', ':execution:')}:{name}"
+    assert pipeline.ended(started)["status"] == "SUCCEEDED"
 
 
 def test_resolve_request_answers_the_request(resolved: State) -> None:
@@ -138,6 +143,12 @@ def test_tear_down_leaves_nothing(invoke: Invoke, persisted: State, pipeline: Pi
     assert there == [f"{kind}/{pod_name()}" for kind in ("pods", "services", "httproutes")]
     assert invoke("TearDown", sample("tear_down", persisted)).payload == {"deleted": there}
     wait_for("the tear-down", lambda: not pipeline.objects(attempt_id), 30)
+
+
+def test_tear_down_hears_of_an_attempt_from_eventbridge(invoke: Invoke, execution: str, pipeline: Pipeline) -> None:
+    event, attempt = sample("tear_down_eventbridge"), pipeline.attempt(execution)
+    event["detail"] |= {"executionArn": attempt, "name": attempt.rpartition(":")[2]}
+    assert invoke("TearDown", event).payload == {"deleted": []}
 
 
 def test_sweep_orphans_deletes_a_pod_that_no_execution_knows(

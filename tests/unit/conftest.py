@@ -42,10 +42,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget()
 
 
+# Held here, since a test may put something else in their place.
+CACHED = (settings.current, aws.client)
+
+
 def forget() -> None:
     """What a function keeps for the life of its process."""
-    settings.current.cache_clear()
-    aws.client.cache_clear()
+    for function in CACHED:
+        function.cache_clear()
     clusters._connected.clear()
 
 

@@ -9,12 +9,13 @@ import trustme
 
 from scoring import clusters
 from scoring.clusters import Api, Endpoint
-from scoring.errors import ClusterUnreachable, QuotaExceeded
+from scoring.errors import ClusterAccessDenied, ClusterUnreachable, QuotaExceeded
 from tests.builders import CLUSTER, ROOT
 from tests.unit.servers import HangUp, Reply, Server, Silence
 
 PODS = "/api/v1/namespaces/dropscore/pods"
-QUOTA = json.loads((ROOT / "tests/unit/data/refusals.json").read_text())["quota-pods-exceeded"]["body"]
+REFUSALS = json.loads((ROOT / "tests/unit/data/refusals.json").read_text())
+QUOTA, UNAUTHORIZED = REFUSALS["quota-pods-exceeded"]["body"], REFUSALS["unauthorized-401"]["body"]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,26 @@ def test_a_token_is_made_once_and_again_before_it_ends(
         "Bearer first",
         "Bearer first",
         "Bearer second",
+    ]
+
+
+@pytest.mark.parametrize("renewed", ["fresh", "refused too"])
+def test_a_refused_token_is_renewed_once(
+    api: Api, api_server: Server, monkeypatch: pytest.MonkeyPatch, renewed: str
+) -> None:
+    made = iter(["expired", renewed])
+    monkeypatch.setattr(clusters, "token", lambda name: next(made))
+    api_server.answers["GET"] = lambda request: (
+        as_json({}) if request.headers["authorization"] == "Bearer fresh" else as_json(UNAUTHORIZED, 401)
+    )
+    if renewed == "fresh":
+        assert api.call("GET", PODS) == {}
+    else:
+        with pytest.raises(ClusterAccessDenied):
+            api.call("GET", PODS)
+    assert [request.headers["authorization"] for request in api_server.requests] == [
+        "Bearer expired",
+        f"Bearer {renewed}",
     ]
 
 

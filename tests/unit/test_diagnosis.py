@@ -24,7 +24,7 @@ SOON, LATE = SCHEDULED + timedelta(seconds=10), SCHEDULED + timedelta(seconds=61
 
 PROBLEMS = {
     "command-not-found.first": (PodCrashed, 'cannot be started: failed to create containerd task: .*"/no/such/binary"'),
-    "command-not-found.CrashLoopBackOff": (PodCrashed, 'cannot be started: .*stat /no/such/binary: no such file'),
+    "command-not-found.CrashLoopBackOff": (PodCrashed, "cannot be started: .*stat /no/such/binary: no such file"),
     "config-missing.CreateContainerConfigError": (PodRefused, 'cannot be configured: configmap "no-such-config" not'),
     "crash-exit1.Error": (PodCrashed, r"ended with exit code 1\.$"),
     "crash-exit1.CrashLoopBackOff": (PodCrashed, r"ended with exit code 1\.$"),
@@ -148,7 +148,9 @@ def test_a_pod_that_the_cluster_took_away_is_lost_not_crashed(found: dict[str, A
 
 
 def test_a_pod_that_outlived_its_own_deadline_is_the_models_time_out() -> None:
-    problem = diagnosis.assess(pod({"phase": "Failed", "reason": "DeadlineExceeded", "message": "Pod was"}), SOON).problem
+    problem = diagnosis.assess(
+        pod({"phase": "Failed", "reason": "DeadlineExceeded", "message": "Pod was"}), SOON
+    ).problem
     assert isinstance(problem, ModelTimeout)
 
 

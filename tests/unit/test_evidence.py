@@ -59,9 +59,7 @@ def test_evidence_is_what_kubectl_would_show(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("refusal", [ClusterUnreachable("The cluster is down."), KeyError("items"), OSError("tls")])
-def test_what_cannot_be_had_is_said_and_the_rest_is_told(
-    monkeypatch: pytest.MonkeyPatch, refusal: Exception
-) -> None:
+def test_what_cannot_be_had_is_said_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
     api = FakeApi(pods=running())
     api.refusals[LOG] = refusal
     gathered = of_pod(monkeypatch, api)
@@ -96,7 +94,6 @@ def test_only_the_newest_events_are_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     """The state machine takes no more than 256 KiB, and a person reads less."""
     api = FakeApi(pods=running())
     api.events = [
-        {"type": "Normal", "reason": "E", "message": str(n), "lastTimestamp": f"2026-11-22T10:{n:02}:00Z"}
-        for n in range(50)
+        {"type": "Normal", "reason": "E", "message": str(n), "metadata": {"resourceVersion": str(n)}} for n in range(50)
     ]
     assert of_pod(monkeypatch, api)["events"] == [f"Normal E: {n}" for n in range(30, 50)]

@@ -100,7 +100,12 @@ def test_any_key_gives_a_name_that_step_functions_and_kubernetes_take(key: str) 
 
 @pytest.mark.parametrize(
     ("name", "slug"),
-    [("Q3 Loans_2026.csv", "q3-loans-2026-csv"), ("Überweisung.csv", "uberweisung-csv"), ("売上", "file"), ("", "file")],
+    [
+        ("Q3 Loans_2026.csv", "q3-loans-2026-csv"),
+        ("Überweisung.csv", "uberweisung-csv"),
+        ("売上", "file"),
+        ("", "file"),
+    ],
 )
 def test_a_slug_keeps_what_a_person_recognises(name: str, slug: str) -> None:
     assert identity.slug(name) == slug

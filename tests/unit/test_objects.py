@@ -89,7 +89,7 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(s3: Any, error: Excepti
 
 def test_a_connection_that_never_brings_a_byte_is_given_up(s3: Any) -> None:
     breaking = Breaking(s3, 0, 0, 0, 100, 0, 0, 0, 0, 0, error=ProtocolError("broken"))
-    with pytest.raises(AwsThrottled, match="s3:GetObject of s3://dropscore-input/incoming/a.csv"):
+    with pytest.raises(AwsThrottled, match=r"s3:GetObject of s3://dropscore-input/incoming/a\.csv"):
         list(objects.read(breaking, drop(s3)))
     assert len(breaking.asked) == 8, "progress starts the count anew"
 

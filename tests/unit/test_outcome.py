@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from scoring import objects, outcome
 from scoring.errors import Failure, ScoringFailed
-from tests.builders import ATTEMPT_ID, CLUSTER, DIGEST, EXECUTION, NAMESPACE, OUTPUT_BUCKET, REGISTRY, request, source, state
+from tests.builders import (
+    ATTEMPT_ID,
+    CLUSTER,
+    DIGEST,
+    EXECUTION,
+    NAMESPACE,
+    OUTPUT_BUCKET,
+    REGISTRY,
+    request,
+    source,
+    state,
+)
 
 OUTPUT = request()["output"]
 NOW = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
@@ -58,9 +69,7 @@ def scored(s3: Any, *parts: bytes, tags: dict[str, str] | None = None) -> dict[s
     tags = tags or outcome.scored_tags(source(), request(), EXECUTION)
     upload_id = objects.Upload.create(s3, OUTPUT["bucket"], OUTPUT["key"], tags)
     for number, part in enumerate(parts, 1):
-        s3.upload_part(
-            Bucket=OUTPUT["bucket"], Key=OUTPUT["key"], UploadId=upload_id, PartNumber=number, Body=part
-        )
+        s3.upload_part(Bucket=OUTPUT["bucket"], Key=OUTPUT["key"], UploadId=upload_id, PartNumber=number, Body=part)
     return {"upload_id": upload_id, "parts": len(parts), "rows": 2}
 
 

@@ -120,7 +120,11 @@ def test_launching_makes_pod_service_and_route_owned_by_the_pod() -> None:
 
 @pytest.mark.parametrize(
     ("route", "kinds"),
-    [("gateway", {"pods", "services", "httproutes"}), ("ingress", {"pods", "services", "ingresses"}), ("pod_ip", {"pods"})],
+    [
+        ("gateway", {"pods", "services", "httproutes"}),
+        ("ingress", {"pods", "services", "ingresses"}),
+        ("pod_ip", {"pods"}),
+    ],
 )
 def test_the_route_is_the_one_that_the_cluster_is_set_to(route: str, kinds: set[str]) -> None:
     api = FakeApi()

@@ -82,7 +82,7 @@ def test_lines_of_different_lengths_are_a_failure_of_the_model(answer: bytes) ->
 @pytest.mark.parametrize(
     ("predictions", "names", "rows"),
     [
-        ('[0.10, 1e-7, 12345678901234567890]', ["prediction"], [b"0.10", b"1e-7", b"12345678901234567890"]),
+        ("[0.10, 1e-7, 12345678901234567890]", ["prediction"], [b"0.10", b"1e-7", b"12345678901234567890"]),
         ('["a", "b,c", "d\\"e"]', ["prediction"], [b"a", b'"b,c"', b'"d""e"']),
         ("[true, null, NaN]", ["prediction"], [b"true", b"", b"NaN"]),
         ("[[1, 2.50], [3, 4], [5, 6]]", ["prediction_0", "prediction_1"], [b"1,2.50", b"3,4", b"5,6"]),
@@ -132,9 +132,7 @@ def test_an_answer_of_another_form_is_a_failure_of_the_model(answer: bytes) -> N
     ("protocol", "answer"),
     [(SAGEMAKER, b"1\n2\n"), (SAGEMAKER, b""), (MLFLOW, b'{"predictions": [1, 2]}'), (MLFLOW, b'{"predictions": []}')],
 )
-def test_more_or_fewer_predictions_than_records_are_never_joined(
-    protocol: SageMaker | MLflow, answer: bytes
-) -> None:
+def test_more_or_fewer_predictions_than_records_are_never_joined(protocol: SageMaker | MLflow, answer: bytes) -> None:
     with pytest.raises(RowCountMismatch, match=r"The model answered \d predictions to 3 records"):
         protocol.collect(answer, 3)
 

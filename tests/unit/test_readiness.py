@@ -88,7 +88,9 @@ def test_a_watch_that_has_expired_is_begun_anew_with_the_pod_as_it_is() -> None:
     ("event", "error"),
     [(change(crashed()), PodCrashed), (change(pending(), "DELETED"), PodLost)],
 )
-def test_a_pod_that_ends_while_it_is_watched_is_told_at_once(event: dict[str, Any], error: type[DropscoreError]) -> None:
+def test_a_pod_that_ends_while_it_is_watched_is_told_at_once(
+    event: dict[str, Any], error: type[DropscoreError]
+) -> None:
     api = FakeApi(pods=pending())
     api.watches = [[event]]
     with pytest.raises(error):
@@ -127,18 +129,21 @@ def test_a_pod_that_is_gone_or_another_one_is_lost() -> None:
         await_ready(FakeApi(pods=running(uid="another")))
 
 
-def test_events_come_oldest_first() -> None:
+def event_at(message: str, version: str, **times: str | None) -> dict[str, Any]:
+    return {"message": message, "metadata": {"resourceVersion": version}, **times}
+
+
+def test_events_come_oldest_first_whoever_wrote_them() -> None:
+    """The scheduler tells microseconds, the kubelet does not: within a second the version decides."""
     api = FakeApi()
     api.events = [
-        {"message": "third", "lastTimestamp": "2026-11-22T10:00:03Z"},
-        {"message": "second", "lastTimestamp": None, "eventTime": "2026-11-22T10:00:02.000000Z"},
-        {"message": "first", "lastTimestamp": "2026-11-22T10:00:01Z"},
+        event_at("fourth", "10", lastTimestamp="2026-11-22T10:00:02Z"),
+        event_at("third", "9", lastTimestamp="2026-11-22T10:00:02Z"),
+        event_at("second", "8", lastTimestamp=None, eventTime="2026-11-22T10:00:02.900000Z"),
+        event_at("first", "99", lastTimestamp="2026-11-22T10:00:01Z"),
     ]
-    assert [event["message"] for event in readiness.events(api, pod_state())] == [
-        "first",
-        "second",
-        "third",
-    ]
+    ordered = [event["message"] for event in readiness.events(api, pod_state())]
+    assert ordered == ["first", "second", "third", "fourth"]
 
 
 def answers(*replies: Reply | Exception, then: Reply) -> Callable[[Request], Reply]:
@@ -173,7 +178,7 @@ def test_a_route_is_there_when_several_pings_in_a_row_came_through(server: Serve
 
 def test_a_route_that_never_comes_is_told_with_its_last_answer(server: Server) -> None:
     server.answers["GET"] = NOT_ROUTED
-    with pytest.raises(RouteNotReady, match="did not come through .* within 0 s; last: 404 no route"):
+    with pytest.raises(RouteNotReady, match=r"did not come through .* within 0 s; last: 404 no route"):
         await_route(server, FakeApi(pods=running()), seconds=0)
 
 

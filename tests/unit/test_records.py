@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -48,7 +49,7 @@ def cuts(draw: st.DrawFn, documents: st.SearchStrategy[bytes]) -> tuple[bytes, l
     document = draw(documents)
     places = sorted(draw(st.lists(st.integers(0, len(document)), max_size=8)))
     edges = [0, *places, len(document)]
-    return document, [document[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return document, [document[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @given(documents())

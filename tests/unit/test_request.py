@@ -134,7 +134,9 @@ def test_other_text_is_no_quantity(text: str) -> None:
 def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
     configured = settings(scoring_deadline_seconds="60")
     output = {"bucket": "b", "key": "k"}
-    assert request.to_json(request.from_tags({"gpu": "1"}, settings(max_gpu="1")), "r/i@sha256:0", output, configured) == {
+    assert request.to_json(
+        request.from_tags({"gpu": "1"}, settings(max_gpu="1")), "r/i@sha256:0", output, configured
+    ) == {
         "image": "r/i@sha256:0",
         "cluster": CLUSTER,
         "namespace": "dropscore",

@@ -46,9 +46,7 @@ def test_an_ingress_is_by_default_one_of_the_nginx_family() -> None:
     (rule,) = made["spec"]["rules"]
     backend = {"service": {"name": POD_NAME, "port": {"number": 80}}}
     assert rule == {
-        "http": {
-            "paths": [{"path": f"/{POD_NAME}(/|$)(.*)", "pathType": "ImplementationSpecific", "backend": backend}]
-        }
+        "http": {"paths": [{"path": f"/{POD_NAME}(/|$)(.*)", "pathType": "ImplementationSpecific", "backend": backend}]}
     }
     annotations = made["metadata"]["annotations"]
     prefix = "nginx.ingress.kubernetes.io"

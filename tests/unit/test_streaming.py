@@ -106,7 +106,7 @@ def time_for(server: Server, batches: int) -> Callable[[], float]:
     return lambda: 900.0 if len(server.requests) < end else 30.0
 
 
-@pytest.mark.parametrize("batches", [8, 13, 30])
+@pytest.mark.parametrize("batches", [8, 13])
 def test_a_file_scored_in_many_steps_is_the_same_byte_for_byte(
     s3: Any, server: Server, small: None, batches: int
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_step_that_was_killed_and_is_repeated_leaves_no_row_twice(
 
     def killed(asked: Request) -> Reply:
         answered[0] += 1
-        if answered[0] > 40:
+        if answered[0] > 20:
             raise HangUp
         return sagemaker(asked)
 
@@ -197,8 +197,9 @@ def test_a_model_whose_columns_change_ends_the_job(s3: Any, server: Server, smal
     scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 20)))
     assert scoring["status"] == "RUNNING"
     columns[0] = 3
-    with pytest.raises(ModelFailed, match="The model's columns were prediction_0, prediction_1 and are now"):
+    with pytest.raises(ModelFailed, match="have other columns than those before") as failed:
         streaming.advance(job(s3, server, found, scoring))
+    assert failed.value.details["columns"] == ["prediction_0", "prediction_1", "prediction_2"]
 
 
 def test_a_batch_that_is_not_answered_in_time_is_the_models_time_out(s3: Any, server: Server) -> None:
@@ -223,9 +224,7 @@ def test_a_model_too_slow_to_go_on_from_where_it_stopped_is_told_so_at_once(
 
 
 @pytest.mark.parametrize("protocol", ["sagemaker", "sas"])
-def test_a_file_that_is_not_done_by_its_deadline_is_the_models_time_out(
-    s3: Any, server: Server, protocol: str
-) -> None:
+def test_a_file_that_is_not_done_by_its_deadline_is_the_models_time_out(s3: Any, server: Server, protocol: str) -> None:
     found = drop(s3, NASTY)
     late = {"request": request(protocol=protocol), "now": lambda: NOW + timedelta(seconds=86_401)}
     with pytest.raises(ModelTimeout, match="was not done with the file after 86400 s"):

@@ -190,7 +190,14 @@ class Api:
             response.close()
 
     def _open(
-        self, method: str, path: str, query: dict[str, Any] | None, body: dict[str, Any] | None, seconds: float
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        body: dict[str, Any] | None,
+        seconds: float,
+        *,
+        may_renew: bool = True,
     ) -> Any:
         call = f"{method} {path}"
         try:
@@ -209,6 +216,10 @@ class Api:
                 _request_timeout=(_CONNECT_SECONDS, seconds),
             )
         except self._api_exception as error:
+            if error.status == 401 and may_renew:
+                # A token may end before its time: with the credentials that signed it, or while the function was frozen.
+                self._token_until = 0.0
+                return self._open(method, path, query, body, seconds, may_renew=False)
             raise refusal(self.name, call, error.status or 0, error.body, str(error.reason)) from error
         except HTTPError as error:
             raise ClusterUnreachable(f"The API server of {self.name} does not answer ({call}): {error}") from error

@@ -98,6 +98,13 @@ class ModelFailed(DropscoreError):
     remedy = "Read the model's answer and log below; repair the model or the file, then drop the file again."
 
 
+SERVER_TIME_OUT = (
+    "Read the log tail below. A server inside the image that ends its worker after a time-out of its own (gunicorn: 30 s) "
+    "looks like this: raise that time-out in the image."
+)
+"""The remedy of a ModelFailed without a word of the model's: what it is most often."""
+
+
 class ModelTimeout(DropscoreError):
     remedy = "Give the model more time (setting ScoringDeadlineSeconds) or cpu, or drop a smaller file."
 

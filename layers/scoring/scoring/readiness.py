@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring import clusters, diagnosis, routes
 from scoring.clusters import Api, namespace_path
-from scoring.errors import DropscoreError, ModelFailed, PodLost, RouteNotReady
+from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
 from scoring.pods import PORT
 from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, StillBusy
@@ -173,6 +173,5 @@ def blame(api: Api, pod: Mapping[str, Any], silence: DropscoreError) -> Dropscor
         return lost
     return ModelFailed(
         f"{silence.summary} Its container is running still.",
-        "Read the log tail below. A server inside the image that ends its worker after a time-out of its own (gunicorn: "
-        "30 s) looks like this: raise that time-out in the image.",
+        SERVER_TIME_OUT,
     )

@@ -19,10 +19,13 @@ DEADLINES = {
     "TagWaitSeconds": "1",
 }
 WAIT_SCALE = 0.2
+TOKEN_SECONDS = 5.0
 
 
-def bring_up(state: Path, **parameters: str) -> Pipeline:
-    return Pipeline(embedded.up(state, parameters=DEADLINES | parameters, wait_scale=WAIT_SCALE))
+def bring_up(state: Path, token_seconds: float = 900.0, **parameters: str) -> Pipeline:
+    return Pipeline(
+        embedded.up(state, parameters=DEADLINES | parameters, wait_scale=WAIT_SCALE, token_seconds=token_seconds)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +36,7 @@ def calm() -> Pipeline:
 @pytest.fixture(scope="session")
 def rough() -> Pipeline:
     """Its bucket keeps no versions, and its clusters refuse a token after a few seconds."""
-    return bring_up(ROUGH, InputVersioning="Suspended")
+    return bring_up(ROUGH, TOKEN_SECONDS, InputVersioning="Suspended")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

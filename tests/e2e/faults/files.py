@@ -85,6 +85,31 @@ def three_in_one_event(stage: Stage) -> Iterable[str]:
         yield pipeline.execution(source["key"], "")
 
 
+def overwrite(stage: Stage) -> Iterable[str]:
+    """Two versions: the first is being scored when the second comes."""
+    pipeline = stage.pipeline
+    first = stage.drop()
+    pipeline.scoring(first)
+    second = stage.drop(body=stage.case.body + b"7,8\n")
+    assert pipeline.ended(first)["status"] == "SUCCEEDED"
+    pipeline.assert_nothing_left(first)
+    yield second
+
+
+def delete(for_good: bool) -> Any:
+    """Delete the file while its pod starts: a marker on top of its versions, or the version itself."""
+
+    def inject(stage: Stage) -> Iterable[str]:
+        pipeline = stage.pipeline
+        execution = stage.drop()
+        version = pipeline.state(execution, "await_pod")["source"]["version_id"]
+        which = {"VersionId": version} if for_good else {}
+        pipeline.s3.delete_object(Bucket=pipeline.stack.input_bucket, Key=stage.key(), **which)
+        yield execution
+
+    return inject
+
+
 EMPTY = {"error": "EmptyFile", "remedy": "a header line and at least one record"}
 KEYS = {
     "spaces": ("with some spaces.csv", " leading and trailing .csv"),
@@ -149,6 +174,29 @@ CASES = (
         but="scored, each on its own",
         inject=three_in_one_event,
         rough=True,
+    ),
+    Case(
+        "version-overwritten",
+        "the file is overwritten while it is scored, in a bucket with versions",
+        but="both are scored, each as it was dropped; the newer's result stays",
+        model="slow",
+        inject=overwrite,
+    ),
+    Case(
+        "version-deleted",
+        "the file is deleted while its pod starts, in a bucket with versions",
+        but="scored: the version is there still",
+        model="slow-to-start",
+        inject=delete(for_good=False),
+    ),
+    Case(
+        "version-deleted-for-good",
+        "the version itself is deleted while its pod starts",
+        "SourceGone",
+        "is not there any more",
+        "Drop the file again",
+        model="slow-to-start",
+        inject=delete(for_good=True),
     ),
     *(
         Case(

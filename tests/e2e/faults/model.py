@@ -39,7 +39,7 @@ CASES = (
         "answered 500",
         REPAIR,
         model="disk-full",
-        check=lambda _stage, _execution, outcome: _says(outcome.error, "No space left on device"),
+        check=lambda _stage, _execution, outcome: says(outcome.error, "No space left on device"),
     ),
     Case(
         "model-forgets-a-row",
@@ -125,7 +125,7 @@ CASES = (
         "exit code 3",
         "Read the log tail",
         model="dies",
-        check=lambda _stage, _execution, outcome: _says(outcome.error["pod"]["log_tail"], "the model gave up"),
+        check=lambda _stage, _execution, outcome: says(outcome.error["pod"]["log_tail"], "the model gave up"),
     ),
     Case(
         "model-killed",
@@ -156,5 +156,5 @@ CASES = (
 )
 
 
-def _says(text: object, words: str) -> None:
+def says(text: object, words: str) -> None:
     assert words in str(text), text

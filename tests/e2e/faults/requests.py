@@ -38,9 +38,9 @@ def remove_the_tags_and_redrive(stage: Stage) -> Iterable[str]:
 
 
 def push_the_image_and_redrive(stage: Stage) -> Iterable[str]:
-    repository = "tests/pushed-too-late"
-    with suppress(stage.pipeline.stack.client("ecr").exceptions.RepositoryNotFoundException):
-        stage.pipeline.stack.client("ecr").delete_repository(repositoryName=repository, force=True)
+    repository, ecr = "tests/pushed-too-late", stage.pipeline.stack.client("ecr")
+    with suppress(ecr.exceptions.RepositoryNotFoundException):
+        ecr.delete_repository(repositoryName=repository, force=True)
     execution = stage.drop(model_image=repository)
     assert stage.pipeline.outcome(execution).error["error"] == "ImageNotFound"
     models.push(stage.pipeline, "well", repository)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.faults import files, model, pod, requests, script
+from tests.e2e.faults import aws, cluster, files, model, pod, requests, script, workflow
 from tests.e2e.faults.case import Case
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -11,4 +11,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "The pod": pod.CASES,
     "The model": model.CASES,
     "A script in a `sas` container": script.CASES,
+    "The execution": workflow.CASES,
+    "The cluster": cluster.CASES,
+    "AWS": aws.CASES,
 }

@@ -170,7 +170,8 @@ class TestAnImageThatCannotBePulled:
         )
 
     def test_a_registry_that_is_down(self, registry: Registry, store: Path) -> None:
-        registry.server.socket.close()
+        registry.server.shutdown()  # or its thread still listens for as long as it polls
+        registry.server.server_close()
         with pytest.raises(RegistryUnavailable) as caught:
             pull(f"{registry.address}/team/model:1", registry.url, store)
         assert str(caught.value) == (

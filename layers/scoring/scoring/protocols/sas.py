@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from scoring import records
-from scoring.errors import ModelFailed, RowCountMismatch
+from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
 from scoring.joining import line_end
 from scoring.protocols.model import Model, StillBusy, check_size
 
@@ -71,7 +71,12 @@ class Sas:
         answer = self._model.request("POST", "/executions", seconds, body=body(), headers=headers)
         check_size(answer)
         if answer.status != 201:
-            raise ModelFailed(f"The model refused the file: {answer.status}.", status=answer.status, answer=answer.text)
+            # The container answers 201 whatever its script does, so a 500 is the server's around it: what newer versions
+            # of gunicorn answer when they end a worker that was silent for too long.
+            remedy = SERVER_TIME_OUT if answer.status == 500 else None
+            raise ModelFailed(
+                f"The model refused the file: {answer.status}.", remedy, status=answer.status, answer=answer.text
+            )
         try:
             execution_id = str(json.loads(answer.body)["id"])
         except (ValueError, KeyError, TypeError):

@@ -117,7 +117,7 @@ def _with_header(
         progress.columns = columns
         return protocol.header(header, columns, delimiter) + body
     if columns != progress.columns:
-        raise ModelFailed(f"The model's columns were {', '.join(progress.columns)} and are now {', '.join(columns)}.")
+        raise ModelFailed("The model's answers have other columns than those before.", columns=columns[:50])
     return body
 
 

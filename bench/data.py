@@ -1,0 +1,77 @@
+"""The files that the benchmarks score: CSV made on the fly, the same bytes for the same size, readable from any offset.
+
+A file is a header and a block of a thousand different records, over and over: no file is ever stored, and what a model
+has to answer is known from the size alone. A record in sixteen has a quoted field with a comma in it, as exports have.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+BLOCK_RECORDS = 1_000
+_NUMBERS = 16
+_PLACES = ("Springfield", "Rivière-du-Loup", "Ulm", '"Washington, D.C."')
+HEADER = ("account,segment,opened,place," + ",".join(f"measure_{n}" for n in range(_NUMBERS)) + "\n").encode()
+
+
+def _record(chance: random.Random, number: int) -> str:
+    place = _PLACES[-1] if number % 16 == 0 else chance.choice(_PLACES[:-1])
+    measures = ",".join(f"{chance.gauss(100, 30):.4f}" for _ in range(_NUMBERS))
+    opened = f"20{chance.randrange(10, 26)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
+    return f"{chance.randrange(10**9, 10**10)},{chance.choice('ABCD')},{opened},{place},{measures}\n"
+
+
+def _block() -> bytes:
+    chance = random.Random(0)
+    return "".join(_record(chance, number) for number in range(BLOCK_RECORDS)).encode()
+
+
+BLOCK = _block()
+# What is handed out at once: whole blocks, about a MiB.
+_CHUNK = memoryview(BLOCK * max(1, (1 << 20) // len(BLOCK)))
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of so many blocks."""
+
+    blocks: int
+
+    @classmethod
+    def of(cls, size: int) -> File:
+        """Give the largest file of at most `size` bytes, one block at least."""
+        return cls(max(1, (size - len(HEADER)) // len(BLOCK)))
+
+    @property
+    def size(self) -> int:
+        """Bytes, the header included."""
+        return len(HEADER) + self.blocks * len(BLOCK)
+
+    @property
+    def records(self) -> int:
+        """Records below the header."""
+        return self.blocks * BLOCK_RECORDS
+
+    @property
+    def name(self) -> str:
+        """A key that says it all: the S3 stand-in needs to know nothing else."""
+        return f"{self.blocks}.csv"
+
+    @classmethod
+    def named(cls, name: str) -> File:
+        """Give the file that a key names."""
+        return cls(int(name.rpartition("/")[2].removesuffix(".csv")))
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes | memoryview]:
+        """Give the bytes from `start` to before `stop`, in chunks of at most a MiB."""
+        stop = self.size if stop is None else min(stop, self.size)
+        if start < min(stop, len(HEADER)):
+            yield HEADER[start:stop]
+        start = max(start, len(HEADER))
+        while start < stop:
+            within = (start - len(HEADER)) % len(BLOCK)
+            chunk = _CHUNK[within : within + stop - start]
+            yield chunk
+            start += len(chunk)

@@ -1,0 +1,127 @@
+"""The streaming engine, taken by its one seam: a file of the S3 stand-in, scored by the model stand-in, measured.
+
+    python -m bench.engine --protocol sas --s3 URL --model URL --blocks 5000
+
+runs in a process of its own, because peak memory is a process's, and prints what it measured as JSON. This is the only
+module that knows how the engine is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import data, s3
+from bench.standins import ROOT
+
+LAMBDA_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one file took: wall and CPU seconds, memory (MiB) before the first byte and at its peak, invocations."""
+
+    seconds: float
+    cpu_seconds: float
+    idle_mib: float
+    peak_mib: float
+    invocations: int
+
+
+def run(protocol: str, s3_url: str, model_url: str, file: data.File) -> Run:
+    """Score a file in a fresh process."""
+    command = [sys.executable, "-m", "bench.engine", "--protocol", protocol, "--blocks", str(file.blocks)]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "layers/scoring"),
+        "AWS_ENDPOINT_URL_S3": s3_url,
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    done = subprocess.run(
+        [*command, "--model", model_url], cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True
+    )
+    return Run(**json.loads(done.stdout))
+
+
+def score(protocol: str, model_url: str, file: data.File) -> Run:
+    """Score a file in this process, from the opening of its upload to its publication."""
+    from scoring import aws, outcome, streaming
+    from scoring.identity import Source
+    from scoring.protocols.model import Model
+
+    client, model = aws.client("s3"), Model(model_url)
+    source = Source("input", f"incoming/{file.name}", "", s3.ETAG, file.size, "1")
+    request: dict[str, Any] = {
+        "image": "bench@sha256:0",
+        "cluster": "bench",
+        "namespace": "bench",
+        "protocol": protocol,
+        "resources": {"cpu": "1", "memory": "1Gi"},
+        "output": {"bucket": "output", "key": f"scored/{file.name}.scoreout"},
+        "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
+    }
+    tags = outcome.scored_tags(source, request, "bench")
+
+    idle = reset_peak()
+    began, cpu_began, invocations = time.perf_counter(), time.process_time(), 1
+    scoring: Mapping[str, Any] = streaming.open_upload(client, source, request, tags, datetime.now(UTC))
+    while scoring["status"] != "DONE":
+        ends = time.monotonic() + LAMBDA_SECONDS
+        scoring = streaming.advance(
+            streaming.Job(
+                s3=client,
+                model=model,
+                source=source,
+                request=request,
+                pod_uid="bench",
+                scoring=scoring,
+                seconds_left=lambda: ends - time.monotonic(),
+                now=lambda: datetime.now(UTC),
+            )
+        )
+        invocations += 1
+    outcome.publish(client, request["output"], scoring, tags)
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    if scoring["rows"] != file.records:
+        raise RuntimeError(f"{scoring['rows']} rows came out of {file.records} records")
+    return Run(seconds, cpu_seconds, idle, memory("VmHWM"), invocations)
+
+
+def reset_peak() -> float:
+    """Forget the peak of this process's memory so far; the memory that it has now, in MiB."""
+    Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to what is resident now
+    return memory("VmRSS")
+
+
+def memory(field: str) -> float:
+    """Memory of this process in MiB: VmRSS, resident now, or VmHWM, its peak."""
+    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
+    parser.add_argument("--protocol", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--blocks", type=int, required=True)
+    options = parser.parse_args()
+    print(json.dumps(asdict(score(options.protocol, options.model, data.File(options.blocks)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What a file costs beside its model: its overhead, the time to its first byte, and what many at once do to that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bench.plan import Plan
+from bench.stack import TAGS, Bench, Way
+from bench.table import Goal, Row, Sample, ratio_at_most, value_at_most
+from tests.e2e.pipeline import wait_for
+
+# From here on the cores have enough to do.
+_BUSY_FROM = 10
+_AT_ONCE_BODY = b"a,b\n" + b"1,2\n" * 100
+
+
+def overhead(plan: Plan, bench: Bench) -> Iterator[Row]:
+    """Ours and the naive client's in turn; the last row is the same with a client that asks before it sleeps."""
+    ours: list[Way] = []
+    theirs: list[Way] = []
+    eager: list[Way] = []
+    for _ in range(plan.overhead_rounds):
+        ours += [bench.ours()[1], bench.ours()[1]]
+        theirs.append(bench.naive(plan, asks_first=False))
+        eager.append(bench.naive(plan, asks_first=True))
+    own, naive, quicker = (Sample(tuple(way.overhead for way in ways)) for ways in (ours, theirs, eager))
+    yield Row("overhead of a 0.4 MB file", own, "s", naive, "naive client", ratio_at_most(0.1))
+    yield Row("  … and a client that asks before it sleeps", own, "s", quicker, "naive, eager")
+    first = Sample(tuple(way.first_byte for way in ours))
+    yield Row("pod Ready to first byte sent", first, "s", goal=value_at_most(0.3, "s"))
+
+
+def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
+    """Many small files dropped together: seconds a file against those of the first batch that fills the cores."""
+    seconds: dict[int, Sample] = {}
+    transitions: dict[int, Sample] = {}
+    for files in plan.at_once:
+        began = time.time()
+        for number in range(files):
+            _drop(bench, f"at-once-{files}-{number}.csv")
+        executions = _ended(bench, f"at-once-{files}-", files)
+        last = max(one["stopDate"].timestamp() for one in executions)
+        seconds[files] = Sample(((last - began) / files,))
+        transitions[files] = Sample(tuple(float(_transitions(bench, one["executionArn"])) for one in executions))
+    busy = next((files for files in plan.at_once if files >= _BUSY_FROM), plan.at_once[-1])
+    for files, taken in seconds.items():
+        compared = files > busy
+        yield Row(
+            f"{files} at once, a file",
+            taken,
+            "s",
+            seconds[busy] if compared else None,
+            f"{busy} at once",
+            ratio_at_most(1.5) if compared else None,
+        )
+    first = transitions[plan.at_once[0]]
+    for files, counted in transitions.items():
+        constant = Goal("constant", lambda _value, _ratio, counted=counted: set(counted.values) == set(first.values))
+        yield Row(f"{files} at once, state transitions a file", counted, "", first, f"{plan.at_once[0]} at once", constant)
+
+
+def _drop(bench: Bench, name: str) -> None:
+    from urllib.parse import urlencode
+
+    stack = bench.pipeline.stack
+    key = stack.input_prefix + name
+    bench.pipeline.s3.put_object(Bucket=stack.input_bucket, Key=key, Body=_AT_ONCE_BODY, Tagging=urlencode(TAGS))
+
+
+def _ended(bench: Bench, prefix: str, files: int) -> list[dict[str, Any]]:
+    """The executions of all files whose name begins so, once all have ended well."""
+
+    def look() -> list[dict[str, Any]] | None:
+        pages = bench.pipeline.sfn.get_paginator("list_executions").paginate(
+            stateMachineArn=bench.pipeline.stack.score_file_arn
+        )
+        found = [one for page in pages for one in page["executions"] if one["name"].startswith(prefix)]
+        return found if len(found) == files and all(one["status"] != "RUNNING" for one in found) else None
+
+    executions = wait_for(f"the end of {files} files", look, 60 + 6 * files)
+    failed = [one["name"] for one in executions if one["status"] != "SUCCEEDED"]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {files} files were not scored, such as {failed[0]}")
+    return executions
+
+
+def _transitions(bench: Bench, execution: str) -> int:
+    attempt = bench.pipeline.attempt(execution)
+    return transitions(bench.pipeline.history(execution)) + transitions(bench.pipeline.history(attempt))
+
+
+def transitions(events: Iterable[Mapping[str, Any]]) -> int:
+    """State transitions that AWS bills for an execution with this history.
+
+    Step Functions pricing, its first example: the start and the end count as well as each state; and each retry.
+    """
+    kinds = [str(event["type"]) for event in events]
+    entered = sum(kind.endswith("StateEntered") for kind in kinds)
+    tries = sum(kind in ("TaskScheduled", "LambdaFunctionScheduled") for kind in kinds)
+    return entered + tries - kinds.count("TaskStateEntered") + 2

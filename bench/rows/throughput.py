@@ -1,0 +1,65 @@
+"""How fast a file passes through the engine, beside curl and beside a plain pandas script."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+from bench import data, engine
+from bench.plan import ROOT, Plan, readable
+from bench.table import Row, alternating, ratio_at_least
+
+_PANDAS_PYTHON = ROOT / ".venv-bench/bin/python"
+_BASELINES = ROOT / "bench/baselines"
+
+
+def sas(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
+    """All that dropscore does with the file, collecting the result included; curl only sends it."""
+    file = data.File.of(plan.sas_bytes)
+    megabytes = file.size / 1e6
+
+    def ours() -> float:
+        return megabytes / engine.run("sas", s3_url, model_url, file).seconds
+
+    def curl() -> float:
+        command = [_BASELINES / "curl.sh", f"{s3_url}/input/{file.name}", f"{model_url}/executions"]
+        began = perf_counter()
+        answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        seconds = perf_counter() - began
+        _expect(int(json.loads(answer)["id"]), file)
+        return megabytes / seconds
+
+    our_speed, curls = alternating(plan.sas_rounds, ours, curl)
+    yield Row(f"sas, {readable(plan.sas_bytes)} through loopback", our_speed, "MB/s", curls, "curl", ratio_at_least(0.6))
+
+
+def rows(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
+    """MB of input for each second of CPU: pandas is given as many cores as it likes, and so are we."""
+    file = data.File.of(plan.rows_bytes)
+    megabytes = file.size / 1e6
+    for protocol in ("mlflow", "sagemaker"):
+
+        def ours(protocol: str = protocol) -> float:
+            return megabytes / engine.run(protocol, s3_url, model_url, file).cpu_seconds
+
+        def pandas(protocol: str = protocol) -> float:
+            with tempfile.TemporaryDirectory() as scratch:
+                output = Path(scratch, "output.csv")
+                script = [_PANDAS_PYTHON, _BASELINES / "pandas_script.py", protocol]
+                command = [*script, f"{s3_url}/input/{file.name}", model_url, output]
+                answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+            _expect(answer["rows"], file)
+            return megabytes / float(answer["cpu_seconds"])
+
+        our_speed, theirs = alternating(plan.rows_rounds, ours, pandas)
+        name = f"{protocol}, joined output, {readable(plan.rows_bytes)}"
+        yield Row(name, our_speed, "MB/s per core", theirs, "pandas script", ratio_at_least(3))
+
+
+def _expect(rows: int, file: data.File) -> None:
+    if rows != file.records:
+        raise RuntimeError(f"the baseline has scored {rows} rows of {file.records}")

@@ -1,0 +1,149 @@
+"""A stand-in for S3, for throughput and memory: `python -m bench.s3`.
+
+It serves the files of data.py and takes uploads of any size without keeping them, so that its own memory stays flat at
+10 GiB. It checks what a client relies on (ETag conditions, checksums, that a completed upload has the parts that came)
+and nothing else: no signatures, no permissions. Both sides of each comparison get the same server.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from xml.etree import ElementTree
+
+from aiohttp import web
+
+from bench import data
+from bench.standins import serve
+
+ETAG = "the-same-for-all"
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_XML = "<?xml version='1.0' encoding='UTF-8'?>\n"
+
+Parts = dict[int, tuple[str, int]]
+
+
+class Uploads:
+    """What came of each upload: ETag and size of its parts."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Parts] = {}
+
+    def begin(self) -> str:
+        upload = f"upload-{len(self._parts) + 1}"
+        self._parts[upload] = {}
+        return upload
+
+    def of(self, upload: str) -> Parts:
+        if upload not in self._parts:
+            raise refusal(web.HTTPNotFound, "NoSuchUpload")
+        return self._parts[upload]
+
+
+def refusal(kind: type[web.HTTPException], code: str) -> web.HTTPException:
+    body = f"{_XML}<Error><Code>{code}</Code><Message>{code}</Message></Error>"
+    return kind(text=body, content_type="application/xml")
+
+
+def answer(body: str) -> web.Response:
+    return web.Response(text=_XML + body, content_type="application/xml")
+
+
+async def get(request: web.Request) -> web.StreamResponse:
+    if "uploadId" in request.query:
+        return list_parts(request)
+    file = data.File.named(request.path)
+    if request.headers.get("If-Match", f'"{ETAG}"').strip('"') != ETAG:
+        raise refusal(web.HTTPPreconditionFailed, "PreconditionFailed")
+    start, stop = 0, file.size
+    wanted = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if wanted:
+        start, stop = int(wanted[1]), min(file.size, int(wanted[2]) + 1) if wanted[2] else file.size
+        if start >= file.size:
+            raise refusal(web.HTTPRequestRangeNotSatisfiable, "InvalidRange")
+    response = web.StreamResponse(status=206 if wanted else 200)
+    response.headers.update({"ETag": f'"{ETAG}"', "Content-Type": "text/csv", "Accept-Ranges": "bytes"})
+    if wanted:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
+    response.content_length = stop - start
+    await response.prepare(request)
+    if request.method != "HEAD":
+        for chunk in file.read(start, stop):
+            await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+async def put(request: web.Request) -> web.Response:
+    if "tagging" in request.query:
+        await request.read()
+        return web.Response()
+    size, checksum = await taken(request)
+    claimed = request.headers.get("x-amz-checksum-crc32")
+    if claimed and base64.b64decode(claimed) != checksum.to_bytes(4, "big"):
+        raise refusal(web.HTTPBadRequest, "BadDigest")
+    etag = f'"{checksum:08x}"'
+    if "uploadId" in request.query:
+        uploads = request.app[UPLOADS].of(request.query["uploadId"])
+        uploads[int(request.query["partNumber"])] = (etag, size)
+    return web.Response(headers={"ETag": etag})
+
+
+async def taken(request: web.Request) -> tuple[int, int]:
+    """Read a body to its end and forget it; its size and CRC-32 (of what is on the wire, chunk headers included)."""
+    size = checksum = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        checksum = zlib.crc32(chunk, checksum)
+    return int(request.headers.get("x-amz-decoded-content-length", size)), checksum
+
+
+def list_parts(request: web.Request) -> web.Response:
+    parts = request.app[UPLOADS].of(request.query["uploadId"])
+    after, most = int(request.query.get("part-number-marker", 0)), 1_000
+    rest = [number for number in sorted(parts) if number > after]
+    listed = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{parts[number][0]}</ETag><Size>{parts[number][1]}</Size></Part>"
+        for number in rest[:most]
+    )
+    more = len(rest) > most
+    marker = f"<NextPartNumberMarker>{rest[most - 1]}</NextPartNumberMarker>" if more else ""
+    truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+    return answer(f"<ListPartsResult>{truncated}{marker}{listed}</ListPartsResult>")
+
+
+async def post(request: web.Request) -> web.Response:
+    if "uploads" in request.query:
+        upload = request.app[UPLOADS].begin()
+        return answer(
+            f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>"
+        )
+    parts = request.app[UPLOADS].of(request.query["uploadId"])
+    wanted = ElementTree.fromstring(await request.text())
+    for part in wanted.iterfind("{*}Part"):
+        number, etag = part.findtext("{*}PartNumber", ""), part.findtext("{*}ETag", "")
+        if parts.get(int(number), ("", 0))[0].strip('"') != etag.strip('"'):
+            raise refusal(web.HTTPBadRequest, "InvalidPart")
+    return answer(f"<CompleteMultipartUploadResult><ETag>{ETAG}</ETag></CompleteMultipartUploadResult>")
+
+
+async def delete(_: web.Request) -> web.Response:
+    return web.Response(status=204)
+
+
+UPLOADS = web.AppKey("uploads", Uploads)
+
+
+def application() -> web.Application:
+    app = web.Application()
+    app[UPLOADS] = Uploads()
+    app.router.add_get("/{key:.+}", get)  # and HEAD
+    app.router.add_put("/{key:.+}", put)
+    app.router.add_post("/{key:.+}", post)
+    app.router.add_delete("/{key:.+}", delete)
+    return app
+
+
+if __name__ == "__main__":
+    serve(application())

@@ -1,0 +1,222 @@
+"""A cluster that is full, away, frozen or refuses the functions (on the rough stack)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+
+from tests.e2e import models
+from tests.e2e.faults import disturb
+from tests.e2e.faults.case import Case, Stage
+from tests.e2e.pipeline import Pipeline, wait_for
+
+AWAY_SECONDS, SHORTLY = 20, 6
+
+
+def while_full(**hard: str) -> Callable[[Stage], Iterable[str]]:
+    """Let the file wait behind a quota without room, then make room."""
+
+    def inject(stage: Stage) -> Iterable[str]:
+        with disturb.quota(stage.pipeline, **hard):
+            execution = stage.drop()
+            refused(stage, execution, "launch_pod", "QuotaExceeded", times=2)
+        yield execution
+
+    return inject
+
+
+def refused(stage: Stage, execution: str, step: str, error: str, times: int = 1) -> None:
+    """Wait until a step of the attempt has failed so many times with an error."""
+    stage.pipeline.state(execution, step)
+    attempt = stage.pipeline.attempt(execution)
+
+    def look() -> bool:
+        events = stage.pipeline.history(attempt)
+        return sum(event.get("taskFailedEventDetails", {}).get("error") == error for event in events) >= times
+
+    wait_for(f"{error} in {step}", look, 60)
+
+
+def stop_while_full(stage: Stage) -> Iterable[str]:
+    with disturb.quota(stage.pipeline, pods="0"):
+        execution = stage.drop()
+        refused(stage, execution, "launch_pod", "QuotaExceeded")
+        stage.pipeline.sfn.stop_execution(executionArn=execution)
+        yield execution
+
+
+def delete_the_image_while_full(stage: Stage) -> Iterable[str]:
+    repository = models.push(stage.pipeline, "well", f"tests/{stage.case.name}")
+    with disturb.quota(stage.pipeline, pods="0"):
+        execution = stage.drop(model_image=repository)
+        refused(stage, execution, "launch_pod", "QuotaExceeded")
+        stage.pipeline.stack.client("ecr").delete_repository(repositoryName=repository, force=True)
+    yield execution
+
+
+Disturbance = Callable[[Pipeline], AbstractContextManager[None]]
+
+
+def during(step: str, disturbance: Disturbance, seconds: float = SHORTLY) -> Callable[[Stage], Iterable[str]]:
+    """Disturb the cluster for some seconds from when a file is in a step."""
+
+    def inject(stage: Stage) -> Iterable[str]:
+        if step == "launch_pod":
+            stage.image()  # pushed before, since the cluster may not be waited for
+            with disturbance(stage.pipeline):
+                execution = stage.drop()
+                disturb.hold(seconds)
+        else:
+            execution = stage.drop()
+            if step == "stream_file":
+                stage.pipeline.scoring(execution)
+            else:
+                stage.pipeline.state(execution, step)
+            with disturbance(stage.pipeline):
+                disturb.hold(seconds)
+        yield execution
+
+    return inject
+
+
+def away_at_the_end(stage: Stage) -> Iterable[str]:
+    """The API server goes while the model works, and stays away until there is an outcome."""
+    suffix = ".error" if stage.case.error else ".scoreout"
+    execution = stage.drop()
+    stage.pipeline.scoring(execution)
+    with disturb.api_server_away(stage.pipeline):
+        key = f"scored/{stage.case.name}/file.csv{suffix}"
+        wait_for(key, lambda: stage.pipeline.read(key) is not None, 60)
+        refused(stage, execution, "tear_down", "ClusterUnreachable")
+    yield execution
+
+
+def refuse_the_tear_down(stage: Stage) -> Iterable[str]:
+    """The role binding is gone until the execution has ended; the sweeper comes later."""
+    execution = stage.drop()
+    stage.pipeline.scoring(execution)
+    with disturb.without_binding(stage.pipeline, "tear-down"):
+        assert stage.pipeline.ended(execution)["status"] == "SUCCEEDED"
+        assert stage.pipeline.objects(stage.pipeline.attempt(execution).rsplit(":", 1)[-1])
+    stage.pipeline.invoke("SweepOrphans", {})
+    yield execution
+
+
+def refuse_the_launch(stage: Stage) -> Iterable[str]:
+    with disturb.without_binding(stage.pipeline, "launch"):
+        execution = stage.drop()
+        stage.pipeline.ended(execution)
+    yield execution
+
+
+def use_old_tokens(stage: Stage) -> Iterable[str]:
+    """Tokens live for 5 s on this stack: what the functions kept from the first file has expired for the second."""
+    first = stage.drop("first.csv")
+    yield first
+    stage.pipeline.ended(first)
+    disturb.hold(6)
+    yield stage.drop("second.csv")
+
+
+QUEUED = "scored as soon as there is room"
+CASES = (
+    Case("quota-of-pods", "the namespace has no room for a pod", but=QUEUED, inject=while_full(pods="0"), rough=True),
+    Case("quota-of-services", "… for a Service", but=QUEUED, inject=while_full(services="0"), rough=True),
+    Case("quota-of-cpu", "… for the pod's cpu", but=QUEUED, inject=while_full(requests_cpu="10m"), rough=True),
+    Case(
+        "stopped-in-the-queue",
+        "somebody stops the execution while the file waits for room",
+        "Aborted",
+        "Somebody stopped the execution",
+        "Redrive the execution",
+        inject=stop_while_full,
+        status="ABORTED",
+        rough=True,
+    ),
+    Case(
+        "image-deleted",
+        "the image is deleted when the file has been resolved and its pod not yet been launched (ErrImagePull)",
+        "ImagePullFailed",
+        "is not in its registry",
+        "Check that the image is still there",
+        inject=delete_the_image_while_full,
+        rough=True,
+    ),
+    Case(
+        "api-server-away-at-launch",
+        "the API server is down when the pod is to be launched",
+        but="scored when it is back",
+        inject=during("launch_pod", disturb.api_server_away),
+        rough=True,
+    ),
+    Case(
+        "api-server-away-while-starting",
+        f"the API server is down for {AWAY_SECONDS} s while the pod starts",
+        but="scored when it is back",
+        model="slow-to-start",
+        inject=during("await_pod", disturb.api_server_away, AWAY_SECONDS),
+        rough=True,
+    ),
+    Case(
+        "api-server-away-after-scoring",
+        "the API server is down when the file has been scored",
+        but="scored at once; the pod goes when it is back",
+        model="slow",
+        inject=away_at_the_end,
+        rough=True,
+    ),
+    Case(
+        "api-server-away-at-the-error",
+        "the API server is down when the `.error` is written",
+        "RowCountMismatch",
+        "2 predictions to 3 records",
+        "one row for each row",
+        model="forgets-a-row-late",
+        inject=away_at_the_end,
+        check=lambda _stage, _execution, outcome: says_what_is_missing(outcome.error),
+        rough=True,
+    ),
+    Case(
+        "cluster-frozen-at-launch",
+        f"the cluster takes connections and answers nothing for {AWAY_SECONDS} s, when the pod is to be launched",
+        but="scored when it answers again",
+        inject=during("launch_pod", disturb.frozen, AWAY_SECONDS),
+        rough=True,
+    ),
+    Case(
+        "cluster-frozen-while-scoring",
+        "the same, gateway included, while the model has a batch",
+        but="scored when it answers again",
+        model="slow",
+        inject=during("stream_file", disturb.frozen),
+        rough=True,
+    ),
+    Case(
+        "tokens-expired",
+        "the tokens that the functions have kept are refused by the cluster",
+        but="scored: a refused token is made anew, once",
+        inject=use_old_tokens,
+        rough=True,
+    ),
+    Case(
+        "launch-forbidden",
+        "the cluster does not let the function launch pods (RBAC)",
+        "ClusterAccessDenied",
+        "cannot create resource",
+        "apply cluster/ and the access entry",
+        inject=refuse_the_launch,
+        rough=True,
+    ),
+    Case(
+        "tear-down-forbidden",
+        "the cluster does not let the function tear down (RBAC) until after the end of the execution",
+        but="scored, and the execution has succeeded; the sweeper removes the pod",
+        model="slow",
+        inject=refuse_the_tear_down,
+        rough=True,
+    ),
+)
+
+
+def says_what_is_missing(error: dict[str, object]) -> None:
+    assert "does not answer" in str(error["pod"]), error["pod"]

@@ -1,0 +1,114 @@
+"""Disturbances of a whole stack, each undone at its end. Only cases of the rough stack may use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+from tests.e2e.faults import processes
+from tests.e2e.pipeline import Pipeline, wait_for
+
+QUOTA = "/api/v1/namespaces/dropscore/resourcequotas/dropscore"
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/dropscore/rolebindings"
+
+
+@contextmanager
+def api_server_away(pipeline: Pipeline) -> Iterator[None]:
+    """Nothing listens at the API server's port; pods and gateway go on."""
+    pid = processes.cluster(pipeline)
+    os.kill(pid, signal.SIGUSR1)
+    try:
+        wait_for("the API server to go", lambda: not serves(pipeline), 30)
+        yield
+    finally:
+        os.kill(pid, signal.SIGUSR2)
+        wait_for("the API server to come back", lambda: serves(pipeline), 30)
+
+
+def serves(pipeline: Pipeline) -> bool:
+    try:
+        requests.get(pipeline.kubernetes.configuration.host + "/version", verify=False, timeout=1)
+    except requests.RequestException:
+        return False
+    return True
+
+
+@contextmanager
+def frozen(pipeline: Pipeline) -> Iterator[None]:
+    """The cluster takes connections and answers nothing: API server, node and gateway stand still."""
+    pid = processes.cluster(pipeline)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def after(seconds: float, disturbance: Any) -> threading.Timer:
+    """End a disturbance that was begun by `__enter__` after some seconds, whatever the test waits for meanwhile."""
+    timer = threading.Timer(seconds, disturbance.__exit__, (None, None, None))
+    timer.start()
+    return timer
+
+
+@contextmanager
+def quota(pipeline: Pipeline, **hard: str) -> Iterator[None]:
+    """Another ResourceQuota, such as `pods="0"`; an underscore stands for a dot."""
+    usual = pipeline.call("GET", QUOTA)["spec"]["hard"]
+    changed = {name.replace("_", "."): value for name, value in hard.items()}
+    pipeline.call("PATCH", QUOTA, body={"spec": {"hard": usual | changed}})
+    try:
+        yield
+    finally:
+        pipeline.call("PATCH", QUOTA, body={"spec": {"hard": dict.fromkeys(changed) | usual}})
+
+
+@contextmanager
+def without_binding(pipeline: Pipeline, name: str) -> Iterator[None]:
+    """One of the functions' role bindings is gone."""
+    binding = pipeline.call("GET", f"{BINDINGS}/{name}")
+    pipeline.call("DELETE", f"{BINDINGS}/{name}")
+    try:
+        yield
+    finally:
+        binding["metadata"] = {"name": name}
+        pipeline.call("POST", BINDINGS, body=binding)
+
+
+@contextmanager
+def denied(pipeline: Pipeline, bucket: str, action: str, key: str) -> Iterator[None]:
+    """The bucket's policy denies everybody an action on some keys."""
+    usual = pipeline.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    policy = json.loads(usual)
+    deny = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{bucket}/{key}"}
+    policy["Statement"].append(deny)
+    pipeline.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    try:
+        yield
+    finally:
+        pipeline.s3.put_bucket_policy(Bucket=bucket, Policy=usual)
+
+
+@contextmanager
+def time_out_of(pipeline: Pipeline, state_machine: str, seconds: int) -> Iterator[None]:
+    """A state machine ends its executions after some seconds."""
+    usual = pipeline.sfn.describe_state_machine(stateMachineArn=state_machine)["definition"]
+    changed: Mapping[str, Any] = json.loads(usual) | {"TimeoutSeconds": seconds}
+    pipeline.sfn.update_state_machine(stateMachineArn=state_machine, definition=json.dumps(changed))
+    try:
+        yield
+    finally:
+        pipeline.sfn.update_state_machine(stateMachineArn=state_machine, definition=usual)
+
+
+def hold(seconds: float) -> None:
+    """Let a disturbance last: how long it does is what the case is about."""
+    time.sleep(seconds)

@@ -1,0 +1,107 @@
+"""stream_file: one step further with the file, and who is to blame when there is none."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from scoring import clusters, readiness, streaming
+from scoring.errors import ModelFailed, PodCrashed, PodLost
+from tests.builders import Context, FakeApi, crashed, envelope, function, pod_state, request, running, state
+from tests.unit.servers import HangUp, Reply, Server, Silence
+from tests.unit.test_streaming import drop
+
+app = function("stream_file")
+FILE = b"a,b\n1,2\n3,4\n"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "_POLL_PAUSE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    found = FakeApi(pods=running())
+    monkeypatch.setattr(clusters, "connect", lambda name: found)
+    return found
+
+
+def given(s3: Any, server: Server, protocol: str) -> dict[str, Any]:
+    held = {
+        "request": request(protocol=protocol),
+        "pod": pod_state(),
+        "endpoint": {"status": "READY", "url": server.url},
+    }
+    return envelope(state(**held) | {"source": drop(s3, FILE).to_json()})
+
+
+def steps(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each further call gives, as the state machine hands it on."""
+    while True:
+        event["state"]["scoring"] = app.handler(event, Context(seconds=900))
+        yield event["state"]["scoring"]
+
+
+def test_the_first_step_only_opens_the_upload_so_that_it_can_always_be_aborted(s3: Any, server: Server) -> None:
+    opened = next(steps(given(s3, server, "sagemaker")))
+    assert opened["status"] == "OPENED"
+    assert datetime.fromisoformat(opened["started"]) <= datetime.now(UTC)
+    assert not server.requests
+
+
+def test_the_next_steps_score_the_file(s3: Any, server: Server) -> None:
+    server.answers["POST /invocations"] = Reply(body=b"0.5\n0.25\n")
+    assert [scoring["status"] for scoring, _ in zip(steps(given(s3, server, "sagemaker")), range(2), strict=False)] == [
+        "OPENED",
+        "DONE",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "error"), [(crashed(), PodCrashed), (running(uid="another"), PodLost), (running(), ModelFailed)]
+)
+@pytest.mark.parametrize("answer", [HangUp(), Reply(502), Reply(body=b"0.5", promised=100)])
+def test_a_model_that_falls_silent_is_told_by_what_became_of_its_pod(
+    s3: Any, server: Server, api: FakeApi, answer: Any, found: dict[str, Any], error: type[Exception]
+) -> None:
+    server.answers["POST /invocations"] = answer
+    api.put("pods", found)
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    with pytest.raises(error) as blamed:
+        next(further)
+    assert "silence" not in str(blamed.value), "internal names are of no use to the user"
+
+
+def test_a_result_that_stops_in_the_middle_is_told_by_what_became_of_its_pod(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoring.protocols.sas._ANSWER_SECONDS", 0.1)
+    server.answers |= {
+        "POST /executions": Reply(201, b'{"id": "7.1"}'),
+        "GET /query/7.1/log": Reply(body=b"Completed!\n"),
+        "GET /query/7.1": Reply(body=b"half", promised=100, stalls=True),
+    }
+    api.put("pods", crashed())
+    further = steps(given(s3, server, "sas"))
+    next(further)
+    with pytest.raises(PodCrashed):
+        next(further)
+
+
+def test_a_slow_container_is_come_back_to_but_not_a_dead_one(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead one may look just as slow: packets to it are dropped."""
+    monkeypatch.setattr("scoring.protocols.sas._ANSWER_SECONDS", 0.1)
+    server.answers |= {"POST /executions": Reply(201, b'{"id": "7.1"}'), "GET /query/7.1/log": Silence()}
+    further = steps(given(s3, server, "sas"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    api.put("pods", running(uid="another"))
+    with pytest.raises(PodLost):
+        next(further)
