@@ -5,6 +5,7 @@ Blank lines are no records. Nothing here parses a field: that keeps every byte a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from scoring.errors import ScoringFailed
@@ -12,6 +13,8 @@ from scoring.errors import ScoringFailed
 BOM = b"\xef\xbb\xbf"
 # A quote that is never closed makes one record of all that follows it: that must end before the memory does.
 _MOST_RECORD_BYTES = 16 << 20
+# One search for both is faster than `in` for each.
+_BLANK = re.compile(rb"\n\r?\n")
 
 
 def cut(data: bytes) -> int:
@@ -30,32 +33,36 @@ def split(block: bytes) -> list[bytes]:
     """The records of a block of whole ones, without their line ends."""
     lines = block.split(b"\n")
     if b'"' in block:
-        lines = list(_joined(lines))
+        lines = list(_joined(lines, b"\n"))
     if b"\r" in block:
         lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
     return [line for line in lines if line] if b"" in lines else lines
 
 
-def _joined(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines that a quoted newline took apart, put together again."""
-    open_record: list[bytes] = []
-    for line in lines:
-        odd = line.count(b'"') % 2
-        if not open_record and not odd:
-            yield line
+def fields(record: bytes, delimiter: bytes) -> list[bytes]:
+    """The fields of a record as they are written, quotes included."""
+    return list(_joined(record.split(delimiter), delimiter))
+
+
+def _joined(pieces: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
+    """What a quoted separator took apart, put together again."""
+    begun: list[bytes] = []
+    for piece in pieces:
+        odd = piece.count(b'"') % 2
+        if not begun and not odd:
+            yield piece
             continue
-        open_record.append(line)
-        if odd and len(open_record) > 1:
-            yield b"\n".join(open_record)
-            open_record = []
-    if open_record:
-        yield b"\n".join(open_record)
+        begun.append(piece)
+        if odd and len(begun) > 1:
+            yield separator.join(begun)
+            begun = []
+    if begun:
+        yield separator.join(begun)
 
 
 def count(block: bytes) -> int:
     """How many records a block of whole ones holds."""
-    blank = block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block
-    if blank:
+    if block.startswith((b"\n", b"\r\n")) or _BLANK.search(block):
         return len(split(block))
     outside = block.split(b'"')[::2] if b'"' in block else (block,)
     return sum(part.count(b"\n") for part in outside) + (block[cut(block) :] not in (b"", b"\r"))

@@ -7,7 +7,6 @@ text/csv without header); MLflow documentation, "MLflow Model Serving" (the same
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from abc import ABC, abstractmethod
@@ -108,8 +107,7 @@ class SageMaker(RowProtocol):
             raise ModelFailed("The model's answer has rows of different lengths.", answer=_snippet(answer))
         if delimiter != b"," and (b"," in answer or b'"' in answer or delimiter in answer):
             # The model writes commas whatever the file does.
-            fields = csv.reader(row.decode("utf-8", "surrogateescape") for row in rows)
-            rows = [delimiter.join(quoted(_bytes(field), delimiter) for field in row) for row in fields]
+            rows = [delimiter.join(_field(field, delimiter) for field in records.fields(row, b",")) for row in rows]
         return _names(columns), rows
 
 
@@ -165,8 +163,9 @@ def field(value: Any, delimiter: bytes = b",") -> bytes:
     return quoted(text.encode("utf-8", "replace"), delimiter)
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+def _field(written: bytes, delimiter: bytes) -> bytes:
+    """A field that the model wrote between commas, fit to stand between other delimiters."""
+    return written if written.startswith(b'"') else quoted(written, delimiter)
 
 
 def _json(value: Any) -> str:
