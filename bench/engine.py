@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,6 @@ def score(protocol: str, model_url: str, file: data.File) -> Run:
     began, cpu_began, invocations = time.perf_counter(), time.process_time(), 1
     scoring: Mapping[str, Any] = streaming.open_upload(client, source, request, tags, datetime.now(UTC))
     while scoring["status"] != "DONE":
-        ends = time.monotonic() + LAMBDA_SECONDS
         scoring = streaming.advance(
             streaming.Job(
                 s3=client,
@@ -89,7 +89,7 @@ def score(protocol: str, model_url: str, file: data.File) -> Run:
                 request=request,
                 pod_uid="bench",
                 scoring=scoring,
-                seconds_left=lambda: ends - time.monotonic(),
+                seconds_left=partial(_seconds_to, time.monotonic() + LAMBDA_SECONDS),
                 now=lambda: datetime.now(UTC),
             )
         )
@@ -99,6 +99,10 @@ def score(protocol: str, model_url: str, file: data.File) -> Run:
     if scoring["rows"] != file.records:
         raise RuntimeError(f"{scoring['rows']} rows came out of {file.records} records")
     return Run(seconds, cpu_seconds, idle, memory("VmHWM"), invocations)
+
+
+def _seconds_to(moment: float) -> float:
+    return moment - time.monotonic()
 
 
 def reset_peak() -> float:

@@ -116,9 +116,7 @@ def list_parts(request: web.Request) -> web.Response:
 async def post(request: web.Request) -> web.Response:
     if "uploads" in request.query:
         upload = request.app[UPLOADS].begin()
-        return answer(
-            f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>"
-        )
+        return answer(f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>")
     parts = request.app[UPLOADS].of(request.query["uploadId"])
     wanted = ElementTree.fromstring(await request.text())
     for part in wanted.iterfind("{*}Part"):

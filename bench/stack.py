@@ -41,6 +41,17 @@ class Way:
         return self.total - self.start - self.work
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A file that dropscore has scored: when it was dropped, its executions, its pod, its way."""
+
+    dropped: float
+    execution: str
+    attempt: str
+    pod: str
+    way: Way
+
+
 class Bench:
     """Drops files on the stack, and drives the naive client on the same cluster."""
 
@@ -50,11 +61,14 @@ class Bench:
         self._numbers = itertools.count(1)
         self._body = b"".join(SMALL_FILE.read())
         images.push(
-            stack.client("ecr"), images.build(ROOT / "bench/pod", ROOT / ".venv-models/bin/python"), _REPOSITORY, "latest"
+            stack.client("ecr"),
+            images.build(ROOT / "bench/pod", ROOT / ".venv-models/bin/python"),
+            _REPOSITORY,
+            "latest",
         )
 
-    def ours(self) -> tuple[str, Way]:
-        """Score one file as a user would; its `score_file` execution and its way, up to the published `.scoreout`."""
+    def ours(self) -> Scored:
+        """Score one file as a user would; its way ends with the published `.scoreout`."""
         dropped = time()
         execution = self.pipeline.drop(f"way-{next(self._numbers)}.csv", self._body, **TAGS)
         outcome = self.pipeline.outcome(execution)
@@ -64,7 +78,8 @@ class Bench:
             for event in self.pipeline.history(attempt)
             if event.get("stateExitedEventDetails", {}).get("name") == "persist_output"
         )
-        return execution, self._way(f"dropscore-{attempt.rsplit(':', 1)[-1]}", published - dropped, outcome.lines)
+        pod = f"dropscore-{attempt.rsplit(':', 1)[-1]}"
+        return Scored(dropped, execution, attempt, pod, self._way(pod, published - dropped, outcome.lines))
 
     def naive(self, plan: Plan, *, asks_first: bool) -> Way:
         """Score one file with the naive client, from the moment it is told of the file to the end of its upload."""

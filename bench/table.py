@@ -45,6 +45,11 @@ def ratio_at_most(most: float) -> Goal:
     return Goal(f"≤ {most:g}x", lambda _, ratio: ratio <= most)
 
 
+def holds(text: str, condition: bool) -> Goal:
+    """A goal that is more than a number of the row."""
+    return Goal(text, lambda _value, _ratio: condition)
+
+
 def value_at_most(most: float, unit: str) -> Goal:
     return Goal(f"≤ {most:g} {unit}", lambda value, _: value <= most)
 

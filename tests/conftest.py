@@ -1,13 +1,32 @@
-"""What holds for all tests: the embedded stack that they share is ended when the last of them is done."""
+"""What holds for all tests: the embedded stack that they share is ended when the last session that uses it is done."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from local import parts, stack
+from local import stack
+
+
+def session_of(config: pytest.Config) -> int:
+    """The process that outlives all workers: the one that started them, or this one."""
+    return os.getppid() if hasattr(config, "workerinput") else os.getpid()
+
+
+def use(state: Path, config: pytest.Config) -> None:
+    """Take note that this session uses the stack of `state`."""
+    users = state / "users"
+    users.mkdir(parents=True, exist_ok=True)
+    (users / str(session_of(config))).touch()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the shared stack. Only the process that has no `workerinput` outlives all workers."""
-    if not hasattr(session.config, "workerinput"):
-        stack.down(parts.ROOT / ".local/e2e")
+    """End each stack that this session has used, unless another session that still runs uses it too."""
+    if hasattr(session.config, "workerinput"):
+        return
+    for user in Path(__file__).parents[1].glob(f".local/*/users/{os.getpid()}"):
+        user.unlink()
+        if not any(Path(f"/proc/{other.name}").exists() for other in user.parent.iterdir()):
+            stack.down(user.parents[1])

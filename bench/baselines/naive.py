@@ -72,7 +72,10 @@ class Client:
             "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
         }
         labels = {"app": name}
-        pod = {"metadata": {"name": name, "labels": labels}, "spec": {"containers": [container], "restartPolicy": "Never"}}
+        pod = {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"containers": [container], "restartPolicy": "Never"},
+        }
         made = core.create_namespaced_pod(NAMESPACE, pod)
         owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": made.metadata.uid}
         metadata = {"name": name, "ownerReferences": [owner]}

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 
-import pandas as pd  # type: ignore[import-not-found]
+import pandas as pd  # type: ignore[import-untyped]
 import requests
 
 CHUNK_ROWS = 10_000

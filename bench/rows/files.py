@@ -5,31 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from bench.plan import Plan
-from bench.stack import TAGS, Bench, Way
-from bench.table import Goal, Row, Sample, ratio_at_most, value_at_most
+from bench.stack import TAGS, Bench, Scored, Way
+from bench.table import Row, Sample, holds, ratio_at_most, value_at_most
 from tests.e2e.pipeline import wait_for
 
 # From here on the cores have enough to do.
 _BUSY_FROM = 10
+OVERHEAD = "overhead of a 0.4 MB file"
 _AT_ONCE_BODY = b"a,b\n" + b"1,2\n" * 100
 
 
-def overhead(plan: Plan, bench: Bench) -> Iterator[Row]:
-    """Ours and the naive client's in turn; the last row is the same with a client that asks before it sleeps."""
-    ours: list[Way] = []
+def overhead(plan: Plan, bench: Bench, scored: list[Scored]) -> Iterator[Row]:
+    """Ours and the naive client's in turn, and one's that asks before it sleeps; `scored` gets our files."""
     theirs: list[Way] = []
     eager: list[Way] = []
     for _ in range(plan.overhead_rounds):
-        ours += [bench.ours()[1], bench.ours()[1]]
+        scored += [bench.ours(), bench.ours()]
         theirs.append(bench.naive(plan, asks_first=False))
         eager.append(bench.naive(plan, asks_first=True))
+    ours = [one.way for one in scored]
     own, naive, quicker = (Sample(tuple(way.overhead for way in ways)) for ways in (ours, theirs, eager))
-    yield Row("overhead of a 0.4 MB file", own, "s", naive, "naive client", ratio_at_most(0.1))
+    yield Row(OVERHEAD, own, "s", naive, "naive client", ratio_at_most(0.1))
     yield Row("  … and a client that asks before it sleeps", own, "s", quicker, "naive, eager")
     first = Sample(tuple(way.first_byte for way in ours))
     yield Row("pod Ready to first byte sent", first, "s", goal=value_at_most(0.3, "s"))
+
+
+def transitions_row(files: int) -> str:
+    return f"{files} at once, state transitions a file"
 
 
 def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
@@ -57,13 +63,11 @@ def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
         )
     first = transitions[plan.at_once[0]]
     for files, counted in transitions.items():
-        constant = Goal("constant", lambda _value, _ratio, counted=counted: set(counted.values) == set(first.values))
-        yield Row(f"{files} at once, state transitions a file", counted, "", first, f"{plan.at_once[0]} at once", constant)
+        constant = holds("constant", set(counted.values) == set(first.values))
+        yield Row(transitions_row(files), counted, "", first, f"{plan.at_once[0]} at once", constant)
 
 
 def _drop(bench: Bench, name: str) -> None:
-    from urllib.parse import urlencode
-
     stack = bench.pipeline.stack
     key = stack.input_prefix + name
     bench.pipeline.s3.put_object(Bucket=stack.input_bucket, Key=key, Body=_AT_ONCE_BODY, Tagging=urlencode(TAGS))

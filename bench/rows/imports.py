@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from bench.plan import ROOT, STATE, Plan
-from bench.table import Goal, Row, Sample, ratio_at_most
+from bench.table import Row, Sample, holds, ratio_at_most
 from local import account, parts, sam
 
 _PYTHON = ROOT / ".venv-lambda/bin/python"
@@ -77,7 +77,10 @@ def load(function: Function | None) -> Load:
     command: list[str | Path] = [_PYTHON, "-B", "-E", _PROBE]
     if function:
         command += ["cluster" if function.talks_to_cluster else "plain", function.code, *function.layers]
-    environment = account.environment("") | {"POWERTOOLS_SERVICE_NAME": "bench", "POWERTOOLS_METRICS_NAMESPACE": "bench"}
+    environment = account.environment("") | {
+        "POWERTOOLS_SERVICE_NAME": "bench",
+        "POWERTOOLS_METRICS_NAMESPACE": "bench",
+    }
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     return Load(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -94,8 +97,7 @@ def rows(plan: Plan) -> Iterator[Row]:
         seconds = Sample(tuple(one.seconds for one in measured))
         goal = ratio_at_most(2)
         if not function.talks_to_cluster:
-            carries = any(one.kubernetes for one in measured)
-            goal = Goal(_NO_KUBERNETES, lambda _value, _ratio, carries=carries: not carries)
+            goal = holds(_NO_KUBERNETES, not any(one.kubernetes for one in measured))
         yield Row(f"import {function.name}", seconds, "s", bare_seconds, "bare boto3", goal, statistic=min)
     for function, measured in zip(found, each, strict=True):
         mib = Sample(tuple(one.mib for one in measured))

@@ -14,7 +14,7 @@ if len(sys.argv) == 1:
     boto3.client("s3")
 else:
     sys.path[:0] = sys.argv[2:]
-    import app  # noqa: F401
+    import app  # type: ignore[import-not-found]  # noqa: F401
     from scoring import aws
 
     aws.client("s3")

@@ -17,6 +17,10 @@ _PANDAS_PYTHON = ROOT / ".venv-bench/bin/python"
 _BASELINES = ROOT / "bench/baselines"
 
 
+def sas_row(plan: Plan) -> str:
+    return f"sas, {readable(plan.sas_bytes)} through loopback"
+
+
 def sas(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
     """All that dropscore does with the file, collecting the result included; curl only sends it."""
     file = data.File.of(plan.sas_bytes)
@@ -26,7 +30,7 @@ def sas(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
         return megabytes / engine.run("sas", s3_url, model_url, file).seconds
 
     def curl() -> float:
-        command = [_BASELINES / "curl.sh", f"{s3_url}/input/{file.name}", f"{model_url}/executions"]
+        command: list[str | Path] = [_BASELINES / "curl.sh", f"{s3_url}/input/{file.name}", f"{model_url}/executions"]
         began = perf_counter()
         answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
         seconds = perf_counter() - began
@@ -34,7 +38,7 @@ def sas(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
         return megabytes / seconds
 
     our_speed, curls = alternating(plan.sas_rounds, ours, curl)
-    yield Row(f"sas, {readable(plan.sas_bytes)} through loopback", our_speed, "MB/s", curls, "curl", ratio_at_least(0.6))
+    yield Row(sas_row(plan), our_speed, "MB/s", curls, "curl", ratio_at_least(0.6))
 
 
 def rows(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
@@ -49,7 +53,7 @@ def rows(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
         def pandas(protocol: str = protocol) -> float:
             with tempfile.TemporaryDirectory() as scratch:
                 output = Path(scratch, "output.csv")
-                script = [_PANDAS_PYTHON, _BASELINES / "pandas_script.py", protocol]
+                script: list[str | Path] = [_PANDAS_PYTHON, _BASELINES / "pandas_script.py", protocol]
                 command = [*script, f"{s3_url}/input/{file.name}", model_url, output]
                 answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
             _expect(answer["rows"], file)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local import stack as embedded
+from tests.conftest import use
 from tests.e2e import models
 from tests.e2e.pipeline import Pipeline
 
@@ -16,7 +17,8 @@ STATE = ROOT / ".local/e2e"
 
 
 @pytest.fixture(scope="session")
-def stack() -> embedded.Stack:
+def stack(pytestconfig: pytest.Config) -> embedded.Stack:
+    use(STATE, pytestconfig)
     return embedded.up(STATE, parameters={"StartDeadlineSeconds": "30", "TagWaitSeconds": "1"})
 
 

@@ -195,7 +195,7 @@ def test_a_model_whose_columns_change_ends_the_job(s3: Any, server: Server, smal
     server.answers["POST /invocations"] = changing
     found = drop(s3, MANY)
     scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 20)))
-    assert scoring["status"] == "RUNNING"
+    assert (scoring["status"], scoring["wait_seconds"]) == ("RUNNING", 0), "only the function's time was up"
     columns[0] = 3
     with pytest.raises(ModelFailed, match="have other columns than those before") as failed:
         streaming.advance(job(s3, server, found, scoring))
@@ -246,6 +246,19 @@ def test_blocks_grow_while_the_model_is_quick_and_shrink_when_it_is_not() -> Non
     assert streaming.next_size(4 << 20, 0.1) == 4 << 20
     assert streaming.next_size(4 << 20, 1.1) == 2 << 20
     assert streaming.next_size(64 << 10, 60.0) == 64 << 10
+
+
+@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 10), (300, 15), (3_600, 180), (86_400, 300)])
+def test_a_model_is_looked_at_less_often_the_longer_it_has_worked(elapsed: float, seconds: int) -> None:
+    assert streaming.next_wait(elapsed) == seconds
+
+
+def test_a_week_of_looking_fits_into_the_history_of_an_execution() -> None:
+    """Step Functions ends an execution of more than 25,000 events, and no Catch sees that."""
+    elapsed, looks = 0.0, 0
+    while elapsed < 7 * 86_400:
+        elapsed, looks = elapsed + streaming._POLL_SECONDS + streaming.next_wait(elapsed), looks + 1
+    assert looks * 9 < 20_000, "nine events a time: task, choice and wait; the rest is for retries"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_file_goes_in_whole_and_comes_out_whole(s3: Any, container: Server) ->
 def test_a_container_that_works_on_is_asked_again_and_not_sent_the_file_again(s3: Any, container: Server) -> None:
     container.answers["GET /query/7.1/log"] = WORKING
     running = streaming.advance(sas(s3, container))
-    assert running["status"] == "RUNNING"
+    assert (running["status"], running["wait_seconds"]) == ("RUNNING", 10)
     assert streaming.advance(sas(s3, container, running))["status"] == "RUNNING"
     container.answers["GET /query/7.1/log"] = WELL
     done = streaming.advance(sas(s3, container, running))

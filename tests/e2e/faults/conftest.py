@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from local import parts
 from local import stack as embedded
+from tests.e2e.faults.table import CASES
 from tests.e2e.pipeline import Pipeline
 
 CALM, ROUGH = parts.ROOT / ".local/faults", parts.ROOT / ".local/faults-rough"
@@ -20,6 +23,24 @@ DEADLINES = {
 }
 WAIT_SCALE = 0.2
 TOKEN_SECONDS = 5.0
+
+
+class OneRow(LoadScopeScheduling):
+    """Hands all rough cases to one worker, since each disturbs whatever runs on its stack.
+
+
+    (xdist's own groups, `--dist loadgroup`, do nothing with pytest 9.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = nodeid.rpartition("[")[2].rstrip("]")
+        return (
+            "rough" if any(case.rough and case.name == name for cases in CASES.values() for case in cases) else nodeid
+        )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRow:
+    return OneRow(config, log)
 
 
 def bring_up(state: Path, token_seconds: float = 900.0, **parameters: str) -> Pipeline:

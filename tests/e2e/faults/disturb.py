@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-
-import requests
 
 from tests.e2e.faults import processes
 from tests.e2e.pipeline import Pipeline, wait_for
@@ -34,9 +33,10 @@ def api_server_away(pipeline: Pipeline) -> Iterator[None]:
 
 
 def serves(pipeline: Pipeline) -> bool:
+    host, _, port = pipeline.kubernetes.configuration.host.removeprefix("https://").partition(":")
     try:
-        requests.get(pipeline.kubernetes.configuration.host + "/version", verify=False, timeout=1)
-    except requests.RequestException:
+        socket.create_connection((host, int(port)), 1).close()
+    except OSError:
         return False
     return True
 

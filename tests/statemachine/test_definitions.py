@@ -1,0 +1,164 @@
+"""What must hold for every state, so that none is forgotten when one is added."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import yaml
+
+from scoring import errors, pods
+from scoring.errors import DropscoreError
+from tests.statemachine.definitions import MACHINES, PLACEHOLDER, ROOT, definition, tasks, text
+
+# Step Functions Developer Guide, "Best practices": the errors of Lambda itself, which pass.
+LAMBDA_ERRORS = {
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+}
+KILLED = {"Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory", "States.Timeout"}
+ATTEMPT = tasks("attempt")
+ALL_STATES = [(machine, name) for machine in MACHINES for name in definition(machine)["States"]]
+
+
+def retried(state: dict[str, Any]) -> set[str]:
+    return {error for retrier in state.get("Retry", ()) for error in retrier["ErrorEquals"]}
+
+
+def caught(state: dict[str, Any]) -> dict[str, str]:
+    """Where each error that is caught leads to."""
+    return {error: catcher["Next"] for catcher in state.get("Catch", ()) for error in catcher["ErrorEquals"]}
+
+
+@pytest.mark.parametrize("name", ATTEMPT)
+def test_every_function_is_called_again_when_lambda_or_its_time_failed_it(name: str) -> None:
+    assert retried(ATTEMPT[name]) >= LAMBDA_ERRORS | KILLED | {"AwsThrottled", "ClusterUnreachable"}
+
+
+@pytest.mark.parametrize("name", ATTEMPT)
+def test_every_error_of_every_function_leads_on(name: str) -> None:
+    """An execution that dies in a step would leave its pod, and its file without an outcome."""
+    after = {"persist_error": "tear_down", "tear_down": "is_file_persisted"}.get(name, "persist_error")
+    assert caught(ATTEMPT[name])["States.ALL"] == after
+    assert ATTEMPT[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"], "it must stand alone and last"
+
+
+@pytest.mark.parametrize("name", ATTEMPT)
+def test_what_a_catch_keeps_overwrites_nothing_that_is_needed_later(name: str) -> None:
+    kept = {catcher["ResultPath"] for catcher in ATTEMPT[name]["Catch"]}
+    assert kept <= {"$.error", "$.lost", "$.persist_failure", "$.tear_down_failure"}
+
+
+@pytest.mark.parametrize(("machine", "name"), ALL_STATES)
+def test_every_retry_and_catch_says_why(machine: str, name: str) -> None:
+    state = definition(machine)["States"][name]
+    for rule in (*state.get("Retry", ()), *state.get("Catch", ())):
+        assert rule["Comment"].endswith(".")
+
+
+@pytest.mark.parametrize("name", ATTEMPT)
+def test_every_retry_spreads_out(name: str) -> None:
+    """A hundred files that are throttled together must not come back together."""
+    assert all(rule["JitterStrategy"] == "FULL" and rule["BackoffRate"] > 1 for rule in ATTEMPT[name]["Retry"])
+
+
+@pytest.mark.parametrize("name", ATTEMPT)
+def test_no_step_may_hang_for_ever(name: str) -> None:
+    assert 900 < ATTEMPT[name]["TimeoutSeconds"] <= 1_000, "the longest that a function may take, and little more"
+
+
+OURS = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, DropscoreError)}
+OURS["Leftover"] = pods.Leftover
+
+
+def test_every_error_that_is_named_is_one_that_exists() -> None:
+    named = {error for state in ATTEMPT.values() for error in retried(state) | caught(state).keys() if "." not in error}
+    assert named <= OURS.keys()
+
+
+def test_every_error_that_calls_itself_retryable_is_tried_again() -> None:
+    again = {error for state in ATTEMPT.values() for error in (*retried(state), *caught(state))}
+    assert {name for name, kind in OURS.items() if kind.retryable} <= again
+
+
+def test_every_step_has_the_name_of_its_function() -> None:
+    for name, state in ATTEMPT.items():
+        function = "tear_down" if name == "tear_down_lost_pod" else name
+        assert state["Resource"] == f"${{{function.title().replace('_', '')}Arn}}"
+        assert (ROOT / "functions" / function / "app.py").exists()
+
+
+@pytest.mark.parametrize("name", ATTEMPT)
+def test_every_function_gets_the_same_envelope(name: str) -> None:
+    given = {key: value for key, value in ATTEMPT[name]["Parameters"].items() if key != "keep_upload"}
+    assert given == {
+        "state.$": "$",
+        "file_id.$": "$.file_id",
+        "attempt_id.$": "$$.Execution.Name",
+        "execution.$": "$$.Execution.Id",
+        "started.$": "$$.Execution.StartTime",
+    }
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_state_is_reached_and_leads_to_one_that_exists(machine: str) -> None:
+    whole = definition(machine)
+    found, ahead = set(), [whole["StartAt"]]
+    while ahead:
+        name = ahead.pop()
+        if name in found:
+            continue
+        found.add(name)
+        state = whole["States"][name]
+        ahead += [rule["Next"] for rule in (*state.get("Choices", ()), *state.get("Catch", ()))]
+        ahead += [state[key] for key in ("Next", "Default") if key in state]
+        assert state.get("End") or state["Type"] in ("Succeed", "Fail") or "Next" in state or "Default" in state
+    assert found == whole["States"].keys()
+
+
+def test_the_parent_is_one_task_without_a_catch_so_that_redrive_starts_a_fresh_attempt() -> None:
+    """A redrive of an execution that ended in a Fail state only fails again."""
+    ((_, only),) = definition("score_file")["States"].items()
+    assert only["Type"] == "Task"
+    assert "Catch" not in only
+    assert "Name" not in only["Parameters"], "a child of a fixed name could not be started twice"
+    assert only["Resource"].endswith("startExecution.sync:2")
+
+
+class Template(yaml.SafeLoader):
+    """YAML with CloudFormation's short functions, each read as a text such as `!GetAtt TearDown.Arn`."""
+
+
+Template.add_multi_constructor("!", lambda loader, tag, node: f"!{tag} {node.value}")
+
+
+def resources() -> dict[str, Any]:
+    loaded = yaml.load((ROOT / "template.yaml").read_text(), Loader=Template)
+    found: dict[str, Any] = loaded["Resources"]
+    return found
+
+
+def machine_of(machine: str) -> dict[str, Any]:
+    uri = f"statemachine/{machine}.asl.json"
+    (found,) = (each for each in resources().values() if each.get("Properties", {}).get("DefinitionUri") == uri)
+    properties: dict[str, Any] = found["Properties"]
+    return properties
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_placeholder_is_filled_in_by_the_template_with_what_it_is_named_after(machine: str) -> None:
+    substitutions = machine_of(machine)["DefinitionSubstitutions"]
+    assert substitutions.keys() == set(PLACEHOLDER.findall(text(machine)))
+    for name, value in substitutions.items():
+        resource = name.removesuffix("Arn")
+        assert value in (f"!GetAtt {resource}.Arn", f"!Ref {resource}")
+        assert resource in resources()
+
+
+def test_the_attempts_role_may_call_each_of_its_functions_and_no_other() -> None:
+    statements = [one for policy in machine_of("attempt")["Policies"] for one in policy["Statement"]]
+    (allowed,) = (one["Resource"] for one in statements if one["Action"] == "lambda:InvokeFunction")
+    assert set(allowed) == set(machine_of("attempt")["DefinitionSubstitutions"].values())
