@@ -45,6 +45,7 @@ ENVIRONMENT = {
     "ATTEMPT_STATE_MACHINE_ARN": f"{STATES}:stateMachine:attempt",
 }
 """What template.yaml sets for the functions, with a cluster and without waiting for tags."""
+PROGRESS = "scored/.progress/attempt-1"
 
 
 def settings(**changes: str) -> Settings:
@@ -64,7 +65,7 @@ def request(**changes: Any) -> dict[str, Any]:
         "namespace": NAMESPACE,
         "protocol": "sas",
         "resources": {"cpu": "500m", "memory": "1Gi"},
-        "output": {"bucket": OUTPUT_BUCKET, "key": "scored/2026/loans.csv.scoreout"},
+        "output": {"bucket": OUTPUT_BUCKET, "key": "scored/2026/loans.csv.scoreout", "progress": PROGRESS},
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
     }
     return whole | changes

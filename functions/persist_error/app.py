@@ -39,8 +39,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         {"arn": execution, "console": outcome.console_link(execution)},
         datetime.now(UTC),
     )
-    tags = {"error": outcome.tag_value(failure.name), "stage": stage}
-    outcome.put_error(aws.client("s3"), configured.output_bucket, key, document, tags)
+    tags = {"error": outcome.tag_value(failure.name), "stage": stage, "sequencer": source.sequencer}
+    scored = identity.output_key(source.key, configured)
+    if not outcome.superseded(aws.client("s3"), configured.output_bucket, scored, source.sequencer):
+        outcome.put_error(aws.client("s3"), configured.output_bucket, key, document, tags)
     logger.warning("file failed", error=failure.name, stage=stage, summary=failure.summary)
     count("FilesFailed")
     uri = f"s3://{configured.output_bucket}/{key}"

@@ -21,6 +21,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     duration = (datetime.now(UTC) - parse_time(event["started"])).total_seconds()
     more = {"duration_seconds": f"{duration:.1f}", "rows": scoring["rows"]}
     tags = outcome.scored_tags(identity.Source.from_json(state["source"]), request, event["execution"], more)
-    outcome.publish(aws.client("s3"), request["output"], scoring, tags)
+    published = outcome.publish(aws.client("s3"), request["output"], scoring, tags)
     count("FilesScored")
-    return {"uri": f"s3://{request['output']['bucket']}/{request['output']['key']}", "rows": scoring["rows"]}
+    uri = f"s3://{request['output']['bucket']}/{request['output']['key']}"
+    return {"uri": uri, "rows": scoring["rows"]} | ({} if published else {"superseded": True})

@@ -20,7 +20,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     wanted = request.from_tags(tags, configured)
     image = images.parse(wanted.model_image, configured.ecr_registry)
     images.check_allowed(image, configured.allowed_model_images)
-    pinned = images.pin(image, aws.client("ecr"))
+    pinned = images.pin(image, aws.client("ecr"), configured.ecr_registry)
     clusters.describe(wanted.cluster.name, aws.client("eks"))
-    output = {"bucket": configured.output_bucket, "key": identity.output_key(source.key, configured)}
+    output = {
+        "bucket": configured.output_bucket,
+        "key": identity.output_key(source.key, configured),
+        "progress": identity.progress_key(event["attempt_id"], configured),
+    }
     return request.to_json(wanted, pinned.uri, output, configured)

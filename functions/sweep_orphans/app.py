@@ -36,7 +36,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
 def _sweep(cluster: ClusterSettings, stepfunctions: Any, state_machine: str) -> list[str]:
     api, swept = clusters.connect(cluster.name), []
     for namespace in cluster.namespaces:
-        for attempt_id in sorted(pods.attempts(api, namespace)):
+        for attempt_id in sorted(pods.attempts(api, namespace, history.executions_of(state_machine))):
             if history.is_over(stepfunctions, state_machine, attempt_id):
                 deleted = pods.tear_down(api, namespace, attempt_id)
                 logger.warning("orphan swept", attempt_id=attempt_id, cluster=cluster.name, deleted=deleted)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import DropscoreError, ModelFailed, RowCountMismatch
 from scoring.protocols import PROTOCOLS, MLflow, SageMaker
-from scoring.protocols.model import Model, NoAnswer
+from scoring.protocols.model import Model, NoAnswer, TooMuch
 from tests.unit.servers import Reply, Server
 
 HEADER, BLOCK = b"\xef\xbb\xbfa,b\r\n", b'1,"x\ny"\r\n2,z\r\n'
@@ -43,14 +43,21 @@ def test_a_batch_is_sent_as_the_protocol_wants_it(
     assert (request.headers["content-type"], request.headers["accept"]) == ("text/csv", accept)
 
 
-@pytest.mark.parametrize("status", [201, 204, 302, 400, 413, 500, 504])
+@pytest.mark.parametrize("status", [201, 204, 302, 400, 500])
 def test_any_other_status_is_a_failure_of_the_model_with_its_answer(server: Server, status: int) -> None:
-    """A 413 or 504 of a proxy in between is told as what it is."""
     server.answers["POST /invocations"] = Reply(status, b"" if status == 204 else b"could not convert string to float")
     with pytest.raises(ModelFailed, match=f"The model answered {status} to a batch") as failed:
         SageMaker(Model(server.url)).submit(HEADER, BLOCK, 5.0)
     assert failed.value.details["status"] == status
     assert status == 204 or failed.value.details["answer"] == "could not convert string to float"
+
+
+@pytest.mark.parametrize("status", [408, 413, 429, 504])
+def test_a_batch_that_is_too_much_is_told_from_one_that_is_wrong(server: Server, status: int) -> None:
+    """Of the model or of a proxy in between: less at a time may do."""
+    server.answers["POST /invocations"] = Reply(status, b"too large")
+    with pytest.raises(TooMuch, match=f"it answered {status}: too large"):
+        SageMaker(Model(server.url)).submit(HEADER, BLOCK, 5.0)
 
 
 def test_a_batch_whose_answer_is_cut_short_is_silence(server: Server) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import ModelFailed
 from scoring.protocols import Sas
-from scoring.protocols.model import Model, NoAnswer, StillBusy
+from scoring.protocols.model import Model, NoAnswer, StillBusy, TooMuch
 from scoring.protocols.sas import judge
 from tests.unit.servers import HangUp, Reply, Server, Silence
 
@@ -94,12 +94,19 @@ def test_what_breaks_the_reading_breaks_the_sending(sas: Sas, server: Server) ->
         sas.submit(chunks(), 10_000, 5.0)
 
 
-@pytest.mark.parametrize("status", [200, 302, 400, 413, 500, 504])
+@pytest.mark.parametrize("status", [200, 302, 400, 500])
 def test_a_file_that_is_not_taken_is_a_failure_of_the_model(sas: Sas, server: Server, status: int) -> None:
     server.answers["POST /executions"] = Reply(status, b"request entity too large")
     with pytest.raises(ModelFailed, match=f"The model refused the file: {status}") as failed:
         sas.submit([FILE], len(FILE), 5.0)
     assert failed.value.details == {"status": status, "answer": "request entity too large"}
+
+
+@pytest.mark.parametrize("status", [408, 413, 429, 504])
+def test_a_file_that_is_too_much_is_told_from_one_that_is_wrong(sas: Sas, server: Server, status: int) -> None:
+    server.answers["POST /executions"] = Reply(status, b"request entity too large")
+    with pytest.raises(TooMuch, match=f"it answered {status}: request entity too large"):
+        sas.submit([FILE], len(FILE), 5.0)
 
 
 @pytest.mark.parametrize(

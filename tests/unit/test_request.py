@@ -21,6 +21,7 @@ def test_a_file_without_tags_gets_the_defaults() -> None:
     wanted = request.from_tags({}, settings())
     assert (wanted.model_image, wanted.cluster.name, wanted.namespace) == ("sas-anomaly", CLUSTER, "dropscore")
     assert (wanted.protocol, wanted.resources) == ("sas", {"cpu": "500m", "memory": "1Gi"})
+    assert (wanted.split, wanted.delimiter) == ("file", ",")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,12 @@ def test_a_file_without_tags_gets_the_defaults() -> None:
         ({"k8s_namespace": "batch"}, "namespace", "batch"),
         ({"k8snamespace": "batch"}, "namespace", "batch"),
         ({"protocol": "mlflow"}, "protocol", "mlflow"),
+        ({"split": "rows"}, "split", "rows"),
+        ({"split": "file"}, "split", "file"),
+        ({"delimiter": "comma"}, "delimiter", ","),
+        ({"delimiter": "semicolon"}, "delimiter", ";"),
+        ({"delimiter": "tab"}, "delimiter", "\t"),
+        ({"delimiter": "pipe"}, "delimiter", "|"),
         ({"cpu": "2"}, "resources", {"cpu": "2", "memory": "1Gi"}),
         ({"memory": "512Mi"}, "resources", {"cpu": "500m", "memory": "512Mi"}),
         ({"gpu": "01"}, "resources", {"cpu": "500m", "memory": "1Gi", "gpu": "1"}),
@@ -47,7 +54,7 @@ def test_each_tag_is_taken_under_either_name_and_the_rest_falls_back(
     configured = settings(max_gpu="2")
     wanted = request.from_tags(tags, configured)
     assert getattr(wanted, field) == value
-    others = {"model_image", "cluster", "namespace", "protocol", "resources"} - {field}
+    others = {"model_image", "cluster", "namespace", "protocol", "split", "delimiter", "resources"} - {field}
     defaults = request.from_tags({}, configured)
     assert all(getattr(wanted, other) == getattr(defaults, other) for other in others)
 
@@ -75,6 +82,8 @@ def test_both_names_of_a_tag_may_be_there_if_they_agree() -> None:
         ({"ingress_url": f"{GATEWAY_URL}.attacker.example.com"}, InvalidTags, "The tag ingress_url is"),
         ({"eks_cluster": "other", "ingress_url": GATEWAY_URL}, InvalidTags, "is reached at its pods"),
         ({"protocol": "SAS"}, InvalidTags, "must be one of sas, sagemaker, mlflow"),
+        ({"split": "columns"}, InvalidTags, "The tag split is 'columns'; it must be rows, or left out"),
+        ({"delimiter": ";"}, InvalidTags, "must be one of comma, semicolon, tab, pipe"),
         ({"cpu": "4001m"}, InvalidTags, "at most 4 is allowed"),
         ({"cpu": "0"}, InvalidTags, "The tag cpu is '0'"),
         ({"cpu": "-1"}, InvalidTags, "write it as Kubernetes does"),
@@ -141,6 +150,8 @@ def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
         "cluster": CLUSTER,
         "namespace": "dropscore",
         "protocol": "sas",
+        "split": "file",
+        "delimiter": ",",
         "resources": {"cpu": "500m", "memory": "1Gi", "gpu": "1"},
         "output": output,
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 60},

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 
 class DropscoreError(Exception):
     """What happened (`summary`), what its reader can do (`remedy`), and what helps to see why (`details`)."""
 
     remedy: str = "Read the details below; when they do not help, hand this file to the administrator of dropscore."
-    retryable: ClassVar[bool] = False
 
     def __init__(self, summary: str, remedy: str | None = None, **details: Any) -> None:
         self.summary = summary
@@ -53,7 +52,6 @@ class ClusterNotActive(DropscoreError):
 
 class ClusterUnreachable(DropscoreError):
     remedy = "Check that the functions reach the cluster's endpoint (subnets, security groups, public access)."
-    retryable = True
 
 
 class ClusterAccessDenied(DropscoreError):
@@ -66,7 +64,6 @@ class NamespaceNotAllowed(DropscoreError):
 
 class QuotaExceeded(DropscoreError):
     remedy = "Nothing: the file waits for room in the namespace. Raise its ResourceQuota to let more files run at once."
-    retryable = True
 
 
 class PodRefused(DropscoreError):
@@ -91,7 +88,6 @@ class PodNotReady(DropscoreError):
 
 class PodLost(DropscoreError):
     remedy = "Redrive the execution: the node or somebody ended the pod, not the model."
-    retryable = True
 
 
 class RouteNotReady(DropscoreError):
@@ -135,15 +131,10 @@ class AccessDenied(DropscoreError):
 
 class AwsThrottled(DropscoreError):
     remedy = "Nothing: the call is repeated."
-    retryable = True
 
 
 class ScoringFailed(DropscoreError):
     """Whatever has no name of its own."""
-
-
-class Aborted(DropscoreError):
-    """Somebody stopped the execution (named by persist_error; no function raises it)."""
 
 
 class InvalidSettings(DropscoreError):
@@ -153,6 +144,7 @@ class InvalidSettings(DropscoreError):
 # Errors that Lambda or Step Functions raise in a function's place, in words that a person understands.
 _SERVICE_ERRORS = {
     "Sandbox.Timedout": "The function ran out of time.",
+    "Lambda.Unknown": "The function was killed, mostly for want of time or memory.",
     "States.Timeout": "The step ran out of time.",
     "Runtime.OutOfMemory": "The function ran out of memory.",
     "Runtime.ExitError": "The function's process ended unexpectedly, mostly for want of memory.",

@@ -49,6 +49,11 @@ def _newest_first(stepfunctions: Any, execution: str) -> Iterator[dict[str, Any]
             yield from page["events"]
 
 
+def executions_of(state_machine: str) -> str:
+    """What the ARNs of a state machine's executions begin with."""
+    return state_machine.replace(":stateMachine:", ":execution:") + ":"
+
+
 def is_over(stepfunctions: Any, state_machine: str, name: str) -> bool:
     """Whether the execution of that name runs no more; one that never was is over too.
 
@@ -56,7 +61,7 @@ def is_over(stepfunctions: Any, state_machine: str, name: str) -> bool:
     ------
     AccessDenied, AwsThrottled
     """
-    arn = f"{state_machine.replace(':stateMachine:', ':execution:')}:{name}"
+    arn = executions_of(state_machine) + name
     with aws.errors_named(f"states:DescribeExecution of {arn}"):
         try:
             return str(stepfunctions.describe_execution(executionArn=arn)["status"]) != "RUNNING"

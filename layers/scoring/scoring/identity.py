@@ -97,3 +97,8 @@ def slug(text: str, length: int = 40) -> str:
 def output_key(source_key: str, settings: Settings, suffix: str = OUTPUT_SUFFIX) -> str:
     """Where the outcome of a file goes: its path below the input prefix, below the output prefix."""
     return f"{settings.output_prefix}{source_key.removeprefix(settings.input_prefix)}{suffix}"
+
+
+def progress_key(attempt_id: str, settings: Settings) -> str:
+    """Where an attempt keeps how far it is; nobody's outcome can lie there."""
+    return f"{settings.output_prefix}.progress/{attempt_id}"

@@ -82,23 +82,23 @@ def _matches(image: Image, pattern: str) -> bool:
     return fnmatchcase(image.registry, registry) and fnmatchcase(image.repository, repository if slash else "*")
 
 
-def pin(image: Image, ecr: Any) -> Image:
+def pin(image: Image, ecr: Any, own_registry: str) -> Image:
     """The same image by digest, so that a tag moved while a file is being scored changes nothing.
 
     An ECR image is looked up even when it names its digest: a missing image fails here, in a second and in plain words,
-    and not minutes later as a pod that cannot pull. An image of another registry or region must bring its digest.
+    and not minutes later as a pod that cannot pull. An image of another registry, account or region must bring its digest.
 
     Raises
     ------
     ImageNotFound, AccessDenied, AwsThrottled
     """
     host = _ECR_HOST.fullmatch(image.registry)
-    if not host or host["region"] != ecr.meta.region_name:
+    if not host or image.registry != own_registry:
         if image.digest:
             return image
         raise ImageNotFound(
-            f"The image {image.uri} lies outside this region's ECR, where its tag cannot be looked up.",
-            "Name it by digest (…@sha256:…), or push it to ECR in the region of the stack.",
+            f"The image {image.uri} lies outside this account's ECR in this region, where its tag cannot be looked up.",
+            "Name it by digest (…@sha256:…), or push it to the ECR of the stack's account and region.",
         )
     wanted = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
     with aws.errors_named(f"ecr:DescribeImages of {image.name}"):

@@ -112,11 +112,11 @@ class Upload:
     which the work can go on.
     """
 
-    def __init__(self, s3: Any, bucket: str, key: str, upload_id: str, part: int = 0) -> None:
-        self.part, self.bytes_written = part, 0
+    def __init__(self, s3: Any, bucket: str, key: str, upload_id: str, part: int = 0, tail: bytes = b"") -> None:
+        self.part = part
         self._s3 = s3
         self._where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
-        self._buffer = bytearray()
+        self._buffer = bytearray(tail)
 
     @staticmethod
     def create(s3: Any, bucket: str, key: str, tags: Mapping[str, str]) -> str:
@@ -127,7 +127,11 @@ class Upload:
 
     def write(self, data: bytes) -> None:
         self._buffer += data
-        self.bytes_written += len(data)
+
+    @property
+    def tail(self) -> bytes:
+        """What is written and in no part yet."""
+        return bytes(self._buffer)
 
     def checkpoint(self) -> bool:
         """Upload what is buffered, if it is enough for a part; True if it was."""

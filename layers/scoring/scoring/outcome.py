@@ -33,6 +33,7 @@ def scored_tags(
         "source": source.uri,
         "model_image": image,
         "model_digest": digest,
+        "sequencer": source.sequencer,
         "eks_cluster": request["cluster"],
         "k8s_namespace": request["namespace"],
         "execution": execution,
@@ -45,35 +46,76 @@ def error_key(output_key: str) -> str:
     return output_key.removesuffix(OUTPUT_SUFFIX) + ERROR_SUFFIX
 
 
-def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
     """Complete the upload, so that the whole file appears at once; tag it; remove a stale `.error`. May be repeated.
+
+    Returns
+    -------
+    bool
+        False when the outcome of a newer version of the file is there already: then that stays, and this one is dropped.
 
     Raises
     ------
     ScoringFailed
-        The upload is gone, and the object there is not this attempt's.
+        The upload is gone or changed, and the object there is not this attempt's.
     AccessDenied, AwsThrottled
     """
     where = {"Bucket": output["bucket"], "Key": output["key"]}
-    call = f"s3:CompleteMultipartUpload of s3://{output['bucket']}/{output['key']}"
-    with aws.errors_named(call):
+    error = {"Bucket": output["bucket"], "Key": error_key(output["key"])}
+    with aws.errors_named(f"s3:CompleteMultipartUpload of s3://{output['bucket']}/{output['key']}"):
+        there = _tags(s3, where)
+        if is_newer(there.get("sequencer", ""), tags["sequencer"]):
+            abort(s3, output, scoring["upload_id"])
+            return False
         try:
-            parts = [
-                {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
-                for page in s3.get_paginator("list_parts").paginate(**where, UploadId=scoring["upload_id"])
-                for part in page["Parts"]
-                # A later part is what a killed function left; its rows came again in the parts that count.
-                if part["PartNumber"] <= scoring["parts"]
-            ]
+            parts = _parts(s3, where, scoring)
             s3.complete_multipart_upload(**where, UploadId=scoring["upload_id"], MultipartUpload={"Parts": parts})
-        except ClientError as error:
-            if aws.code(error) != "NoSuchUpload":
+        except ClientError as refused:
+            if aws.code(refused) != "NoSuchUpload":
                 raise
             # Completed by an earlier call of this attempt, whose answer was lost: then the object bears its execution.
-            if _tags(s3, where).get("execution") != tags["execution"]:
-                raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from error
+            if there.get("execution") != tags["execution"]:
+                raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from refused
         s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
-        s3.delete_object(Bucket=output["bucket"], Key=error_key(output["key"]))
+        if not is_newer(_tags(s3, error).get("sequencer", ""), tags["sequencer"]):
+            s3.delete_object(**error)
+    return True
+
+
+def _parts(s3: Any, where: Mapping[str, str], scoring: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = [
+        part
+        for page in s3.get_paginator("list_parts").paginate(**where, UploadId=scoring["upload_id"])
+        for part in page.get("Parts", ())
+        # A later part is what a killed function left; its rows came again in the parts that count.
+        if part["PartNumber"] <= scoring["parts"]
+    ]
+    if len(listed) != scoring["parts"] or sum(part["Size"] for part in listed) != scoring["bytes"]:
+        raise ScoringFailed(
+            "The parts of the scored file are not those that were uploaded: a function that was given up wrote on.",
+            "Redrive the execution.",
+        )
+    return [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in listed]
+
+
+def is_newer(one: str, other: str) -> bool:
+    """Whether one event of an object came after another, by their sequencers.
+
+    Amazon S3 User Guide, "Event message structure": pad the shorter one with zeros on its right, compare as text.
+    """
+    length = max(len(one), len(other))
+    return one.ljust(length, "0") > other.ljust(length, "0")
+
+
+def superseded(s3: Any, bucket: str, key: str, sequencer: str) -> bool:
+    """Whether the `.scoreout` of a newer version of the file is there.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    with aws.errors_named(f"s3:GetObjectTagging of s3://{bucket}/{key}"):
+        return is_newer(_tags(s3, {"Bucket": bucket, "Key": key}).get("sequencer", ""), sequencer)
 
 
 def _tags(s3: Any, where: Mapping[str, str]) -> dict[str, str]:
@@ -93,6 +135,12 @@ def abort(s3: Any, output: Mapping[str, str], upload_id: str) -> None:
         except ClientError as error:
             if aws.code(error) != "NoSuchUpload":
                 raise
+
+
+def forget_progress(s3: Any, output: Mapping[str, str]) -> None:
+    """Delete the record of how far the attempt was; that there is none is success."""
+    with aws.errors_named(f"s3:DeleteObject of s3://{output['bucket']}/{output['progress']}"):
+        s3.delete_object(Bucket=output["bucket"], Key=output["progress"])
 
 
 def error_document(

@@ -15,7 +15,7 @@ PORT = 8080
 """The port that a model listens on, as SageMaker's, MLflow's and SAS's containers do."""
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
-ATTEMPT_LABEL, FILE_LABEL = "dropscore.io/attempt", "dropscore.io/file"
+ATTEMPT_LABEL, FILE_LABEL, EXECUTION = "dropscore.io/attempt", "dropscore.io/file", "dropscore.io/execution"
 OURS = f"{MANAGED_BY}=dropscore"
 
 # What the pod may outlive its own deadlines by: tearing down and the queues in between.
@@ -64,7 +64,7 @@ def manifest(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
             "labels": labels(attempt),
             "annotations": {
                 "dropscore.io/source": attempt.source_uri,
-                "dropscore.io/execution": attempt.execution,
+                EXECUTION: attempt.execution,
                 # Consolidation of nodes would end a scoring in the middle.
                 "karpenter.sh/do-not-disrupt": "true",
                 "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -179,8 +179,6 @@ def _create_or_adopt(api: Api, path: str, body: dict[str, Any]) -> dict[str, Any
 class Leftover(DropscoreError):
     """An object of an earlier pod of the same attempt is not gone yet; the state machine tries again."""
 
-    retryable = True
-
 
 def tear_down(api: Api, namespace: str, attempt_id: str) -> list[str]:
     """Delete whatever bears the attempt's label in the namespace; nothing there is success.
@@ -212,10 +210,17 @@ def tear_down(api: Api, namespace: str, attempt_id: str) -> list[str]:
     return deleted
 
 
-def attempts(api: Api, namespace: str) -> set[str]:
-    """The attempts that have a pod of ours in the namespace."""
+def attempts(api: Api, namespace: str, executions: str) -> set[str]:
+    """The attempts of this stack that have a pod in the namespace; `executions` is what their ARNs begin with.
+
+    Several stacks may share a namespace: another one's pods are none of ours.
+    """
     pods = _ours(api, namespace_path(namespace) + "/pods", ATTEMPT_LABEL)
-    return {pod["metadata"]["labels"][ATTEMPT_LABEL] for pod in pods}
+    return {
+        pod["metadata"]["labels"][ATTEMPT_LABEL]
+        for pod in pods
+        if pod["metadata"].get("annotations", {}).get(EXECUTION, "").startswith(executions)
+    }
 
 
 def _ours(api: Api, path: str, selector: str) -> list[dict[str, Any]]:

@@ -113,7 +113,7 @@ def events(api: Api, pod: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The events of the pod, oldest first."""
     query = {"fieldSelector": f"involvedObject.uid={pod['uid']}"}
     items: list[dict[str, Any]] = api.call("GET", namespace_path(pod["namespace"]) + "/events", query=query)["items"]
-    return sorted(items, key=lambda item: (_second(item), int(item["metadata"].get("resourceVersion", 0))))
+    return sorted(items, key=lambda item: (_second(item), int(item.get("metadata", {}).get("resourceVersion", 0))))
 
 
 def _second(event: Mapping[str, Any]) -> str:

@@ -22,10 +22,14 @@ ALIASES = {
     "k8s_namespace": ("k8snamespace",),
     "ingress_url": ("k8singressurl",),
     "protocol": (),
+    "split": (),
+    "delimiter": (),
     "cpu": (),
     "memory": (),
     "gpu": (),
 }
+# A tag cannot hold most of these characters itself.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 # Kubernetes quantities, the suffixes that cpu and memory are written with.
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _FACTOR: dict[str | None, Decimal] = {
@@ -44,6 +48,8 @@ class Wanted:
     cluster: ClusterSettings
     namespace: str
     protocol: str
+    split: str
+    delimiter: str
     resources: dict[str, str]
 
 
@@ -77,7 +83,12 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
             f"The tag ingress_url is {url!r}, but the cluster {cluster.name} is reached at {cluster.url or 'its pods'}.",
             "Leave the tag out; the stack's settings know the address.",
         )
-    return Wanted(model_image, cluster, namespace, protocol, _resources(values, settings))
+    split, delimiter = values.get("split", "file"), values.get("delimiter", "comma")
+    if split not in ("file", "rows"):
+        raise InvalidTags(f"The tag split is {split!r}; it must be rows, or left out.")
+    if delimiter not in DELIMITERS:
+        raise InvalidTags(f"The tag delimiter is {delimiter!r}; it must be one of {', '.join(DELIMITERS)}.")
+    return Wanted(model_image, cluster, namespace, protocol, split, DELIMITERS[delimiter], _resources(values, settings))
 
 
 def _by_name(tags: Mapping[str, str]) -> dict[str, str]:
@@ -144,6 +155,8 @@ def to_json(wanted: Wanted, image: str, output: Mapping[str, str], settings: Set
         "cluster": wanted.cluster.name,
         "namespace": wanted.namespace,
         "protocol": wanted.protocol,
+        "split": wanted.split,
+        "delimiter": wanted.delimiter,
         "resources": wanted.resources,
         "output": dict(output),
         "deadlines": {

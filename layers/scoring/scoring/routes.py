@@ -49,12 +49,12 @@ def manifest(
     """The route object of an attempt: `/<name>/…` on the cluster's gateway or ingress, to the pod's `/…`."""
     metadata = {"name": name, "labels": dict(labels), "ownerReferences": [dict(owner)]}
     if cluster.route == "gateway":
-        return _http_route(name, metadata, cluster, request["namespace"])
+        return _http_route(name, metadata, cluster)
     return _ingress(name, metadata, cluster, request["deadlines"])
 
 
-def _http_route(name: str, metadata: dict[str, Any], cluster: ClusterSettings, namespace: str) -> dict[str, Any]:
-    gateway = {"name": "dropscore", "namespace": namespace, **cluster.gateway}
+def _http_route(name: str, metadata: dict[str, Any], cluster: ClusterSettings) -> dict[str, Any]:
+    gateway = {"name": "dropscore", "namespace": cluster.namespaces[0], **cluster.gateway}
     rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",

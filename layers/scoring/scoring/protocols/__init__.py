@@ -7,8 +7,9 @@ A protocol knows requests and answers. What is read from S3 and written to S3 is
 from __future__ import annotations
 
 from scoring.protocols.rows import MLflow, RowProtocol, SageMaker
-from scoring.protocols.sas import Sas
+from scoring.protocols.sas import Sas, SasRows
 
-PROTOCOLS: dict[str, type[Sas] | type[RowProtocol]] = {"sas": Sas, "sagemaker": SageMaker, "mlflow": MLflow}
+BY_ROWS: dict[str, type[RowProtocol]] = {"sagemaker": SageMaker, "mlflow": MLflow}
+PROTOCOLS: dict[str, type[Sas] | type[RowProtocol]] = {"sas": Sas, **BY_ROWS}
 
-__all__ = ["PROTOCOLS", "MLflow", "RowProtocol", "SageMaker", "Sas"]
+__all__ = ["BY_ROWS", "PROTOCOLS", "MLflow", "RowProtocol", "SageMaker", "Sas", "SasRows"]

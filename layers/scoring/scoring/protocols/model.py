@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 from urllib3 import exceptions
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from scoring.errors import DropscoreError
 
 _CONNECT_SECONDS = 5.0
+# urllib3 sends a body under the time-out for connecting: how long a model may leave what we send unread.
+_SEND_SECONDS = 60.0
+# A model that computes is silent for minutes; without these, a load balancer or NAT gateway in between forgets the
+# connection (NLB: after 350 s) and nobody is told.
+_KEEP_ALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
+]
 _SNIPPET_CHARACTERS = 2_000
 # An answer that is read whole into memory is bounded: the output of one batch, a log, an error page.
 _MAX_ANSWER_BYTES = 64 << 20
@@ -23,6 +34,10 @@ _ROUTE_HAS_NO_POD = (502, 503)
 
 class NoAnswer(DropscoreError):
     """The model closed the connection, refused it or broke off (internal: the pod's state tells what that means)."""
+
+
+class TooMuch(DropscoreError):
+    """The model, or the route to it, would have less at a time (internal: batches shrink)."""
 
 
 class StillBusy(DropscoreError):
@@ -40,13 +55,27 @@ class Answer:
         return self.body[: 4 * _SNIPPET_CHARACTERS].decode("utf-8", "replace")[:_SNIPPET_CHARACTERS]
 
 
+def check_size(answer: Answer) -> None:
+    """Raise what a refusal for size or haste means.
+
+    Raises
+    ------
+    TooMuch
+        408, 413, 429 or 504, of the model or of what lies in between.
+    """
+    if answer.status in (408, 413, 429, 504):
+        raise TooMuch(f"it answered {answer.status}: {answer.text}", status=answer.status)
+
+
 class Model:
     """The model of one pod at `url` (without a slash at its end)."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         # A POST must never be repeated unseen, and what a redirect points to is not the pod.
-        self._http = urllib3.PoolManager(retries=False, maxsize=4)
+        self._http = urllib3.PoolManager(
+            retries=False, maxsize=8, socket_options=[*HTTPConnection.default_socket_options, *_KEEP_ALIVE]
+        )
 
     def request(
         self,
@@ -78,23 +107,28 @@ class Model:
             raise NoAnswer(f"The model's answer to {method} {path} is longer than {_MAX_ANSWER_BYTES >> 20} MiB.")
         return Answer(response.status, data)
 
-    def stream(self, path: str, seconds: float) -> tuple[int, Iterator[bytes]]:
-        """GET `path`: the status, and the body in chunks of at most 1 MiB.
+    def stream(self, path: str, seconds: float, offset: int = 0) -> tuple[int, Iterator[bytes]]:
+        """GET `path` from byte `offset` on: the status, and the body in chunks of at most 1 MiB.
 
         Raises
         ------
         NoAnswer, StillBusy
             At once, or while the chunks are read: also when fewer bytes come than Content-Length promised.
         """
-        response = self._open("GET", path, seconds, None, None)
+        headers = {"Range": f"bytes={offset}-"} if offset else None
+        response = self._open("GET", path, seconds, None, headers)
         if response.status in _ROUTE_HAS_NO_POD:
             raise NoAnswer(f"The route answered {response.status} to GET {path} in the model's place.")
-        return response.status, self._chunks(response, path)
+        # A model that knows no Range answers 200 and sends it all.
+        return response.status, self._chunks(response, path, offset if response.status == 200 else 0)
 
     @staticmethod
-    def _chunks(response: Any, path: str) -> Iterator[bytes]:
+    def _chunks(response: Any, path: str, skip: int) -> Iterator[bytes]:
         try:
-            yield from response.stream(CHUNK_BYTES, decode_content=True)
+            for chunk in response.stream(CHUNK_BYTES, decode_content=True):
+                if len(chunk) > skip:
+                    yield chunk[skip:]
+                skip = max(skip - len(chunk), 0)
         except ReadTimeoutError as error:
             raise StillBusy(f"The model stopped in the middle of its answer to GET {path}.") from error
         except HTTPError as error:
@@ -110,7 +144,8 @@ class Model:
         body: bytes | Iterable[bytes] | None,
         headers: dict[str, str] | None,
     ) -> Any:
-        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=max(seconds, 1.0))
+        connect = _CONNECT_SECONDS if body is None else max(min(seconds, _SEND_SECONDS), _CONNECT_SECONDS)
+        timeout = urllib3.Timeout(connect=connect, read=max(seconds, 1.0))
         try:
             return self._http.request(
                 method,
@@ -127,5 +162,9 @@ class Model:
             raise NoAnswer(f"The model took no connection for {method} {path}: {error}") from error
         except exceptions.TimeoutError as error:
             raise StillBusy(f"The model did not answer {method} {path} within {seconds:.0f} s.") from error
+        except exceptions.ProtocolError as error:
+            if isinstance(error.args[-1], TimeoutError):
+                raise StillBusy(f"The model did not read what {method} {path} sends for {connect:.0f} s.") from error
+            raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error

@@ -8,18 +8,21 @@ text/csv without header); MLflow documentation, "MLflow Model Serving" (the same
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from typing import Any
 
 from scoring import records
 from scoring.errors import ModelFailed, RowCountMismatch
-from scoring.protocols.model import Model
+from scoring.joining import joined, joined_header, line_end, quoted
+from scoring.protocols.model import Model, check_size
 
 
 class RowProtocol(ABC):
     """Batches of whole records in, one prediction for each record out."""
 
     ping = "/ping"
+    most_bytes, most_in_flight, patience = 1 << 20, 8, 1.0
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -40,13 +43,14 @@ class RowProtocol(ABC):
         """
         headers = {"Content-Type": "text/csv", "Accept": self.accept}
         answer = self._model.request("POST", "/invocations", seconds, body=self.body(header, block), headers=headers)
+        check_size(answer)
         if answer.status != 200:
             raise ModelFailed(
                 f"The model answered {answer.status} to a batch of records.", status=answer.status, answer=answer.text
             )
         return answer.body
 
-    def collect(self, answer: bytes, expected: int) -> tuple[list[str], list[bytes]]:
+    def collect(self, answer: bytes, expected: int, delimiter: bytes = b",") -> tuple[list[str], list[bytes]]:
         """Names of the prediction columns, and their CSV text for each of the `expected` records.
 
         Raises
@@ -56,12 +60,28 @@ class RowProtocol(ABC):
         RowCountMismatch
         """
         try:
-            names, rows = self.parse(answer)
+            names, rows = self.parse(answer, delimiter)
         except RecursionError as error:
             raise ModelFailed("The model's answer is nested too deeply.", answer=_snippet(answer)) from error
         if len(rows) != expected:
             raise RowCountMismatch(f"The model answered {len(rows)} predictions to {expected} records.")
         return names, rows
+
+    def scored(
+        self, header: bytes, block: bytes, answer: bytes, expected: int, delimiter: bytes
+    ) -> tuple[list[str], bytes]:
+        """The model's columns, and the `expected` records of the block with their predictions behind them.
+
+        Raises
+        ------
+        ModelFailed, RowCountMismatch
+        """
+        names, predictions = self.collect(answer, expected, delimiter)
+        return names, joined(records.split(block), predictions, delimiter, line_end(header))
+
+    def header(self, header: bytes, columns: list[str], delimiter: bytes) -> bytes:
+        """The header of the output."""
+        return joined_header(header, columns, delimiter)
 
     accept: str
 
@@ -70,7 +90,7 @@ class RowProtocol(ABC):
         """What is sent for a block."""
 
     @abstractmethod
-    def parse(self, answer: bytes) -> tuple[list[str], list[bytes]]:
+    def parse(self, answer: bytes, delimiter: bytes) -> tuple[list[str], list[bytes]]:
         """Column names and rows of an answer."""
 
 
@@ -80,11 +100,14 @@ class SageMaker(RowProtocol):
     def body(self, header: bytes, block: bytes) -> bytes:  # noqa: ARG002  (the other protocol needs it)
         return block
 
-    def parse(self, answer: bytes) -> tuple[list[str], list[bytes]]:
+    def parse(self, answer: bytes, delimiter: bytes) -> tuple[list[str], list[bytes]]:
         rows = records.split(answer)
         columns = _columns(rows[0]) if rows else 1
         if b"," in answer and any(_columns(row) != columns for row in rows):
             raise ModelFailed("The model's answer has rows of different lengths.", answer=_snippet(answer))
+        if delimiter != b"," and (b"," in answer or b'"' in answer or delimiter in answer):
+            # The model writes commas whatever the file does.
+            rows = [delimiter.join(_field(field, delimiter) for field in records.fields(row, b",")) for row in rows]
         return _names(columns), rows
 
 
@@ -94,8 +117,13 @@ class MLflow(RowProtocol):
     def body(self, header: bytes, block: bytes) -> bytes:
         return header.removeprefix(records.BOM) + block
 
-    def parse(self, answer: bytes) -> tuple[list[str], list[bytes]]:
+    def parse(self, answer: bytes, delimiter: bytes) -> tuple[list[str], list[bytes]]:
+        numbers = _NUMBERS.fullmatch(answer)
         try:
+            if numbers:
+                # Nothing but numbers, as most models answer: checked as JSON, then taken as they were written.
+                json.loads(answer)
+                return _names(1), numbers[1].translate(None, b" \t\r\n").split(b",")
             # Numbers stay the text that the model wrote: no digit is lost on the way into the file.
             document = json.loads(answer, parse_float=_Number, parse_int=_Number)
             predictions = document["predictions"]
@@ -113,25 +141,31 @@ class MLflow(RowProtocol):
             names = _names(len(first))
             table = [row if isinstance(row, list) and len(row) == len(names) else None for row in predictions]
         else:
-            return _names(1), [field(value) for value in predictions]
-        rows = [b",".join(map(field, row)) for row in table if row is not None]
+            names, table = _names(1), [[value] for value in predictions]
+        rows = [delimiter.join(field(value, delimiter) for value in row) for row in table if row is not None]
         if len(rows) != len(predictions):
             raise ModelFailed("The model's predictions have different shapes.", answer=_snippet(answer))
         return names, rows
+
+
+_NUMBERS = re.compile(rb'\s*\{\s*"predictions"\s*:\s*\[([-+.eE0-9, \t\r\n]*[0-9]\s*)\]\s*\}\s*')
 
 
 class _Number(str):
     """A number of a JSON document, as it was written."""
 
 
-def field(value: Any) -> bytes:
+def field(value: Any, delimiter: bytes = b",") -> bytes:
     """A JSON value as a CSV field: nothing for null, quoted where CSV needs it."""
     if value is None:
         return b""
     text = value if isinstance(value, str) else _json(value)
-    if any(mark in text for mark in ',"\n\r'):
-        text = '"' + text.replace('"', '""') + '"'
-    return text.encode("utf-8", "replace")
+    return quoted(text.encode("utf-8", "replace"), delimiter)
+
+
+def _field(written: bytes, delimiter: bytes) -> bytes:
+    """A field that the model wrote between commas, fit to stand between other delimiters."""
+    return written if written.startswith(b'"') else quoted(written, delimiter)
 
 
 def _json(value: Any) -> str:

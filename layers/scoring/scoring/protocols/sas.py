@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 
-from scoring.errors import SERVER_TIME_OUT, ModelFailed
-from scoring.protocols.model import Model, StillBusy
+from scoring import records
+from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
+from scoring.joining import line_end
+from scoring.protocols.model import Model, StillBusy, check_size
 
 _ANSWER_SECONDS = 30.0
+_POLL_PAUSE_SECONDS = 0.1
 # The id goes into a path; a container makes it of a time stamp.
 _ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _RAISED = re.compile(r"^Traceback \(most recent call last\):|^Execution halted", re.MULTILINE)
@@ -65,6 +69,7 @@ class Sas:
             "Content-Length": str(len(head) + size + len(tail)),
         }
         answer = self._model.request("POST", "/executions", seconds, body=body(), headers=headers)
+        check_size(answer)
         if answer.status != 201:
             # The container answers 201 whatever its script does, so a 500 is the server's around it: what newer versions
             # of gunicorn answer when they end a worker that was silent for too long.
@@ -95,8 +100,8 @@ class Sas:
             return False
         return judge(log.status, log.body.decode("utf-8", "replace"))
 
-    def collect(self, execution_id: str) -> Iterator[bytes]:
-        """The scored CSV in chunks.
+    def collect(self, execution_id: str, offset: int = 0) -> Iterator[bytes]:
+        """The scored CSV in chunks, from byte `offset` on.
 
         Raises
         ------
@@ -104,11 +109,63 @@ class Sas:
             The script ended without writing a result.
         NoAnswer, StillBusy
         """
-        status, chunks = self._model.stream(f"/query/{execution_id}", _ANSWER_SECONDS)
-        if status != 200:
+        status, chunks = self._model.stream(f"/query/{execution_id}", _ANSWER_SECONDS, offset)
+        if status not in (200, 206):
             answer = b"".join(chunks)[:_LOG_TAIL].decode("utf-8", "replace")
             raise ModelFailed(f"The model's script ended without a result: {status}.", status=status, answer=answer)
         return chunks
+
+
+class SasRows:
+    """The same container, fed with batches of records: one execution a batch (the tag `split=rows`)."""
+
+    # Each batch starts the script anew, so batches grow until that no longer counts; the container works on one at a time.
+    most_bytes, most_in_flight, patience = 8 << 20, 1, 10.0
+
+    def __init__(self, model: Model) -> None:
+        self._sas = Sas(model)
+
+    def submit(self, header: bytes, block: bytes, seconds: float) -> bytes:
+        """Score a block of whole records; the CSV that the script wrote.
+
+        Raises
+        ------
+        ModelFailed, NoAnswer, StillBusy, TooMuch
+        """
+        until = time.monotonic() + seconds
+        execution_id = self._sas.submit((header, block), len(header) + len(block), seconds)
+        while not self._sas.poll(execution_id):
+            if time.monotonic() > until:
+                raise StillBusy(f"The model was not done with a batch after {seconds:.0f} s.")
+            time.sleep(_POLL_PAUSE_SECONDS)
+        return b"".join(self._sas.collect(execution_id))
+
+    def scored(
+        self,
+        header: bytes,  # noqa: ARG002  (as RowProtocol's)
+        block: bytes,  # noqa: ARG002
+        answer: bytes,
+        expected: int,
+        delimiter: bytes,  # noqa: ARG002
+    ) -> tuple[list[str], bytes]:
+        """The script's own header line (as the one column name) and its rows.
+
+        Raises
+        ------
+        RowCountMismatch
+        """
+        end = records.first_end(answer) or len(answer)
+        rows = records.count(answer[end:])
+        if rows != expected:
+            raise RowCountMismatch(f"The model answered {rows} rows to {expected} records.")
+        body = answer[end:]
+        if not body.endswith(b"\n"):
+            body += line_end(answer[:end])
+        return [answer[:end].decode("utf-8", "surrogateescape")], body
+
+    def header(self, header: bytes, columns: list[str], delimiter: bytes) -> bytes:  # noqa: ARG002
+        """The header of the output: the one that the script wrote."""
+        return columns[0].encode("utf-8", "surrogateescape")
 
 
 def judge(status: int, log: str) -> bool:

@@ -1,0 +1,60 @@
+"""From S3 through the model and back to S3: the work of stream_file, in steps that each fit one Lambda.
+
+The `scoring` of an attempt's state goes through OPENED (the upload has an id, so whatever happens later can be aborted),
+RUNNING (come back) and DONE (all parts are uploaded). How far a file is lies in S3 beside the output (`progress`), so
+that a step that is killed costs what it did since the last part, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from scoring import objects
+from scoring.errors import EmptyFile
+from scoring.identity import Source
+from scoring.protocols import BY_ROWS, Sas, SasRows
+from scoring.streaming import batches, whole_file
+from scoring.streaming.job import Job
+from scoring.streaming.progress import Progress
+
+__all__ = ["Job", "Progress", "advance", "open_upload"]
+
+
+def open_upload(
+    s3: Any, source: Source, request: Mapping[str, Any], tags: Mapping[str, str], now: datetime
+) -> dict[str, Any]:
+    """The first step: refuse an empty file, begin the upload of the outcome and the record of its progress.
+
+    Raises
+    ------
+    EmptyFile, AccessDenied, AwsThrottled
+    """
+    if not source.size:
+        raise EmptyFile(f"The file {source.uri} is empty.")
+    output = request["output"]
+    upload_id = objects.Upload.create(s3, output["bucket"], output["key"], tags)
+    Progress().save(s3, output)
+    return {"status": "OPENED", "upload_id": upload_id, "started": now.isoformat()}
+
+
+def advance(job: Job) -> dict[str, Any]:
+    """Go on with the file as far as this Lambda's time allows.
+
+    Returns
+    -------
+    dict
+        The `scoring` of the attempt's state with a `status` of RUNNING or DONE; with DONE come `rows`, `bytes` and `parts`.
+
+    Raises
+    ------
+    ModelFailed, ModelTimeout, RowCountMismatch, EmptyFile, SourceGone, SourceChanged
+        What the file or the model did.
+    NoAnswer
+        The model fell silent: the pod's state tells why.
+    """
+    name = job.request["protocol"]
+    if name == "sas" and job.request.get("split") != "rows":
+        return whole_file.advance(job, Sas(job.model))
+    return batches.advance(job, SasRows(job.model) if name == "sas" else BY_ROWS[name](job.model))

@@ -1,0 +1,175 @@
+"""A model gets batches of whole records; the output stays in the order of the input."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from scoring import objects, records
+from scoring.errors import EmptyFile, ModelFailed, ModelTimeout
+from scoring.protocols import RowProtocol, SasRows
+from scoring.protocols.model import NoAnswer, StillBusy, TooMuch
+from scoring.streaming.job import Job
+from scoring.streaming.pace import FIRST_BYTES, Pace
+from scoring.streaming.progress import Progress
+
+# A slow model fills no part for a long time; what it has done is kept all the same.
+_SAVE_SECONDS = 60.0
+# A single record that takes a model longer than this is no matter of the batch's size or of the Lambda's last minutes.
+_PATIENCE_FOR_ONE_RECORD_SECONDS = 300.0
+
+
+class _OutOfTime(Exception):
+    """The Lambda ends before the model answers: the next one goes on, with smaller batches."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A block on its way: where it ends in the input, how many records it holds, and its scored rows to come."""
+
+    end: int
+    size: int
+    rows: int
+    scored: Future[tuple[list[str], bytes, float]]
+
+
+def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
+    """One step; see `streaming.advance`."""
+    output = job.request["output"]
+    progress = Progress.load(job.s3, output)
+    blocks = records.Blocks(objects.read(job.s3, job.source, progress.offset), FIRST_BYTES, progress.offset)
+    start = progress.offset
+    first = records.Blocks(objects.read(job.s3, job.source), FIRST_BYTES) if start else blocks
+    header = first.header()
+    if not header.strip():
+        raise EmptyFile(f"The file {job.source.uri} holds no header and no record.")
+    progress.offset = start or blocks.consumed
+    scorer = _Scorer(job, protocol, header)
+    pace = Pace(protocol.most_bytes, protocol.most_in_flight, protocol.patience)
+    pace.resume(progress.pace)
+    upload, saved = job.upload(progress), time.monotonic()
+    with ThreadPoolExecutor(protocol.most_in_flight) as pool:
+        for batch in _scored(job, scorer, blocks, pace, pool, start, progress.rows):
+            try:
+                columns, body, seconds = batch.scored.result()
+            except _OutOfTime:
+                break
+            pace.answered(batch.size, seconds, time.monotonic())
+            if batch.rows:
+                body = _with_header(protocol, header, columns, body, progress, job.delimiter)
+                upload.write(body)
+            progress.offset, progress.rows = batch.end, progress.rows + batch.rows
+            progress.written += len(body)
+            progress.pace = pace.to_json()
+            if upload.checkpoint() or time.monotonic() - saved > _SAVE_SECONDS:
+                saved = time.monotonic()
+                job.save(progress, upload)
+    if progress.offset < job.source.size:
+        progress.pace = pace.to_json()
+        job.save(progress, upload)
+        return job.running()
+    if not progress.rows:
+        raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
+    upload.close()
+    progress.part = upload.part
+    return job.done(progress)
+
+
+def _scored(
+    job: Job, scorer: _Scorer, blocks: records.Blocks, pace: Pace, pool: ThreadPoolExecutor, start: int, row: int
+) -> Iterator[_Batch]:
+    """Batches in the order of the input, as many under way as the pace says; ends when the time of the Lambda does."""
+    under_way: deque[_Batch] = deque()
+    source, more = iter(blocks), True
+    try:
+        while more or under_way:
+            while more and len(under_way) < pace.in_flight:
+                blocks.size = pace.size
+                block = next(source, None) if job.has_time_for(pace.seconds) else None
+                if block is None:
+                    more = False
+                    break
+                rows = records.count(block)
+                end = start + blocks.consumed
+                future = pool.submit(scorer.score, block, rows, row + 1, pace)
+                under_way.append(_Batch(end, len(block), rows, future))
+                row += rows
+            if under_way:
+                yield under_way.popleft()
+    finally:
+        for batch in under_way:
+            batch.scored.cancel()
+
+
+def _with_header(
+    protocol: RowProtocol | SasRows,
+    header: bytes,
+    columns: list[str],
+    body: bytes,
+    progress: Progress,
+    delimiter: bytes,
+) -> bytes:
+    if not progress.rows:
+        progress.columns = columns
+        return protocol.header(header, columns, delimiter) + body
+    if columns != progress.columns:
+        raise ModelFailed("The model's answers have other columns than those before.", columns=columns[:50])
+    return body
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores blocks, in any thread."""
+
+    job: Job
+    protocol: RowProtocol | SasRows
+    header: bytes
+
+    def score(self, block: bytes, rows: int, row: int, pace: Pace) -> tuple[list[str], bytes, float]:
+        """The model's columns, the scored rows of a block of `rows` records (the first is the file's `row`th), seconds.
+
+        Raises
+        ------
+        ModelFailed, ModelTimeout, RowCountMismatch, NoAnswer
+        """
+        if not rows:
+            return [], b"", 0.0
+        began = time.monotonic()
+        columns, body = self._answered(block, rows, row, pace, lost=False)
+        return columns, body, time.monotonic() - began
+
+    def _answered(self, block: bytes, rows: int, row: int, pace: Pace, lost: bool) -> tuple[list[str], bytes]:
+        budget = self.job.budget()
+        try:
+            answer = self.protocol.submit(self.header, block, budget)
+        except TooMuch as error:
+            pace.refused()
+            if rows == 1:
+                raise ModelFailed(
+                    f"Record {row} alone is too much for the model: {error.summary}",
+                    "Shorten this record, or raise the limit of the model or of the route to it.",
+                ) from error
+        except NoAnswer:
+            # A connection may break for once, or for the size of what it carried; a model that is gone stays silent.
+            if lost:
+                raise
+            lost = True
+            pace.refused()
+        except StillBusy as error:
+            pace.refused()
+            if rows > 1 or budget < _PATIENCE_FOR_ONE_RECORD_SECONDS:
+                raise _OutOfTime from error
+            raise ModelTimeout(f"The model did not answer record {row} alone in {budget:.0f} s.") from error
+        else:
+            return self.protocol.scored(self.header, block, answer, rows, self.job.delimiter)
+        columns: list[str] = []
+        bodies: list[bytes] = []
+        for half, count in records.halves(block):
+            columns, body = self._answered(half, count, row, pace, lost)
+            bodies.append(body)
+            row += count
+        return columns, b"".join(bodies)

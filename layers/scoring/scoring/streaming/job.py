@@ -1,0 +1,80 @@
+"""What stream_file works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from scoring import objects
+from scoring.errors import ModelTimeout
+from scoring.identity import Source
+from scoring.protocols.model import Model
+from scoring.streaming.progress import Progress
+
+RESERVE_SECONDS = 20.0
+"""What is kept of a Lambda's time for closing down in good order."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step's work. `seconds_left` tells how long this Lambda still lives; `now` is the clock."""
+
+    s3: Any
+    model: Model
+    source: Source
+    request: Mapping[str, Any]
+    pod_uid: str
+    scoring: Mapping[str, Any]
+    seconds_left: Callable[[], float]
+    now: Callable[[], datetime]
+
+    def budget(self) -> float:
+        """Seconds that one call of the model may take: what the Lambda and the scoring deadline leave of them.
+
+        Raises
+        ------
+        ModelTimeout
+            The scoring deadline has passed.
+        """
+        limit = self.request["deadlines"]["scoring_seconds"]
+        left = (datetime.fromisoformat(self.scoring["started"]) + timedelta(seconds=limit) - self.now()).total_seconds()
+        if left <= 0:
+            raise ModelTimeout(f"The model was not done with the file after {limit} s.")
+        return min(left, self.seconds_left() - RESERVE_SECONDS)
+
+    @property
+    def delimiter(self) -> bytes:
+        """What separates the columns of the file."""
+        return str(self.request.get("delimiter", ",")).encode()
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether this Lambda lives long enough for something that takes about so many seconds."""
+        return self.seconds_left() > 2 * (RESERVE_SECONDS + seconds)
+
+    def save(self, progress: Progress, upload: objects.Upload) -> None:
+        """Keep what is done, in S3."""
+        progress.part, progress.tail = upload.part, upload.tail
+        progress.save(self.s3, self.request["output"])
+
+    def upload(self, progress: Progress) -> objects.Upload:
+        """The upload of the outcome, as far as `progress` says."""
+        output = self.request["output"]
+        return objects.Upload(
+            self.s3, output["bucket"], output["key"], self.scoring["upload_id"], progress.part, progress.tail
+        )
+
+    def running(self, wait_seconds: int = 1) -> dict[str, Any]:
+        """Come back, after `wait_seconds`."""
+        return dict(self.scoring) | {"status": "RUNNING", "wait_seconds": wait_seconds}
+
+    def pause(self) -> int:
+        """Seconds to leave a model alone that works on: a tenth of what it has taken so far, from 5 s to 5 min."""
+        return int(
+            min(max((self.now() - datetime.fromisoformat(self.scoring["started"])).total_seconds() / 10, 5), 300)
+        )
+
+    def done(self, progress: Progress) -> dict[str, Any]:
+        result = {"rows": progress.rows, "bytes": progress.written, "parts": progress.part}
+        return dict(self.scoring) | {"status": "DONE"} | result

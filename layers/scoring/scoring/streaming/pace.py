@@ -1,0 +1,71 @@
+"""How large the batches are and how many are under way at once: found out, never configured (pure; times are passed in)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FIRST_BYTES = 64 << 10
+_GAIN = 1.1
+
+
+@dataclass
+class Pace:
+    """`size` of a batch in bytes, batches `in_flight`, and the `seconds` that the last answer took.
+
+    A batch grows twofold while the model answers within `patience` seconds and shrinks when it takes twice as long. One
+    more batch is sent at once as long as that makes the whole faster by a tenth; when it does not, one less.
+    """
+
+    most_bytes: int
+    most_in_flight: int
+    patience: float
+    size: int = FIRST_BYTES
+    in_flight: int = 1
+    seconds: float = 0.0
+    _rate: float = 0.0
+    _since: float | None = None
+    _answered: int = 0
+    _bytes: int = 0
+    _settled: bool = False
+
+    def resume(self, earlier: Mapping[str, int]) -> None:
+        """Begin where an earlier step had come to."""
+        self.size = min(max(earlier.get("size", self.size), 1), self.most_bytes)
+        self.in_flight = min(max(earlier.get("in_flight", self.in_flight), 1), self.most_in_flight)
+
+    def to_json(self) -> dict[str, int]:
+        return {"size": self.size, "in_flight": self.in_flight}
+
+    def answered(self, size: int, seconds: float, now: float) -> None:
+        """Take note of a batch of `size` bytes that was answered after `seconds`, at the time `now`."""
+        self.seconds = seconds
+        if seconds > 2 * self.patience:
+            self.size = max(self.size // 2, 1)
+        # Only a batch of the present size tells whether a larger one is a good idea: the last one of a file is small.
+        elif seconds < self.patience and size >= self.size // 2:
+            self.size = min(self.size * 2, self.most_bytes)
+        self._judge(size, now)
+
+    def refused(self) -> None:
+        """Take note of a batch that was too much for the model or for what lies in between."""
+        self.size = max(self.size // 2, 1)
+        self.in_flight = max(self.in_flight // 2, 1)
+        self._settled = True
+
+    def _judge(self, size: int, now: float) -> None:
+        if self._since is None:
+            self._since = now
+            return
+        self._answered += 1
+        self._bytes += size
+        if self._answered < 4 * self.in_flight or now - self._since < 0.25:
+            return
+        rate = self._bytes / (now - self._since)
+        self._since, self._answered, self._bytes = now, 0, 0
+        if self._settled:
+            return
+        if rate > self._rate * _GAIN:
+            self._rate, self.in_flight = rate, min(self.in_flight + 1, self.most_in_flight)
+        else:
+            self.in_flight, self._settled = max(self.in_flight - 1, 1), True

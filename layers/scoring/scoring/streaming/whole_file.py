@@ -1,0 +1,93 @@
+"""A SAS container gets the file whole: sent, waited for, fetched."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from scoring import objects, records
+from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
+from scoring.protocols import Sas
+from scoring.protocols.model import StillBusy, TooMuch
+from scoring.streaming.job import Job
+from scoring.streaming.progress import Progress
+
+# How long one step waits for a model that works on after its POST, before the state machine waits for less money.
+_POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5
+
+
+def advance(job: Job, protocol: Sas) -> dict[str, Any]:
+    """One step; see `streaming.advance`."""
+    output = job.request["output"]
+    progress = Progress.load(job.s3, output)
+    # An execution lives in the memory of one pod: on a fresh pod the file is sent again.
+    if progress.execution.get("pod") != job.pod_uid:
+        progress = Progress(execution=_send(job, protocol))
+        progress.save(job.s3, output)
+    # What was sent took its time; to fetch the result is another Lambda's work, if need be.
+    if not job.has_time_for(_POLL_SECONDS):
+        return job.running()
+    if not _ended(job, protocol, progress.execution["id"]):
+        return job.running(job.pause())
+    upload = job.upload(progress)
+    header = not progress.written
+    for block in _whole_records(protocol.collect(progress.execution["id"], progress.written)):
+        upload.write(block)
+        progress.rows += records.count(block) - header
+        progress.written += len(block)
+        header = False
+        enough = job.has_time_for(_POLL_SECONDS)
+        if upload.checkpoint() or not enough:
+            job.save(progress, upload)
+        if not enough:
+            return job.running()
+    sent = progress.execution["rows"]
+    if progress.rows != sent:
+        raise RowCountMismatch(f"The model answered {max(progress.rows, 0)} rows to {sent} records.")
+    upload.close()
+    progress.part = upload.part
+    return job.done(progress)
+
+
+def _send(job: Job, protocol: Sas) -> dict[str, Any]:
+    sent = records.Counter()
+    seconds = job.budget()
+    try:
+        execution = protocol.submit(sent.pass_on(objects.read(job.s3, job.source)), job.source.size, seconds)
+    except StillBusy as error:
+        raise ModelTimeout(
+            f"The model held the request open for {seconds:.0f} s, longer than one call may take.",
+            "Tag the file with split=rows, so that the model gets it in batches of records (unless its script has to "
+            "see all rows at once), or give the model more cpu with the tag cpu.",
+        ) from error
+    except TooMuch as error:
+        raise ModelFailed(
+            f"The file is too large for the model or for the route to it: {error.summary}",
+            "Raise that limit, or tag the file with split=rows, so that the model gets it in batches of records.",
+        ) from error
+    if sent.records < 2:
+        raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
+    return {"id": execution, "pod": job.pod_uid, "rows": sent.records - 1}
+
+
+def _ended(job: Job, protocol: Sas, execution: str) -> bool:
+    until = time.monotonic() + min(_POLL_SECONDS, job.budget())
+    while not protocol.poll(execution):
+        if time.monotonic() > until:
+            return False
+        # The container tells nobody when it is done; there is nothing to wait for but the clock.
+        time.sleep(_POLL_PAUSE_SECONDS)
+    return True
+
+
+def _whole_records(chunks: Any) -> Any:
+    """The chunks, cut at records, so that each end is a place to go on from."""
+    pending = b""
+    for chunk in chunks:
+        pending += chunk
+        end = records.cut(pending)
+        if end:
+            yield pending[:end]
+            pending = pending[end:]
+    if pending:
+        yield pending
