@@ -46,9 +46,18 @@ down: ## end the embedded stack
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stack down; fi
 
 ## Checks
-.PHONY: test test-sam lint fmt
+.PHONY: test test-faults storm failures test-sam lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
 	@$(BIN)/pytest --numprocesses 2
+
+test-faults: setup ## inject each fault of docs/failures.md and look what comes of it
+	@$(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults
+
+storm: setup ## drop 200 files at once, with a fault in every fourth (SEED=… to repeat one)
+	@SEED=$(SEED) $(BIN)/pytest -m faults --capture=no tests/e2e/storm
+
+failures: setup ## write docs/failures.md from the cases of the fault suite
+	@PYTHONPATH=layers/scoring $(BIN)/python -m tests.e2e.faults.document
 
 test-sam: setup ## run the functions in `sam local` containers (needs Docker)
 	@$(BIN)/pytest -m sam

@@ -42,9 +42,9 @@ def main() -> int:
     if not (missing or options.quick or options.only):
         cost.MEASURED.write_text(json.dumps(for_costs(rows, durations), indent=2) + "\n")
     show(rows, missing, console)
-    console.print(
-        f"\n{time.monotonic() - began:.0f} s; ours and baseline as min … median … max. {RESULTS}", style="dim"
-    )
+    caution = " A quick look, not one to judge by." if options.quick else ""
+    took = f"{time.monotonic() - began:.0f} s; ours and baseline as min … median … max.{caution}"
+    console.print(f"\n{took} {RESULTS}", style="dim")
     return 1 if missing else 0
 
 

@@ -71,8 +71,14 @@ def score(protocol: str, model_url: str, file: data.File) -> Run:
         "cluster": "bench",
         "namespace": "bench",
         "protocol": protocol,
+        "split": "file",
+        "delimiter": ",",
         "resources": {"cpu": "1", "memory": "1Gi"},
-        "output": {"bucket": "output", "key": f"scored/{file.name}.scoreout"},
+        "output": {
+            "bucket": "output",
+            "key": f"scored/{file.name}.scoreout",
+            "progress": f"scored/{file.name}.{os.getpid()}.progress",
+        },
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
     }
     tags = outcome.scored_tags(source, request, "bench")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from aiohttp import web
@@ -18,14 +19,34 @@ from bench import data
 from bench.standins import serve
 
 ETAG = "the-same-for-all"
+# An object that is put in one request is kept: the record of an attempt's progress, with the tail of its output.
+_MOST_SMALL_BYTES = 64 << 20
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _XML = "<?xml version='1.0' encoding='UTF-8'?>\n"
 
-Parts = dict[int, tuple[str, int]]
+_CHECKSUMS = {
+    f"x-amz-checksum-{name.lower()}": f"Checksum{name}" for name in ("CRC32", "CRC32C", "CRC64NVME", "SHA256")
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that came: its checksums as they were claimed, by their names in XML."""
+
+    etag: str
+    size: int
+    checksums: dict[str, str]
+
+    def xml(self, number: int) -> str:
+        fields = {"PartNumber": number, "ETag": self.etag, "Size": self.size, **self.checksums}
+        return f"<Part>{''.join(f'<{name}>{value}</{name}>' for name, value in fields.items())}</Part>"
+
+
+Parts = dict[int, Part]
 
 
 class Uploads:
-    """What came of each upload: ETag and size of its parts."""
+    """What came of each upload."""
 
     def __init__(self) -> None:
         self._parts: dict[str, Parts] = {}
@@ -53,6 +74,10 @@ def answer(body: str) -> web.Response:
 async def get(request: web.Request) -> web.StreamResponse:
     if "uploadId" in request.query:
         return list_parts(request)
+    if "tagging" in request.query:
+        raise refusal(web.HTTPNotFound, "NoSuchKey")  # nothing was published here before
+    if request.path in request.app[SMALL]:
+        return web.Response(body=request.app[SMALL][request.path], headers={"ETag": f'"{ETAG}"'})
     file = data.File.named(request.path)
     if request.headers.get("If-Match", f'"{ETAG}"').strip('"') != ETAG:
         raise refusal(web.HTTPPreconditionFailed, "PreconditionFailed")
@@ -79,14 +104,17 @@ async def put(request: web.Request) -> web.Response:
     if "tagging" in request.query:
         await request.read()
         return web.Response()
+    if "uploadId" not in request.query:
+        request.app[SMALL][request.path] = await request.read()
+        return web.Response(headers={"ETag": f'"{ETAG}"'})
     size, checksum = await taken(request)
     claimed = request.headers.get("x-amz-checksum-crc32")
     if claimed and base64.b64decode(claimed) != checksum.to_bytes(4, "big"):
         raise refusal(web.HTTPBadRequest, "BadDigest")
     etag = f'"{checksum:08x}"'
-    if "uploadId" in request.query:
-        uploads = request.app[UPLOADS].of(request.query["uploadId"])
-        uploads[int(request.query["partNumber"])] = (etag, size)
+    checksums = {xml: request.headers[name] for name, xml in _CHECKSUMS.items() if name in request.headers}
+    parts = request.app[UPLOADS].of(request.query["uploadId"])
+    parts[int(request.query["partNumber"])] = Part(etag, size, checksums)
     return web.Response(headers={"ETag": etag})
 
 
@@ -103,10 +131,7 @@ def list_parts(request: web.Request) -> web.Response:
     parts = request.app[UPLOADS].of(request.query["uploadId"])
     after, most = int(request.query.get("part-number-marker", 0)), 1_000
     rest = [number for number in sorted(parts) if number > after]
-    listed = "".join(
-        f"<Part><PartNumber>{number}</PartNumber><ETag>{parts[number][0]}</ETag><Size>{parts[number][1]}</Size></Part>"
-        for number in rest[:most]
-    )
+    listed = "".join(parts[number].xml(number) for number in rest[:most])
     more = len(rest) > most
     marker = f"<NextPartNumberMarker>{rest[most - 1]}</NextPartNumberMarker>" if more else ""
     truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
@@ -121,21 +146,23 @@ async def post(request: web.Request) -> web.Response:
     wanted = ElementTree.fromstring(await request.text())
     for part in wanted.iterfind("{*}Part"):
         number, etag = part.findtext("{*}PartNumber", ""), part.findtext("{*}ETag", "")
-        if parts.get(int(number), ("", 0))[0].strip('"') != etag.strip('"'):
+        if int(number) not in parts or parts[int(number)].etag.strip('"') != etag.strip('"'):
             raise refusal(web.HTTPBadRequest, "InvalidPart")
     return answer(f"<CompleteMultipartUploadResult><ETag>{ETAG}</ETag></CompleteMultipartUploadResult>")
 
 
-async def delete(_: web.Request) -> web.Response:
+async def delete(request: web.Request) -> web.Response:
+    request.app[SMALL].pop(request.path, None)
     return web.Response(status=204)
 
 
 UPLOADS = web.AppKey("uploads", Uploads)
+SMALL = web.AppKey("small", dict[str, bytes])
 
 
 def application() -> web.Application:
-    app = web.Application()
-    app[UPLOADS] = Uploads()
+    app = web.Application(client_max_size=_MOST_SMALL_BYTES)
+    app[UPLOADS], app[SMALL] = Uploads(), {}
     app.router.add_get("/{key:.+}", get)  # and HEAD
     app.router.add_put("/{key:.+}", put)
     app.router.add_post("/{key:.+}", post)

@@ -83,7 +83,7 @@ def _ended(bench: Bench, prefix: str, files: int) -> list[dict[str, Any]]:
         found = [one for page in pages for one in page["executions"] if one["name"].startswith(prefix)]
         return found if len(found) == files and all(one["status"] != "RUNNING" for one in found) else None
 
-    executions = wait_for(f"the end of {files} files", look, 60 + 6 * files)
+    executions = wait_for(f"the end of {files} files", look, 60 + 3 * files)
     failed = [one["name"] for one in executions if one["status"] != "SUCCEEDED"]
     if failed:
         raise RuntimeError(f"{len(failed)} of {files} files were not scored, such as {failed[0]}")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring import aws, evidence, identity, outcome, settings
-from scoring.errors import Failure
+from scoring.errors import DropscoreError, Failure
 from scoring.observability import count, logger, observed
 
 
@@ -41,9 +41,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     )
     tags = {"error": outcome.tag_value(failure.name), "stage": stage, "sequencer": source.sequencer}
     scored = identity.output_key(source.key, configured)
-    if not outcome.superseded(aws.client("s3"), configured.output_bucket, scored, source.sequencer):
+    if not _superseded(configured.output_bucket, scored, source.sequencer):
         outcome.put_error(aws.client("s3"), configured.output_bucket, key, document, tags)
     logger.warning("file failed", error=failure.name, stage=stage, summary=failure.summary)
     count("FilesFailed")
     uri = f"s3://{configured.output_bucket}/{key}"
     return {"error": failure.name, "cause": f"{failure.summary} {failure.remedy} See {uri}", "uri": uri}
+
+
+def _superseded(bucket: str, key: str, sequencer: str) -> bool:
+    try:
+        return outcome.superseded(aws.client("s3"), bucket, key, sequencer)
+    except DropscoreError as error:
+        # Better an error too many than a user who waits for a word.
+        logger.warning("cannot tell whether there is a newer outcome", reason=error.summary)
+        return False

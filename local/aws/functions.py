@@ -65,10 +65,13 @@ def repair(python: Path, cache: Path) -> None:
         settings = custom_environment(config, code_dir, port)
         return as_on_aws(config, settings) if is_python(config) else settings
 
-    def execute(function: dict[str, Any], event: object, request_id: str) -> object:
+    def execute(function: dict[str, Any], event: object, request_id: str) -> dict[str, Any]:
         python_function = is_python(function.get("config") or function)
         run = lambda_svc._execute_function_provided_warm if python_function else execute_other
-        return run(function, event, request_id)
+        result = run(function, event, request_id)
+        if python_function and result.get("error") and result["body"].get("errorType") == "Runtime.Unknown":
+            result["body"]["errorType"] = "Runtime.ExitError"  # the process ended before it took its first event
+        return result
 
     lambda_runtime._worker_class_for = worker_class
     lambda_svc._provided_runtime_code_dir = unpacked

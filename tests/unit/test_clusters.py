@@ -92,7 +92,7 @@ POST, LIST = "POST /api/v1/namespaces/dropscore/pods", "GET /api/v1/namespaces/d
         ("unauthorized-401", ClusterAccessDenied, "does not know this function's role"),
         ("rbac-403", ClusterAccessDenied, 'User "token-nobody" cannot list resource "pods"'),
         ("quota-pods-exceeded", QuotaExceeded, "requested: pods=1, used: pods=1, limited: pods=1"),
-        ("quota-cpu-exceeded", QuotaExceeded, "limited: requests.cpu=200m"),
+        ("quota-cpu-exceeded", PodRefused, "asks for more than the whole namespace may use"),
         ("quota-must-specify", PodRefused, "must specify limits.memory,requests.cpu"),
         ("limitrange", PodRefused, "maximum memory usage per Container is 1Gi, but limit is 4Gi"),
         ("invalid-pod-422", PodRefused, 'Pod "Bad_Name" is invalid'),

@@ -87,7 +87,9 @@ def test_persist_output_takes_its_sample(s3: Any) -> None:
     given = event("persist_output")
     output = given["state"]["request"]["output"]
     upload_id = objects.Upload.create(s3, output["bucket"], output["key"], {})
-    objects.Upload(s3, output["bucket"], output["key"], upload_id).close()
+    upload = objects.Upload(s3, output["bucket"], output["key"], upload_id)
+    upload.write(b"x" * given["state"]["scoring"]["bytes"])
+    upload.close()
     given["state"]["scoring"]["upload_id"] = upload_id
     assert run("persist_output", given)["rows"] == given["state"]["scoring"]["rows"]
 

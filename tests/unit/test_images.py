@@ -101,21 +101,21 @@ def push(ecr: Any, tag: str) -> str:
 def test_a_tag_is_pinned_to_the_digest_that_it_means_now(ecr: Any) -> None:
     digest = push(ecr, "v1")
     push(ecr, "v2")
-    pinned = images.pin(images.parse("credit:v1", REGISTRY), ecr)
+    pinned = images.pin(images.parse("credit:v1", REGISTRY), ecr, REGISTRY)
     assert pinned.uri == f"{REGISTRY}/credit@{digest}"
-    assert images.pin(pinned, ecr) == pinned
+    assert images.pin(pinned, ecr, REGISTRY) == pinned
 
 
 @pytest.mark.parametrize("text", ["credit:v9", f"credit@{DIGEST}", "credit"])
 def test_an_image_that_was_not_pushed_is_not_found(ecr: Any, text: str) -> None:
     push(ecr, "v1")
     with pytest.raises(ImageNotFound, match="The ECR repository credit holds no image"):
-        images.pin(images.parse(text, REGISTRY), ecr)
+        images.pin(images.parse(text, REGISTRY), ecr, REGISTRY)
 
 
 def test_a_repository_that_is_not_there_is_named(ecr: Any) -> None:
     with pytest.raises(ImageNotFound, match=f"ECR has no repository nothing in {REGISTRY}"):
-        images.pin(images.parse("nothing", REGISTRY), ecr)
+        images.pin(images.parse("nothing", REGISTRY), ecr, REGISTRY)
 
 
 @pytest.mark.parametrize("registry", ["ghcr.io", f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"])
@@ -123,9 +123,9 @@ def test_an_image_that_cannot_be_looked_up_here_must_bring_its_digest(ecr: Any, 
     """A repository of the same name in this region says nothing about one in another."""
     push(ecr, "v1")
     with pytest.raises(ImageNotFound, match="cannot be looked up"):
-        images.pin(images.parse(f"{registry}/credit:v1", REGISTRY), ecr)
+        images.pin(images.parse(f"{registry}/credit:v1", REGISTRY), ecr, REGISTRY)
     image = images.parse(f"{registry}/credit@{DIGEST}", REGISTRY)
-    assert images.pin(image, ecr) == image
+    assert images.pin(image, ecr, REGISTRY) == image
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_what_ecr_refuses_is_named(code: str, error: type[Exception]) -> None:
             raise ClientError({"Error": {"Code": code, "Message": "no"}}, "DescribeImages")
 
     with pytest.raises(error, match="ecr:DescribeImages of"):
-        images.pin(images.parse("credit", REGISTRY), Refusing())
+        images.pin(images.parse("credit", REGISTRY), Refusing(), REGISTRY)

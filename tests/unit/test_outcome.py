@@ -43,6 +43,7 @@ def test_a_scored_file_is_tagged_with_where_it_comes_from() -> None:
         "source": "s3://dropscore-input/incoming/2026/loans.csv",
         "model_image": f"{REGISTRY}/sas-anomaly",
         "model_digest": DIGEST,
+        "sequencer": source().sequencer,
         "eks_cluster": CLUSTER,
         "k8s_namespace": NAMESPACE,
         "execution": EXECUTION,
@@ -70,7 +71,7 @@ def scored(s3: Any, *parts: bytes, tags: dict[str, str] | None = None) -> dict[s
     upload_id = objects.Upload.create(s3, OUTPUT["bucket"], OUTPUT["key"], tags)
     for number, part in enumerate(parts, 1):
         s3.upload_part(Bucket=OUTPUT["bucket"], Key=OUTPUT["key"], UploadId=upload_id, PartNumber=number, Body=part)
-    return {"upload_id": upload_id, "parts": len(parts), "rows": 2}
+    return {"upload_id": upload_id, "parts": len(parts), "bytes": sum(map(len, parts)), "rows": 2}
 
 
 def published(s3: Any) -> tuple[bytes, dict[str, str]]:
@@ -96,7 +97,8 @@ def test_nothing_is_there_until_all_of_it_is(s3: Any) -> None:
 
 def test_a_part_that_a_killed_function_left_does_not_get_into_the_file(s3: Any) -> None:
     """A repeated step may cut fewer parts; what lies beyond its own would be rows twice over."""
-    scoring = scored(s3, b"x" * (5 << 20), b"y", b"stale rows") | {"parts": 2}
+    scoring = scored(s3, b"x" * (5 << 20), b"y", b"stale rows")
+    scoring |= {"parts": 2, "bytes": scoring["bytes"] - len(b"stale rows")}
     outcome.publish(s3, OUTPUT, scoring, TAGS)
     assert published(s3)[0] == b"x" * (5 << 20) + b"y"
 
@@ -132,6 +134,49 @@ def test_an_upload_that_is_gone_is_no_success_where_no_file_is(s3: Any) -> None:
     outcome.abort(s3, OUTPUT, aborted["upload_id"])
     with pytest.raises(ScoringFailed, match="aborted by somebody else"):
         outcome.publish(s3, OUTPUT, aborted, TAGS)
+
+
+@pytest.mark.parametrize("changes", [{"parts": 3}, {"bytes": 7}])
+def test_parts_that_are_not_those_that_were_uploaded_are_never_published(s3: Any, changes: dict[str, int]) -> None:
+    """A function that was given up may write on, with other cuts."""
+    scoring = scored(s3, b"x" * (5 << 20), b"y") | changes
+    with pytest.raises(ScoringFailed, match="are not those that were uploaded"):
+        outcome.publish(s3, OUTPUT, scoring, TAGS)
+    assert "Contents" not in s3.list_objects_v2(Bucket=OUTPUT_BUCKET)
+
+
+def test_the_outcome_of_a_newer_version_stays(s3: Any) -> None:
+    newer = TAGS | {"sequencer": "0065F1A3", "execution": "newer"}
+    assert outcome.publish(s3, OUTPUT, scored(s3, b"new", tags=newer), newer)
+    older = scored(s3, b"old")
+    assert not outcome.publish(s3, OUTPUT, older, TAGS | {"sequencer": "0065F1A2FF"})
+    assert published(s3)[0] == b"new"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=OUTPUT_BUCKET)
+    assert outcome.superseded(s3, OUTPUT_BUCKET, OUTPUT["key"], "0065F1A2FF")
+    assert not outcome.superseded(s3, OUTPUT_BUCKET, OUTPUT["key"], "0065F1A4")
+    assert not outcome.superseded(s3, OUTPUT_BUCKET, "scored/none.scoreout", "00")
+
+
+def test_the_error_of_a_newer_version_stays(s3: Any) -> None:
+    key = "scored/2026/loans.csv.error"
+    outcome.put_error(s3, OUTPUT_BUCKET, key, b"{}", {"sequencer": "FF"})
+    outcome.publish(s3, OUTPUT, scored(s3, b"x"), TAGS)
+    assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["Body"].read() == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "newer"),
+    [
+        ("02", "01", True),
+        ("01", "01", False),
+        ("01", "02", False),
+        ("011", "01", True),
+        ("01", "0100", False),
+        ("", "01", False),
+    ],
+)
+def test_sequencers_tell_which_event_came_later(one: str, other: str, newer: bool) -> None:
+    assert outcome.is_newer(one, other) is newer
 
 
 def test_aborting_twice_is_aborting_once(s3: Any) -> None:

@@ -84,7 +84,17 @@ def test_an_error_is_written_where_the_user_looks_and_told_to_the_state_machine(
     )
     assert document["details"] == {"exit_code": 1}
     assert document["execution"]["arn"] == EXECUTION
-    assert tags_of(s3, ERROR) == {"error": "PodCrashed", "stage": "resolve_request"}
+    assert tags_of(s3, ERROR) == {
+        "error": "PodCrashed",
+        "stage": "resolve_request",
+        "sequencer": state()["source"]["sequencer"],
+    }
+
+
+def test_an_error_does_not_hide_the_result_of_a_newer_version(s3: Any) -> None:
+    s3.put_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT, Body=b"newer", Tagging="sequencer=FF")
+    persist_error.handler(failed(), Context())
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=OUTPUT_BUCKET)["Contents"]] == [OUTPUT]
 
 
 def test_an_error_brings_the_pods_last_words(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +122,8 @@ def test_an_error_that_cannot_be_written_is_raised(monkeypatch: pytest.MonkeyPat
     class Refusing:
         def put_object(self, **_: Any) -> None:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+
+        get_object_tagging = put_object
 
     monkeypatch.setattr(aws, "client", lambda service: Refusing())
     with pytest.raises(AccessDenied, match=r"s3:PutObject of s3://dropscore-output/scored/2026/loans\.csv\.error"):

@@ -231,10 +231,14 @@ def test_tearing_down_says_so_when_it_may_not() -> None:
         pods.tear_down(api, NAMESPACE, ATTEMPT_ID)
 
 
-def test_attempts_are_those_that_have_a_pod_of_ours() -> None:
-    api = FakeApi(pods=running(labels=LABELS))
-    api.put("pods", running(name="second", labels=LABELS))
-    api.put("pods", running(name="other", labels=LABELS | {"dropscore.io/attempt": "other"}))
-    api.put("pods", running(name="stranger", labels={"dropscore.io/attempt": "x"}))
-    api.put("pods", running(name="by-hand", labels={"app.kubernetes.io/managed-by": "dropscore"}))
-    assert pods.attempts(api, NAMESPACE) == {ATTEMPT_ID, "other"}
+def test_attempts_are_those_that_have_a_pod_of_this_stack() -> None:
+    ours = {"dropscore.io/execution": "arn:ours:1"}
+    api = FakeApi(pods=running(labels=LABELS, annotations=ours))
+    api.put("pods", running(name="second", labels=LABELS, annotations=ours))
+    api.put("pods", running(name="other", labels=LABELS | {"dropscore.io/attempt": "other"}, annotations=ours))
+    theirs = {"dropscore.io/execution": "arn:theirs:1"}
+    api.put("pods", running(name="theirs", labels=LABELS | {"dropscore.io/attempt": "theirs"}, annotations=theirs))
+    api.put("pods", running(name="unmarked", labels=LABELS | {"dropscore.io/attempt": "unmarked"}))
+    api.put("pods", running(name="stranger", labels={"dropscore.io/attempt": "x"}, annotations=ours))
+    api.put("pods", running(name="by-hand", labels={"app.kubernetes.io/managed-by": "dropscore"}, annotations=ours))
+    assert pods.attempts(api, NAMESPACE, "arn:ours:") == {ATTEMPT_ID, "other"}

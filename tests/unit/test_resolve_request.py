@@ -43,7 +43,13 @@ def test_a_file_without_tags_gets_the_defaults_with_the_image_by_digest(s3: Any,
         "namespace": "dropscore",
         "protocol": "sas",
         "resources": {"cpu": "500m", "memory": "1Gi"},
-        "output": {"bucket": "dropscore-output", "key": "scored/2026/people & march.csv.scoreout"},
+        "split": "file",
+        "delimiter": ",",
+        "output": {
+            "bucket": "dropscore-output",
+            "key": "scored/2026/people & march.csv.scoreout",
+            "progress": f"scored/.progress/{event('resolve_request')['attempt_id']}",
+        },
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
     }
 

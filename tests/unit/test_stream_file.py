@@ -19,8 +19,8 @@ FILE = b"a,b\n1,2\n3,4\n"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
-    monkeypatch.setattr(streaming, "_POLL_SECONDS", 0.0)
-    monkeypatch.setattr(streaming, "_POLL_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(streaming.whole_file, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(streaming.whole_file, "_POLL_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture

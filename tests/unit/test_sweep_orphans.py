@@ -11,6 +11,7 @@ from scoring.errors import AwsThrottled, ClusterUnreachable
 from tests.builders import CLUSTER, ENVIRONMENT, GATEWAY_URL, Context, FakeApi, event, function, path, running
 
 app = function("sweep_orphans")
+EXECUTIONS = ENVIRONMENT["ATTEMPT_STATE_MACHINE_ARN"].replace(":stateMachine:", ":execution:")
 
 
 class StepFunctions:
@@ -21,7 +22,7 @@ class StepFunctions:
 
     def describe_execution(self, executionArn: str) -> dict[str, str]:  # noqa: N803  (boto3's name)
         machine, _, name = executionArn.rpartition(":")
-        assert machine == ENVIRONMENT["ATTEMPT_STATE_MACHINE_ARN"].replace(":stateMachine:", ":execution:")
+        assert machine == EXECUTIONS
         if name not in self.statuses:
             raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": ""}}, "DescribeExecution")
         if self.statuses[name] == "throttled":
@@ -48,7 +49,9 @@ def cluster(*attempts: str) -> FakeApi:
     api = FakeApi()
     for attempt in attempts:
         labels = {"app.kubernetes.io/managed-by": "dropscore", "dropscore.io/attempt": attempt}
-        api.put("pods", running(name=f"dropscore-{attempt}", labels=labels))
+        execution = f"{EXECUTIONS}:{attempt}"
+        marks = {"dropscore.io/execution": execution}
+        api.put("pods", running(name=f"dropscore-{attempt}", labels=labels, annotations=marks))
     return api
 
 

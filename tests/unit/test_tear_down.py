@@ -70,7 +70,7 @@ def test_pod_and_unfinished_upload_go_and_the_call_may_be_repeated(
     s3: Any, api: FakeApi, scoring: dict[str, Any]
 ) -> None:
     event = envelope(state(request=request(), scoring=scoring))
-    assert tear_down(event) == [f"pods/{POD_NAME}", f"upload/{scoring['upload_id']}"]
+    assert tear_down(event) == [f"upload/{scoring['upload_id']}", f"pods/{POD_NAME}"]
     assert (api.objects, uploads(s3)) == ({}, [])
     assert f"pods/{POD_NAME}" not in tear_down(event)
 
@@ -92,7 +92,7 @@ def test_an_attempt_that_was_stopped_is_torn_down_as_far_as_it_had_come(
 ) -> None:
     """A stopped execution runs no further state; EventBridge tells of it."""
     histories[EXECUTION] = state(request=request(), scoring=scoring)
-    assert tear_down(STOPPED) == [f"pods/{POD_NAME}", f"upload/{scoring['upload_id']}"]
+    assert tear_down(STOPPED) == [f"upload/{scoring['upload_id']}", f"pods/{POD_NAME}"]
     assert uploads(s3) == []
 
 

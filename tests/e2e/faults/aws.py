@@ -45,16 +45,6 @@ def refuse(bucket: str, action: str, key: str, until: str = "") -> Callable[[Sta
     return inject
 
 
-def refuse_every_word(stage: Stage) -> Iterable[str]:
-    """The `.error` cannot be written until long after the execution has ended; EventBridge's call is the second chance."""
-    with disturb.denied(stage.pipeline, "dropscore-output", "s3:PutObject", "scored/*.error"):
-        execution = stage.drop()
-        description = stage.pipeline.ended(execution, 300)
-    # The execution itself tells the first error, not that it could not be written down.
-    assert "RowCountMismatch" in description["cause"]
-    yield execution
-
-
 def change(how: str, step: str) -> Callable[[Stage], Iterable[str]]:
     """Overwrite or delete the file while it is in a step. The bucket keeps no versions."""
 

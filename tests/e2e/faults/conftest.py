@@ -23,20 +23,18 @@ DEADLINES = {
 }
 WAIT_SCALE = 0.2
 TOKEN_SECONDS = 5.0
+ROUGH_CASES = {case.name for cases in CASES.values() for case in cases if case.rough}
 
 
 class OneRow(LoadScopeScheduling):
     """Hands all rough cases to one worker, since each disturbs whatever runs on its stack.
-
 
     (xdist's own groups, `--dist loadgroup`, do nothing with pytest 9.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
         name = nodeid.rpartition("[")[2].rstrip("]")
-        return (
-            "rough" if any(case.rough and case.name == name for cases in CASES.values() for case in cases) else nodeid
-        )
+        return "rough" if name in ROUGH_CASES else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRow:
