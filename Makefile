@@ -65,7 +65,7 @@ test-sam: setup ## run the functions in `sam local` containers (needs Docker)
 lint: setup ## check style, types and the template
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy --strict layers/scoring local ops tests
+	@$(BIN)/mypy --strict layers/scoring local ops bench
 	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
 

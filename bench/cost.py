@@ -95,9 +95,10 @@ def dropscore(case: Case) -> Bill:
         transitions=case.measured["transitions"] + TRANSITIONS_OF_A_ROUND * (waits + streams - 1),
         gb_seconds=sum(busy[name] * memory[name] / 1024 for name in busy),
         invocations=sum(calls.values()),
-        # Begin, parts, list, complete, tag; and the object's tags, the object for each stream and its header.
-        writes=4 + case.parts,
-        reads=2 * streams,
+        # Begin, list, complete, tag, the first record of progress; then a part and the progress, again and again.
+        writes=5 + 2 * case.parts,
+        # Tags of the file and of what is there already; for each stream the progress, the file, and again its header.
+        reads=3 + 3 * streams - 1,
         node_seconds=case.pod_seconds * case.given["pod_share_of_node"],
     )
 

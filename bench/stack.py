@@ -23,7 +23,7 @@ from tests.e2e.pipeline import Pipeline
 _REPOSITORY = "bench"
 # As small as the model is: the machine is to be filled with files, not with promises of memory.
 TAGS = {"model_image": _REPOSITORY, "protocol": "sas", "cpu": "10m", "memory": "64Mi"}
-# The size of the file that issue 4's naive client was measured with.
+# The size of a file that a naive client was measured with on a real cluster.
 SMALL_FILE = data.File.of(400_000)
 
 

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from bench.plan import Plan
 from bench.stack import TAGS, Bench, Scored, Way
 from bench.table import Row, Sample, holds, ratio_at_most, value_at_most
-from tests.e2e.pipeline import wait_for
 
 # From here on the cores have enough to do.
 _BUSY_FROM = 10
 OVERHEAD = "overhead of a 0.4 MB file"
+_PATIENCE_SECONDS, _PATIENCE_SECONDS_A_FILE = 60.0, 3.0
 _AT_ONCE_BODY = b"a,b\n" + b"1,2\n" * 100
 
 
@@ -75,19 +75,18 @@ def _drop(bench: Bench, name: str) -> None:
 
 def _ended(bench: Bench, prefix: str, files: int) -> list[dict[str, Any]]:
     """The executions of all files whose name begins so, once all have ended well."""
-
-    def look() -> list[dict[str, Any]] | None:
-        pages = bench.pipeline.sfn.get_paginator("list_executions").paginate(
-            stateMachineArn=bench.pipeline.stack.score_file_arn
-        )
+    sfn, machine = bench.pipeline.sfn, bench.pipeline.stack.score_file_arn
+    until = time.monotonic() + _PATIENCE_SECONDS + _PATIENCE_SECONDS_A_FILE * files
+    while time.monotonic() < until:
+        pages = sfn.get_paginator("list_executions").paginate(stateMachineArn=machine)
         found = [one for page in pages for one in page["executions"] if one["name"].startswith(prefix)]
-        return found if len(found) == files and all(one["status"] != "RUNNING" for one in found) else None
-
-    executions = wait_for(f"the end of {files} files", look, 60 + 3 * files)
-    failed = [one["name"] for one in executions if one["status"] != "SUCCEEDED"]
-    if failed:
-        raise RuntimeError(f"{len(failed)} of {files} files were not scored, such as {failed[0]}")
-    return executions
+        failed = [one["name"] for one in found if one["status"] not in ("RUNNING", "SUCCEEDED")]
+        if failed:
+            raise RuntimeError(f"{len(failed)} of {files} files were not scored, such as {failed[0]}")
+        if len(found) == files and all(one["status"] == "SUCCEEDED" for one in found):
+            return found
+        time.sleep(1)  # each look takes time of the machine that is measured
+    raise RuntimeError(f"{files} files were not scored in time")
 
 
 def _transitions(bench: Bench, execution: str) -> int:

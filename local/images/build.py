@@ -93,7 +93,7 @@ def _cache_key(model_dir: Path, python: Path) -> str:
     sha256 = hashlib.sha256(environment)
     for folder in (Path(__file__).parent, model_dir):
         for path in _files(folder):
-            content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+            content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
             sha256.update(f"{path.relative_to(folder)} {mode_of(path)} {digest_of(content)}\n".encode())
     return sha256.hexdigest()
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 
 class DropscoreError(Exception):
     """What happened (`summary`), what its reader can do (`remedy`), and what helps to see why (`details`)."""
 
     remedy: str = "Read the details below; when they do not help, hand this file to the administrator of dropscore."
+    retryable: ClassVar[bool] = False
+    """Whether the state machine has to try again by itself (tests hold its Retry fields against this)."""
 
     def __init__(self, summary: str, remedy: str | None = None, **details: Any) -> None:
         self.summary = summary
@@ -52,6 +54,7 @@ class ClusterNotActive(DropscoreError):
 
 class ClusterUnreachable(DropscoreError):
     remedy = "Check that the functions reach the cluster's endpoint (subnets, security groups, public access)."
+    retryable = True
 
 
 class ClusterAccessDenied(DropscoreError):
@@ -64,6 +67,7 @@ class NamespaceNotAllowed(DropscoreError):
 
 class QuotaExceeded(DropscoreError):
     remedy = "Nothing: the file waits for room in the namespace. Raise its ResourceQuota to let more files run at once."
+    retryable = True
 
 
 class PodRefused(DropscoreError):
@@ -88,6 +92,7 @@ class PodNotReady(DropscoreError):
 
 class PodLost(DropscoreError):
     remedy = "Redrive the execution: the node or somebody ended the pod, not the model."
+    retryable = True
 
 
 class RouteNotReady(DropscoreError):
@@ -131,6 +136,7 @@ class AccessDenied(DropscoreError):
 
 class AwsThrottled(DropscoreError):
     remedy = "Nothing: the call is repeated."
+    retryable = True
 
 
 class ScoringFailed(DropscoreError):

@@ -179,6 +179,8 @@ def _create_or_adopt(api: Api, path: str, body: dict[str, Any]) -> dict[str, Any
 class Leftover(DropscoreError):
     """An object of an earlier pod of the same attempt is not gone yet; the state machine tries again."""
 
+    retryable = True
+
 
 def tear_down(api: Api, namespace: str, attempt_id: str) -> list[str]:
     """Delete whatever bears the attempt's label in the namespace; nothing there is success.

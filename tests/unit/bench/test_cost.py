@@ -61,7 +61,8 @@ def test_dropscore_pays_for_functions_at_work_and_for_its_pod() -> None:
     assert bill.transitions == 17
     assert bill.gb_seconds == pytest.approx((0.5 + 30) / 2 + (2 * 0.25 + 10) * 2)
     assert bill.invocations == 1 + 2
-    assert bill.writes == 4 + 19  # 150 MiB in parts of 8
+    assert bill.writes == 5 + 2 * 19  # 150 MiB in parts of 8, and as many records of progress
+    assert bill.reads == 3 + 2
     assert bill.node_seconds == pytest.approx((30 + 10) / 4)
 
 
@@ -76,7 +77,7 @@ def test_a_long_file_takes_one_invocation_after_the_other() -> None:
     bill = cost.dropscore(replace(CASE, mib=10_000))  # 1,000 s
     assert bill.transitions == 17 + 3
     assert bill.invocations == 1 + 3
-    assert bill.reads == 4
+    assert bill.reads == 3 + 5
 
 
 def test_a_waiting_lambda_pays_for_every_second_with_the_file_in_its_memory() -> None:
