@@ -68,7 +68,7 @@ def repair(python: Path, cache: Path) -> None:
     def execute(function: dict[str, Any], event: object, request_id: str) -> dict[str, Any]:
         python_function = is_python(function.get("config") or function)
         run = lambda_svc._execute_function_provided_warm if python_function else execute_other
-        result = run(function, event, request_id)
+        result: dict[str, Any] = run(function, event, request_id)
         if python_function and result.get("error") and result["body"].get("errorType") == "Runtime.Unknown":
             result["body"]["errorType"] = "Runtime.ExitError"  # the process ended before it took its first event
         return result

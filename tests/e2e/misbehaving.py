@@ -151,6 +151,7 @@ def breaks_off_a_stream(model: Model, _rows: int) -> None:
 
 def closes_its_port(model: Model, rows: int) -> None:
     """Close the port in the middle of an answer, while the process lives on."""
+    assert isinstance(model.server, ThreadingHTTPServer)
     model.server.socket.close()
     breaks_off(model, rows)
 
@@ -165,7 +166,7 @@ def hangs_up(model: Model, _rows: int) -> None:
 
 
 def eats_memory(model: Model, rows: int) -> None:
-    eaten = []
+    eaten: list[bytearray] = []
     while len(eaten) < 4_000:
         eaten.append(bytearray(os.urandom(1 << 10) * (1 << 10)))
         time.sleep(0.005)

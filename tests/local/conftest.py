@@ -20,6 +20,7 @@ from local.sam import runtime
 # What the tests have run in Lambda: it does what its input says.
 HANDLER = """
 import os, sys, time
+if os.environ.get("EXIT_AT_START"): os._exit(7)
 class ModelFailed(Exception): pass
 def handler(event, context):
     if event.get("raise"): raise ModelFailed(event["raise"])

@@ -25,6 +25,11 @@ def test_a_process_that_exits_is_an_exit_error(aws: Aws, worker: str) -> None:
     assert invoke(aws, worker, exit=7)[1]["errorType"] == "Runtime.ExitError"
 
 
+def test_a_process_that_exits_before_its_first_event_is_an_exit_error(aws: Aws) -> None:
+    function = aws.function("stillborn", Environment={"Variables": {"EXIT_AT_START": "yes"}})
+    assert invoke(aws, function)[1]["errorType"] == "Runtime.ExitError"
+
+
 def test_time_that_is_up_is_a_timeout(aws: Aws) -> None:
     function = aws.function("hasty", Timeout=1)
     assert invoke(aws, function, sleep=3)[1]["errorType"] == "Sandbox.Timedout"

@@ -42,6 +42,13 @@ def test_a_failed_child_reaches_the_parent_as_task_failed(aws: Aws, worker: str)
     assert (cause["Status"], cause["Error"]) == ("FAILED", "ModelFailed")
 
 
+def test_a_function_without_room_is_an_error_of_lambda(aws: Aws) -> None:
+    function = aws.function("full")
+    aws.client("lambda").put_function_concurrency(FunctionName="full", ReservedConcurrentExecutions=0)
+    ended = aws.end(aws.start(aws.machine("throttled", task(function))))
+    assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.TooManyRequestsException")
+
+
 def test_a_child_answers_its_output_as_json(aws: Aws) -> None:
     child = aws.machine("answers", {"StartAt": "a", "States": {"a": {"Type": "Succeed"}}})
     ended = aws.end(aws.start(aws.machine("asks", nested(child)), {"rows": 3}))

@@ -79,9 +79,18 @@ def test_every_error_that_is_named_is_one_that_exists() -> None:
     assert named <= OURS.keys()
 
 
-def test_every_error_that_calls_itself_retryable_is_tried_again() -> None:
-    again = {error for state in ATTEMPT.values() for error in (*retried(state), *caught(state))}
-    assert {name for name, kind in OURS.items() if kind.retryable} <= again
+def test_every_error_whose_reader_is_told_to_do_nothing_is_tried_again() -> None:
+    again = {error for state in ATTEMPT.values() for error in retried(state)}
+    assert {name for name, kind in OURS.items() if kind.remedy.startswith("Nothing:")} <= again
+
+
+def test_a_leftover_is_waited_for_where_it_arises() -> None:
+    assert "Leftover" in retried(ATTEMPT["launch_pod"])
+
+
+@pytest.mark.parametrize("name", ["await_pod", "stream_file"])
+def test_a_lost_pod_is_replaced_wherever_a_pod_is_used(name: str) -> None:
+    assert caught(ATTEMPT[name])["PodLost"] == "count_lost_pod"
 
 
 def test_every_step_has_the_name_of_its_function() -> None:
@@ -124,7 +133,7 @@ def test_the_parent_is_one_task_without_a_catch_so_that_redrive_starts_a_fresh_a
     ((_, only),) = definition("score_file")["States"].items()
     assert only["Type"] == "Task"
     assert "Catch" not in only
-    assert "Name" not in only["Parameters"], "a child of a fixed name could not be started twice"
+    assert only["Parameters"]["Name.$"] == "States.UUID()", "a child of a fixed name could not be started twice"
     assert only["Resource"].endswith("startExecution.sync:2")
 
 

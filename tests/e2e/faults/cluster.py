@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from tests.e2e import models
 from tests.e2e.faults import disturb
 from tests.e2e.faults.case import Case, Stage
+from tests.e2e.faults.model import says
 from tests.e2e.pipeline import Pipeline, wait_for
 
 AWAY_SECONDS, SHORTLY = 20, 6
@@ -32,7 +33,8 @@ def refused(stage: Stage, execution: str, step: str, error: str, times: int = 1)
 
     def look() -> bool:
         events = stage.pipeline.history(attempt)
-        return sum(event.get("taskFailedEventDetails", {}).get("error") == error for event in events) >= times
+        seen = [event for event in events if event.get("taskFailedEventDetails", {}).get("error") == error]
+        return len(seen) >= times
 
     wait_for(f"{error} in {step}", look, 60)
 
@@ -99,6 +101,15 @@ def refuse_the_tear_down(stage: Stage) -> Iterable[str]:
         assert stage.pipeline.ended(execution)["status"] == "SUCCEEDED"
         assert stage.pipeline.objects(stage.pipeline.attempt(execution).rsplit(":", 1)[-1])
     stage.pipeline.invoke("SweepOrphans", {})
+    yield execution
+
+
+def refuse_the_evidence(stage: Stage) -> Iterable[str]:
+    """The function that writes the `.error` may look at nothing in the cluster."""
+    execution = stage.drop()
+    stage.pipeline.scoring(execution)
+    with disturb.without_binding(stage.pipeline, "watch"):
+        stage.pipeline.ended(execution)
     yield execution
 
 
@@ -173,7 +184,18 @@ CASES = (
         "one row for each row",
         model="forgets-a-row-late",
         inject=away_at_the_end,
-        check=lambda _stage, _execution, outcome: says_what_is_missing(outcome.error),
+        check=lambda _stage, _execution, outcome: says(outcome.error["pod"], "does not answer"),
+        rough=True,
+    ),
+    Case(
+        "evidence-forbidden",
+        "pod, events and log cannot be read when the `.error` is written (RBAC)",
+        "RowCountMismatch",
+        "2 predictions to 3 records",
+        "one row for each row",
+        model="forgets-a-row-late",
+        inject=refuse_the_evidence,
+        check=lambda _stage, _execution, outcome: says(outcome.error["pod"]["missing"], "cannot get resource"),
         rough=True,
     ),
     Case(
@@ -216,7 +238,3 @@ CASES = (
         rough=True,
     ),
 )
-
-
-def says_what_is_missing(error: dict[str, object]) -> None:
-    assert "does not answer" in str(error["pod"]), error["pod"]

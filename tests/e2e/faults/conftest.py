@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from local import parts
 from local import stack as embedded
@@ -26,7 +26,7 @@ TOKEN_SECONDS = 5.0
 ROUGH_CASES = {case.name for cases in CASES.values() for case in cases if case.rough}
 
 
-class OneRow(LoadScopeScheduling):
+class OneRow(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type hints
     """Hands all rough cases to one worker, since each disturbs whatever runs on its stack.
 
     (xdist's own groups, `--dist loadgroup`, do nothing with pytest 9.)

@@ -110,7 +110,8 @@ def delete(for_good: bool) -> Any:
     return inject
 
 
-EMPTY = {"error": "EmptyFile", "remedy": "a header line and at least one record"}
+EMPTY = "EmptyFile"
+FILL_IT = "a header line and at least one record"
 KEYS = {
     "spaces": ("with some spaces.csv", " leading and trailing .csv"),
     "unicode": ("größe/ñandú 雪.csv",),
@@ -123,26 +124,28 @@ KEYS = {
     "deep": ("1/2/3/4/5/6/7/8/9/10.csv",),
 }
 CASES = (
-    Case("file-of-0-bytes", "the file has no byte", summary="is empty", body=b"", **EMPTY),
+    Case("file-of-0-bytes", "the file has no byte", EMPTY, "is empty", FILL_IT, body=b""),
     Case(
-        "file-of-0-bytes-sas", "the same, for a `sas` container", summary="is empty", body=b"", protocol="sas", **EMPTY
+        "file-of-0-bytes-sas", "the same, for a `sas` container", EMPTY, "is empty", FILL_IT, body=b"", protocol="sas"
     ),
-    Case("file-of-a-header", "the file is its header alone", summary="no record below", body=b"a,b\n", **EMPTY),
+    Case("file-of-a-header", "the file is its header alone", EMPTY, "no record below", FILL_IT, body=b"a,b\n"),
     Case(
         "file-of-a-header-sas",
         "the same, for a `sas` container",
-        summary="no record below",
+        EMPTY,
+        "no record below",
+        FILL_IT,
         body=b"a,b\n",
         protocol="sas",
         model="script-well",
-        **EMPTY,
     ),
     Case(
         "file-of-blank-lines",
         "the file holds line ends only",
-        summary="no header and no record",
+        EMPTY,
+        "no header and no record",
+        FILL_IT,
         body=b"\n\n\n",
-        **EMPTY,
     ),
     Case(
         "file-binary",

@@ -132,16 +132,18 @@ def parsed(event: Mapping[str, Any]) -> dict[str, Any]:
     return line if isinstance(line, dict) else {}
 
 
-ABORTED = {"error": "Aborted", "summary": "Somebody stopped the execution", "remedy": "Redrive the execution"}
+STOPPED, REDRIVE = "Somebody stopped the execution", "Redrive the execution"
 CASES = (
     *(
         Case(
             f"{who}-stopped-in-{step.replace('_', '-')}",
             f"somebody stops the execution of `{machine}` while `{step}` runs",
+            "Aborted",
+            STOPPED,
+            REDRIVE,
             model=model,
             inject=stop(who, step),
             status="ABORTED" if who == "parent" else "FAILED",
-            **ABORTED,
         )
         for who, machine in (("parent", "score_file"), ("child", "attempt"))
         for step, model in (("await_pod", "never-listens"), ("stream_file", "slow"))
@@ -150,8 +152,8 @@ CASES = (
         "parent-out-of-time",
         "the execution of `score_file` runs out of its time",
         "Aborted",
-        "Somebody stopped the execution",
-        "Redrive the execution",
+        STOPPED,
+        REDRIVE,
         model="stuck",
         inject=run_out_of_time("parent"),
         status="TIMED_OUT",
@@ -162,7 +164,7 @@ CASES = (
         "the execution of `attempt` runs out of its time",
         "States.Timeout",
         "ran out of time",
-        "Redrive the execution",
+        REDRIVE,
         model="stuck",
         inject=run_out_of_time("child"),
         rough=True,
@@ -196,9 +198,11 @@ CASES = (
     Case(
         "function-outlives-its-execution",
         "the execution is stopped while launch_pod waits for the cluster; its pod comes after the tear-down",
+        "Aborted",
+        STOPPED,
+        REDRIVE,
         inject=outlive_the_execution,
         status="ABORTED",
         rough=True,
-        **ABORTED,
     ),
 )

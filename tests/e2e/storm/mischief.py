@@ -16,7 +16,7 @@ from tests.e2e.pipeline import OURS, PATHS, Pipeline
 from tests.e2e.storm.plan import Fault
 
 FUNCTIONS = ("ResolveRequest", "LaunchPod", "AwaitPod", "StreamFile", "PersistOutput", "PersistError", "TearDown")
-EVERY_SECONDS = 15.0
+EVERY_SECONDS = 5.0
 
 
 class Mischief(threading.Thread):

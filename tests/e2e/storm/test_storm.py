@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
@@ -135,10 +134,7 @@ def report(
     pods, failed = 0, Counter[str]()
     for execution in executions.values():
         events = pipeline.history(pipeline.attempt(execution))
-        entered = [event["stateEnteredEventDetails"] for event in events if "stateEnteredEventDetails" in event]
-        pods += sum(
-            details["name"] == "await_pod" and "endpoint" not in json.loads(details["input"]) for details in entered
-        )
+        pods += sum(event.get("stateExitedEventDetails", {}).get("name") == "launch_pod" for event in events)
         failed.update(event["taskFailedEventDetails"]["error"] for event in events if "taskFailedEventDetails" in event)
     came = Counter(name for names in outcomes(pipeline).values() for name in names)
     print(f"{seconds:.0f} s in all, {seconds / len(plan):.2f} s a file")
