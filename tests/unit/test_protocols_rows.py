@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoring import records
 from scoring.errors import DropscoreError, ModelFailed, RowCountMismatch
 from scoring.protocols import PROTOCOLS, MLflow, SageMaker
+from scoring.protocols import rows as rows_module
 from scoring.protocols.model import Model, NoAnswer, TooMuch
 from tests.unit.servers import Reply, Server
 
@@ -133,6 +135,81 @@ def test_an_answer_of_another_form_is_a_failure_of_the_model(answer: bytes) -> N
     with pytest.raises(ModelFailed, match="The model's") as failed:
         MLFLOW.collect(answer, 2)
     assert len(failed.value.details.get("answer", "")) <= 2_000
+
+
+NUMBERS = st.one_of(
+    st.integers().map(str),
+    st.floats().map(json.dumps),
+    st.from_regex(r"-?[0-9.eE+-]{1,8}", fullmatch=True),
+    st.just("9" * 5_000),
+)
+SPACES = st.text(" \t\r\n\f", max_size=2)
+
+
+@given(st.lists(st.tuples(SPACES, NUMBERS, SPACES).map("".join), max_size=6).map(",".join), SPACES)
+def test_plain_numbers_are_read_the_short_way_as_the_long_way_reads_them(numbers: str, space: str) -> None:
+    """Also when they are none: what is no JSON is refused either way."""
+    answer = f'{space}{{"predictions":{space}[{numbers}]{space}}}'.encode()
+
+    def outcome(body: bytes) -> object:
+        try:
+            return MLFLOW.parse(body, b",")
+        except ModelFailed as failed:
+            return failed.summary
+
+    long_way = answer.replace(b"predictions", b"prediction\\u0073", 1)
+    assert rows_module._NUMBERS.fullmatch(long_way) is None
+    assert outcome(answer) == outcome(long_way)
+
+
+@pytest.mark.parametrize(
+    "number", [b"01", b"1.", b".5", b"+1", b"1e", b"--1", b"1 2", b"1,,2", b"1,", b",1", b"0x1", b"e5", b"1-2"]
+)
+def test_what_only_looks_like_a_number_is_refused(number: bytes) -> None:
+    with pytest.raises(ModelFailed, match="is not JSON"):
+        MLFLOW.collect(b'{"predictions": [%b]}' % number, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "rows"),
+    [
+        (b"1,0.5\n2,0.25\n", [b"1;0.5", b"2;0.25"]),
+        (b'"a,b",1\nc,2\n', [b'"a,b";1', b"c;2"]),
+        (b'"a;b",1\nc,2\n', [b'"a;b";1', b"c;2"]),
+        (b'a;b,1\n"c\nd",2\n', [b'"a;b";1', b'"c\nd";2']),
+        (b'"say ""x""",1\n,\n', [b'"say ""x""";1', b";"]),
+        (b"\xff,1\n\x00,2\n", [b"\xff;1", b"\x00;2"]),
+        (b'a"b\nc"d,1\n2,3\n', [b'a"b\nc"d;1', b"2;3"]),
+    ],
+)
+def test_columns_of_a_model_get_the_delimiter_of_the_file(answer: bytes, rows: list[bytes]) -> None:
+    assert SAGEMAKER.collect(answer, 2, b";") == (["prediction_0", "prediction_1"], rows)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "rows"),
+    [
+        ('[{"a": "x,y", "b": 1.50}]', [b"x,y;1.50"]),
+        ('[{"a": "x;y", "b": [1, 2]}]', [b'"x;y";[1, 2]']),
+        ("[[1, 2]]", [b"1;2"]),
+        ("[0.5]", [b"0.5"]),
+    ],
+)
+def test_columns_of_mlflow_get_the_delimiter_of_the_file(predictions: str, rows: list[bytes]) -> None:
+    assert MLFLOW.collect(f'{{"predictions": {predictions}}}'.encode(), 1, b";")[1] == rows
+
+
+@given(st.one_of(st.binary(), st.text('a";,\n\r').map(str.encode)), st.sampled_from([b";", b"\t", b"|"]))
+def test_any_answer_has_as_many_columns_with_another_delimiter(answer: bytes, delimiter: bytes) -> None:
+    try:
+        names, rows = SAGEMAKER.parse(answer, b",")
+    except ModelFailed:
+        with pytest.raises(ModelFailed):
+            SAGEMAKER.parse(answer, delimiter)
+        return
+    other_names, others = SAGEMAKER.parse(answer, delimiter)
+    assert (other_names, len(others)) == (names, len(rows))
+    assert all(len(records.fields(row, delimiter)) == len(names) for row in others)
 
 
 @pytest.mark.parametrize(

@@ -16,20 +16,22 @@ from scoring.records import Blocks, Counter
 
 # Whatever makes CSV hard, often.
 TEXT = st.characters(codec="utf-8", exclude_characters="\ufeff")
-FIELDS = st.one_of(st.text('a",\n\r ü\x00', max_size=6), st.text(TEXT, max_size=6), st.integers().map(str))
+FIELDS = st.one_of(st.text('a",;\n\r ü\x00', max_size=6), st.text(TEXT, max_size=6), st.integers().map(str))
 ROWS = st.lists(st.lists(FIELDS, min_size=0, max_size=4), max_size=12)
 GARBAGE = st.text(alphabet='a",\n\r', max_size=60).map(str.encode)
 LINES = st.lists(st.sampled_from([b"a", b'"', b",", b"\n", b"\r\n"]), max_size=60).map(b"".join)
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> bytes:
+def documents(draw: st.DrawFn, delimiter: str = ",") -> bytes:
     """A CSV document: any fields, blank lines, either line end, with or without a BOM and a last line end."""
     rows, end = draw(ROWS), draw(st.sampled_from(["\n", "\r\n"]))
     # A bare carriage return is a line end to some readers and none to others; quoted, it is none to all.
     quoted = any("\r" in field for row in rows for field in row) or draw(st.booleans())
     output = io.StringIO(newline="")
-    csv.writer(output, lineterminator=end, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL).writerows(rows)
+    csv.writer(
+        output, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    ).writerows(rows)
     text = output.getvalue()
     if draw(st.booleans()):
         text = text.removesuffix(end)
@@ -41,6 +43,11 @@ def documents(draw: st.DrawFn) -> bytes:
 def parsed(data: bytes) -> list[list[str]]:
     """What Python's csv module reads; blank lines are no records."""
     return [row for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")) if row]
+
+
+def unquoted(field: bytes) -> str:
+    written = field.decode()
+    return written[1:-1].replace('""', '"') if written.startswith('"') else written
 
 
 @st.composite
@@ -97,7 +104,7 @@ def test_a_block_is_no_larger_than_asked_for_unless_its_first_record_is(
     blocks = Blocks(iter(chunks), first)
     for number, block in enumerate(blocks):
         size = then if number else first
-        assert len(block) <= size or records.cut(block[:size]) == 0
+        assert len(block) <= size or records.first_end(block) in (0, len(block)), "or it is one record"
         blocks.size = then
     assert blocks.consumed == len(document)
 
@@ -108,6 +115,28 @@ def test_a_counter_passes_every_chunk_on_and_counts_all_records(cut: tuple[bytes
     counter = Counter()
     assert list(counter.pass_on(chunks)) == chunks
     assert counter.records == len(records.split(document))
+
+
+@given(cuts(st.one_of(documents(), GARBAGE)))
+def test_a_count_goes_on_elsewhere_after_any_chunk(cut: tuple[bytes, list[bytes]]) -> None:
+    document, chunks = cut
+    counter = Counter()
+    for chunk in chunks:
+        counter = Counter(counter.records, counter.begun.decode().encode())
+        next(counter.pass_on([chunk]))
+    list(counter.pass_on([]))
+    assert counter.records == len(records.split(document))
+
+
+@given(st.sampled_from(",;\t").flatmap(lambda mark: st.tuples(st.just(mark), documents(mark))))
+def test_fields_are_those_that_python_reads(delimited: tuple[str, bytes]) -> None:
+    delimiter, document = delimited
+    for record in records.split(document.removeprefix(records.BOM)):
+        fields = records.fields(record, delimiter.encode())
+        assert delimiter.encode().join(fields) == record
+        assert list(map(unquoted, fields)) == next(
+            csv.reader(io.StringIO(record.decode(), newline=""), delimiter=delimiter)
+        )
 
 
 @pytest.mark.parametrize(
@@ -165,6 +194,6 @@ def test_a_stray_quote_in_the_header_ends_with_the_same_sentence() -> None:
 
 def test_a_counter_keeps_nothing_of_a_record_that_never_ends() -> None:
     counter = Counter()
-    longest = max(len(counter._pending) for _ in counter.pass_on(stray_file(4)))
+    longest = max(len(counter.begun) for _ in counter.pass_on(stray_file(4)))
     assert longest < 100
     assert counter.records == 3

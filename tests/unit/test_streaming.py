@@ -12,7 +12,9 @@ import pytest
 from scoring import objects, outcome, streaming
 from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch, SourceChanged
 from scoring.identity import Source
+from scoring.protocols import RowProtocol
 from scoring.protocols.model import Model, NoAnswer
+from scoring.streaming import batches, whole_file
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, request, source
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 
@@ -29,8 +31,7 @@ def drop(s3: Any, body: bytes) -> Source:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks and parts so small that a small file has many of them."""
-    monkeypatch.setattr(streaming, "_FIRST_BLOCK_BYTES", 512)
-    monkeypatch.setattr(streaming, "_MOST_BLOCK_BYTES", 2_048)
+    monkeypatch.setattr(RowProtocol, "most_bytes", 1_024)
     monkeypatch.setattr(objects, "_PART_BYTES", 8_000)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
 
@@ -56,7 +57,7 @@ def job(s3: Any, server: Server, found: Source, scoring: dict[str, Any], **chang
 
 def published(s3: Any, scoring: dict[str, Any]) -> bytes:
     output = request()["output"]
-    outcome.publish(s3, output, scoring, {"execution": "execution"})
+    outcome.publish(s3, output, scoring, {"execution": "execution", "sequencer": source().sequencer})
     body: bytes = s3.get_object(Bucket=OUTPUT_BUCKET, Key=output["key"])["Body"].read()
     return body
 
@@ -132,12 +133,14 @@ def test_a_step_that_was_killed_and_is_repeated_leaves_no_row_twice(
 
     def killed(asked: Request) -> Reply:
         answered[0] += 1
-        if answered[0] > 20:
+        if answered[0] > 40:
             raise HangUp
         return sagemaker(asked)
 
     server.answers["POST /invocations"] = killed
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoAnswer), pytest.MonkeyPatch.context() as patch:
+        # As if it were killed each time just before.
+        patch.setattr(streaming.Progress, "save", lambda *_: None)
         streaming.advance(job(s3, server, found, scoring))
     left_behind = s3.list_parts(**request_output(), UploadId=scoring["upload_id"])["Parts"]
     server.answers["POST /invocations"] = sagemaker
@@ -195,7 +198,7 @@ def test_a_model_whose_columns_change_ends_the_job(s3: Any, server: Server, smal
     server.answers["POST /invocations"] = changing
     found = drop(s3, MANY)
     scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 20)))
-    assert (scoring["status"], scoring["wait_seconds"]) == ("RUNNING", 0), "only the function's time was up"
+    assert (scoring["status"], scoring["wait_seconds"]) == ("RUNNING", 1), "only the function's time was up"
     columns[0] = 3
     with pytest.raises(ModelFailed, match="have other columns than those before") as failed:
         streaming.advance(job(s3, server, found, scoring))
@@ -206,21 +209,75 @@ def test_a_batch_that_is_not_answered_in_time_is_the_models_time_out(s3: Any, se
     server.answers["POST /invocations"] = Silence()
     found = drop(s3, NASTY)
     soon_late = NOW + timedelta(seconds=86_399)
-    with pytest.raises(ModelTimeout, match="did not answer a batch of 4 records in 1 s"):
-        streaming.advance(job(s3, server, found, opened(s3, found), now=lambda: soon_late))
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), now=lambda: soon_late))
+    assert scoring["status"] == "RUNNING"
+    with pytest.raises(ModelTimeout, match="was not done with the file after 86400 s"):
+        streaming.advance(job(s3, server, found, scoring, now=lambda: soon_late + timedelta(seconds=1)))
 
 
-def test_a_model_too_slow_to_go_on_from_where_it_stopped_is_told_so_at_once(
+def test_a_batch_that_the_time_of_the_function_is_too_short_for_comes_again_smaller(
     s3: Any, server: Server, small: None
 ) -> None:
-    """Not scored again and again from the same place until the deadline, a day later."""
+    """A step at a time; the model is told to be too slow only for one record alone, with time enough."""
+    server.answers["POST /invocations"] = Silence()
+    found = drop(s3, MANY)
+    scoring, sizes = opened(s3, found), []
+    for _ in range(3):
+        scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=ends_when_asked(server)))
+        assert scoring["status"] == "RUNNING"
+        sizes.append(len(server.requests[-1].body))
+    assert sizes[0] > 1.5 * sizes[1] > 2.5 * sizes[2] > 0
+
+
+def ends_when_asked(server: Server) -> Callable[[], float]:
+    """The time of a function that is over for the first batch that is sent."""
+    asked = iter([900.0])
+    return lambda: next(asked, 21.0)
+
+
+def test_a_record_that_a_model_does_not_answer_in_minutes_is_its_time_out(
+    s3: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_PATIENCE_FOR_ONE_RECORD_SECONDS", 1.0)
+    server.answers["POST /invocations"] = Silence()
+    found = drop(s3, b"id\n1\n")
+    with pytest.raises(ModelTimeout, match="did not answer record 1 alone in 1 s"):
+        streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=ends_when_asked(server)))
+    two = drop(s3, b"id\n1\n2\n")
+    scoring = streaming.advance(job(s3, server, two, opened(s3, two), seconds_left=ends_when_asked(server)))
+    assert scoring["status"] == "RUNNING"
+
+
+def test_what_a_slow_model_has_done_is_kept_though_it_fills_no_part(s3: Any, server: Server) -> None:
+    """A step that does not end well, too: the work of a minute is lost at most."""
     server.answers["POST /invocations"] = sagemaker
     found = drop(s3, MANY)
-    with pytest.raises(ModelTimeout, match=r"too slow: it scored \d+ records in the time of one function"):
-        streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 2)))
-    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 20)))
-    with pytest.raises(ModelTimeout, match="too slow"):
-        streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, 2)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RowProtocol, "most_bytes", 1_024)
+        scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=time_for(server, 2)))
+    kept = streaming.Progress.load(s3, request()["output"])
+    assert (scoring["status"], kept.part) == ("RUNNING", 0)
+    assert len(kept.tail) == kept.written > 0
+    assert rows_of(kept.tail) == scored_by_hand(MANY)[: kept.rows + 1]
+
+    end = len(server.requests) + 5
+
+    def dies(asked: Request) -> Reply:
+        if len(server.requests) > end:
+            raise HangUp
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = dies
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RowProtocol, "most_bytes", 1_024)
+        patch.setattr(batches, "_SAVE_SECONDS", 0.0)
+        with pytest.raises(NoAnswer):
+            streaming.advance(job(s3, server, found, scoring))
+    more = streaming.Progress.load(s3, request()["output"])
+    assert (more.part, more.rows > kept.rows) == (0, True)
+    server.answers["POST /invocations"] = sagemaker
+    done = streaming.advance(job(s3, server, found, scoring))
+    assert rows_of(published(s3, done)) == scored_by_hand(MANY)
 
 
 @pytest.mark.parametrize("protocol", ["sagemaker", "sas"])
@@ -241,37 +298,21 @@ def test_a_file_that_is_replaced_while_it_is_scored_ends_the_job(s3: Any, server
         streaming.advance(job(s3, server, found, scoring))
 
 
-def test_blocks_grow_while_the_model_is_quick_and_shrink_when_it_is_not() -> None:
-    assert streaming.next_size(64 << 10, 0.1) == 128 << 10
-    assert streaming.next_size(4 << 20, 0.1) == 4 << 20
-    assert streaming.next_size(4 << 20, 1.1) == 2 << 20
-    assert streaming.next_size(64 << 10, 60.0) == 64 << 10
+def pause(elapsed: float) -> int:
+    """Of a model that has worked for so long."""
+    scoring = {"started": NOW.isoformat()}
+    now = NOW + timedelta(seconds=elapsed)
+    return streaming.Job(None, Model(""), source(), request(), "uid-1", scoring, lambda: 900.0, lambda: now).pause()
 
 
-@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 10), (300, 15), (3_600, 180), (86_400, 300)])
+@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (300, 30), (3_600, 300), (86_400, 300)])
 def test_a_model_is_looked_at_less_often_the_longer_it_has_worked(elapsed: float, seconds: int) -> None:
-    assert streaming.next_wait(elapsed) == seconds
+    assert pause(elapsed) == seconds
 
 
 def test_a_week_of_looking_fits_into_the_history_of_an_execution() -> None:
     """Step Functions ends an execution of more than 25,000 events, and no Catch sees that."""
     elapsed, looks = 0.0, 0
     while elapsed < 7 * 86_400:
-        elapsed, looks = elapsed + streaming._POLL_SECONDS + streaming.next_wait(elapsed), looks + 1
+        elapsed, looks = elapsed + whole_file._POLL_SECONDS + pause(elapsed), looks + 1
     assert looks * 9 < 20_000, "nine events a time: task, choice and wait; the rest is for retries"
-
-
-@pytest.mark.parametrize(
-    ("header", "names", "joined"),
-    [
-        (b"a,b\n", ["p"], b"a,b,p\n"),
-        (b"a,b", ["p"], b"a,b,p\n"),
-        (b"\xef\xbb\xbfp,b\r\n", ["p", "q"], b"\xef\xbb\xbfp,b,p_model,q\r\n"),
-        (b'"p", q\n', ["p", "q"], b'"p", q,p_model,q_model\n'),
-        (b"p,p_model\n", ["p"], b"p,p_model,p_model_model\n"),
-        (b"a\n", ["p", "p"], b"a,p,p_model\n"),
-        (b"a\n", ["x,y", 'say "z"', "\ud800"], b'a,"x,y","say ""z""",?\n'),
-    ],
-)
-def test_the_header_gets_the_models_columns_under_new_names(header: bytes, names: list[str], joined: bytes) -> None:
-    assert streaming.joined_header(header, names) == joined

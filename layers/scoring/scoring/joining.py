@@ -26,7 +26,7 @@ def joined_header(header: bytes, names: list[str], delimiter: bytes) -> bytes:
 
 def joined(rows: list[bytes], predictions: list[bytes], delimiter: bytes, end: bytes) -> bytes:
     """Each record with its prediction, one a line."""
-    return end.join([row + delimiter + prediction for row, prediction in zip(rows, predictions, strict=True)]) + end
+    return end.join(map(delimiter.join, zip(rows, predictions, strict=True))) + end
 
 
 def quoted(field: bytes, delimiter: bytes) -> bytes:

@@ -125,13 +125,12 @@ class Blocks:
                 self._read()
             whole = self._ended and len(self._pending) <= self.size
             end = len(self._pending) if whole else cut(self._pending[: self.size])
-            while not end:
-                # One record is larger than a block: take bytes until it is whole.
+            # The first record is larger than a block: it goes alone, as soon as it is whole.
+            while not end and not (end := first_end(self._pending)):
                 if self._ended:
                     end = len(self._pending)
                     break
                 self._read_on()
-                end = cut(self._pending)
             if not end:
                 return
             yield self._take(end)
@@ -160,21 +159,23 @@ class Blocks:
 
 
 class Counter:
-    """Counts the records of a stream that passes by, the header included."""
+    """Counts the records of a stream that passes by, the header included.
 
-    def __init__(self) -> None:
-        self.records = 0
-        self._pending = b""
+    `records` are whole, and `begun` stands for the one that is not: with both, a count goes on elsewhere.
+    """
+
+    def __init__(self, records: int = 0, begun: bytes = b"") -> None:
+        self.records, self.begun = records, begun
 
     def pass_on(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            data = self._pending + chunk
+            data = self.begun + chunk
             end = cut(data)
             self.records += count(data[:end])
-            self._pending = _abridged(data[end:])
+            self.begun = _abridged(data[end:])
             yield chunk
-        self.records += count(self._pending)
-        self._pending = b""
+        self.records += count(self.begun)
+        self.begun = b""
 
 
 def _abridged(begun: bytes) -> bytes:

@@ -121,8 +121,9 @@ class MLflow(RowProtocol):
         numbers = _NUMBERS.fullmatch(answer)
         try:
             if numbers:
-                # Nothing but numbers, as most models answer: checked as JSON, then taken as they were written.
-                json.loads(answer)
+                # Nothing but numbers, as most models answer: checked as JSON, then taken as they were written. (int()
+                # would refuse more than 4,300 digits.)
+                json.loads(answer, parse_int=float)
                 return _names(1), numbers[1].translate(None, b" \t\r\n").split(b",")
             # Numbers stay the text that the model wrote: no digit is lost on the way into the file.
             document = json.loads(answer, parse_float=_Number, parse_int=_Number)
@@ -165,7 +166,7 @@ def field(value: Any, delimiter: bytes = b",") -> bytes:
 
 def _field(written: bytes, delimiter: bytes) -> bytes:
     """A field that the model wrote between commas, fit to stand between other delimiters."""
-    return written if written.startswith(b'"') else quoted(written, delimiter)
+    return quoted(written, delimiter) if len(records.fields(written, delimiter)) > 1 else written
 
 
 def _json(value: Any) -> str:

@@ -110,8 +110,11 @@ class Sas:
         NoAnswer, StillBusy
         """
         status, chunks = self._model.stream(f"/query/{execution_id}", _ANSWER_SECONDS, offset)
+        if status == 416 and offset:
+            # All of it was fetched before: there is no byte from here on.
+            return iter(())
         if status not in (200, 206):
-            answer = b"".join(chunks)[:_LOG_TAIL].decode("utf-8", "replace")
+            answer = next(chunks, b"")[:_LOG_TAIL].decode("utf-8", "replace")
             raise ModelFailed(f"The model's script ended without a result: {status}.", status=status, answer=answer)
         return chunks
 

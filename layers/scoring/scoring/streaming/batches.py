@@ -147,7 +147,7 @@ class _Scorer:
         try:
             answer = self.protocol.submit(self.header, block, budget)
         except TooMuch as error:
-            pace.refused()
+            pace.refused(len(block))
             if rows == 1:
                 raise ModelFailed(
                     f"Record {row} alone is too much for the model: {error.summary}",
@@ -158,9 +158,9 @@ class _Scorer:
             if lost:
                 raise
             lost = True
-            pace.refused()
+            pace.refused(len(block))
         except StillBusy as error:
-            pace.refused()
+            pace.refused(len(block))
             if rows > 1 or budget < _PATIENCE_FOR_ONE_RECORD_SECONDS:
                 raise _OutOfTime from error
             raise ModelTimeout(f"The model did not answer record {row} alone in {budget:.0f} s.") from error

@@ -13,8 +13,9 @@ _GAIN = 1.1
 class Pace:
     """`size` of a batch in bytes, batches `in_flight`, and the `seconds` that the last answer took.
 
-    A batch grows twofold while the model answers within `patience` seconds and shrinks when it takes twice as long. One
-    more batch is sent at once as long as that makes the whole faster by a tenth; when it does not, one less.
+    A batch grows twofold while the model answers within `patience` seconds, shrinks when it takes twice as long, and
+    stays below what was refused. One more batch is sent at once as long as that makes the whole faster by a tenth; when
+    it does not, one less.
     """
 
     most_bytes: int
@@ -47,10 +48,14 @@ class Pace:
             self.size = min(self.size * 2, self.most_bytes)
         self._judge(size, now)
 
-    def refused(self) -> None:
-        """Take note of a batch that was too much for the model or for what lies in between."""
-        self.size = max(self.size // 2, 1)
-        self.in_flight = max(self.in_flight // 2, 1)
+    def refused(self, size: int) -> None:
+        """Take note of a batch of `size` bytes that was too much for the model or for what lies in between.
+
+        Batches of one size that are refused together count once. The next step tries larger ones again.
+        """
+        self.most_bytes = max(min(self.most_bytes, size // 2), 1)
+        self.size = min(self.size, self.most_bytes)
+        self.in_flight = max(self.in_flight - 1, 1)
         self._settled = True
 
     def _judge(self, size: int, now: float) -> None:
@@ -66,6 +71,7 @@ class Pace:
         if self._settled:
             return
         if rate > self._rate * _GAIN:
-            self._rate, self.in_flight = rate, min(self.in_flight + 1, self.most_in_flight)
+            self._rate, self._settled = rate, self.in_flight == self.most_in_flight
+            self.in_flight = min(self.in_flight + 1, self.most_in_flight)
         else:
             self.in_flight, self._settled = max(self.in_flight - 1, 1), True

@@ -18,7 +18,8 @@ from scoring import aws
 class Progress:
     """`offset` bytes of the input are scored: `rows` records, `written` bytes of output, `part` parts and a `tail` of them.
 
-    `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file.
+    `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
+    of whose result `begun` stands for a record that is written in part (see `records.Counter`).
     """
 
     offset: int = 0
@@ -28,6 +29,7 @@ class Progress:
     columns: list[str] = field(default_factory=list)
     pace: dict[str, int] = field(default_factory=dict)
     execution: dict[str, Any] = field(default_factory=dict)
+    begun: str = ""
     tail: bytes = b""
 
     def save(self, s3: Any, output: Mapping[str, str]) -> None:

@@ -22,7 +22,8 @@ def advance(job: Job, protocol: Sas) -> dict[str, Any]:
     progress = Progress.load(job.s3, output)
     # An execution lives in the memory of one pod: on a fresh pod the file is sent again.
     if progress.execution.get("pod") != job.pod_uid:
-        progress = Progress(execution=_send(job, protocol))
+        # The header of the result is no record.
+        progress = Progress(execution=_send(job, protocol), rows=-1)
         progress.save(job.s3, output)
     # What was sent took its time; to fetch the result is another Lambda's work, if need be.
     if not job.has_time_for(_POLL_SECONDS):
@@ -30,18 +31,17 @@ def advance(job: Job, protocol: Sas) -> dict[str, Any]:
     if not _ended(job, protocol, progress.execution["id"]):
         return job.running(job.pause())
     upload = job.upload(progress)
-    header = not progress.written
-    for block in _whole_records(protocol.collect(progress.execution["id"], progress.written)):
-        upload.write(block)
-        progress.rows += records.count(block) - header
-        progress.written += len(block)
-        header = False
+    counter = records.Counter(progress.rows, progress.begun.encode())
+    for chunk in counter.pass_on(protocol.collect(progress.execution["id"], progress.written)):
+        upload.write(chunk)
+        progress.rows, progress.begun = counter.records, counter.begun.decode()
+        progress.written += len(chunk)
         enough = job.has_time_for(_POLL_SECONDS)
         if upload.checkpoint() or not enough:
             job.save(progress, upload)
         if not enough:
             return job.running()
-    sent = progress.execution["rows"]
+    sent, progress.rows = progress.execution["rows"], counter.records
     if progress.rows != sent:
         raise RowCountMismatch(f"The model answered {max(progress.rows, 0)} rows to {sent} records.")
     upload.close()
@@ -78,16 +78,3 @@ def _ended(job: Job, protocol: Sas, execution: str) -> bool:
         # The container tells nobody when it is done; there is nothing to wait for but the clock.
         time.sleep(_POLL_PAUSE_SECONDS)
     return True
-
-
-def _whole_records(chunks: Any) -> Any:
-    """The chunks, cut at records, so that each end is a place to go on from."""
-    pending = b""
-    for chunk in chunks:
-        pending += chunk
-        end = records.cut(pending)
-        if end:
-            yield pending[:end]
-            pending = pending[end:]
-    if pending:
-        yield pending

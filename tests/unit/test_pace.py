@@ -1,0 +1,129 @@
+"""How large batches become and how many are under way: found out from the answers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.streaming.pace import FIRST_BYTES, Pace
+
+MOST = 1 << 20
+
+
+def driven(pace: Pace, rate: Callable[[int, int], float], answers: int = 400) -> list[tuple[int, int]]:
+    """Full batches of a model that serves `rate(size, in_flight)` bytes a second; (size, in flight) after each."""
+    now, course = 0.0, []
+    for _ in range(answers):
+        size, in_flight = pace.size, pace.in_flight
+        now += size / rate(size, in_flight)
+        pace.answered(size, in_flight * size / rate(size, in_flight), now)
+        course.append((pace.size, pace.in_flight))
+    return course
+
+
+def test_it_begins_small_and_alone_and_grows_twofold_while_the_model_is_quick() -> None:
+    pace = Pace(MOST, 8, 1.0)
+    assert (pace.size, pace.in_flight) == (FIRST_BYTES, 1)
+    sizes = []
+    for second in range(6):
+        pace.answered(pace.size, 0.1, second / 100)
+        sizes.append(pace.size)
+    assert sizes == [FIRST_BYTES * 2, FIRST_BYTES * 4, FIRST_BYTES * 8, MOST, MOST, MOST]
+
+
+@pytest.mark.parametrize(("seconds", "factor"), [(0.9, 2.0), (1.1, 1.0), (1.9, 1.0), (2.1, 0.5)])
+def test_it_keeps_the_answers_within_the_patience(seconds: float, factor: float) -> None:
+    pace = Pace(MOST, 8, 1.0)
+    pace.answered(FIRST_BYTES, seconds, 0.0)
+    assert pace.size == FIRST_BYTES * factor
+    assert pace.seconds == seconds
+
+
+def test_a_small_batch_says_nothing_about_larger_ones() -> None:
+    """The last one of a file, or halves of one that was refused."""
+    pace = Pace(MOST, 8, 1.0)
+    pace.answered(FIRST_BYTES // 2 - 1, 0.01, 0.0)
+    assert pace.size == FIRST_BYTES
+
+
+def test_what_was_refused_is_remembered() -> None:
+    pace = Pace(MOST, 8, 1.0)
+    pace.refused(FIRST_BYTES)
+    assert pace.size == FIRST_BYTES // 2
+    for second in range(9):
+        pace.answered(pace.size, 0.01, float(second))
+    assert pace.size == FIRST_BYTES // 2, "or each second batch is refused"
+    pace.refused(FIRST_BYTES // 2)
+    assert pace.size == FIRST_BYTES // 4
+
+
+def test_batches_refused_together_count_once() -> None:
+    pace = Pace(MOST, 8, 1.0)
+    pace.resume({"size": 1 << 19, "in_flight": 8})
+    for _ in range(8):
+        pace.refused(1 << 19)
+    assert pace.size == 1 << 18
+
+
+def test_a_later_step_begins_where_the_last_one_had_come_to_and_tries_larger_ones_again() -> None:
+    pace = Pace(MOST, 8, 1.0)
+    pace.resume({"size": 1 << 18, "in_flight": 5})
+    pace.refused(1 << 18)
+    later = Pace(MOST, 8, 1.0)
+    later.resume(pace.to_json())
+    assert (later.size, later.in_flight) == (1 << 17, 4)
+    later.answered(1 << 17, 0.1, 0.0)
+    assert later.size == 1 << 18
+
+
+def test_a_model_that_serves_one_at_a_time_gets_no_queue() -> None:
+    pace = Pace(MOST, 8, 1.0)
+    course = driven(pace, lambda size, in_flight: 20e6)
+    assert course[-100:] == [(MOST, course[-1][1])] * 100, "settled"
+    assert course[-1][1] <= 2
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_a_model_with_workers_gets_about_a_batch_for_each(workers: int) -> None:
+    pace = Pace(MOST, 8, 1.0)
+    course = driven(pace, lambda size, in_flight: 5e6 * min(in_flight, workers))
+    assert course[-100:] == [course[-1]] * 100, "settled"
+    assert workers <= course[-1][1] <= workers + 1
+
+
+def test_a_slow_model_gets_batches_that_take_it_about_the_patience() -> None:
+    course = driven(Pace(MOST, 1, 1.0), lambda size, in_flight: 200e3)
+    assert {size for size, _ in course[-100:]} == {1 << 18}
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("answered"), st.integers(1, 2 * MOST), st.floats(0, 900)),
+        st.tuples(st.just("refused"), st.integers(1, 2 * MOST), st.just(0.0)),
+    ),
+    max_size=60,
+)
+
+
+@given(
+    st.integers(1, MOST),
+    st.integers(1, 8),
+    st.dictionaries(st.sampled_from(["size", "in_flight"]), st.integers()),
+    EVENTS,
+)
+def test_it_never_leaves_its_bounds(
+    most: int, most_in_flight: int, earlier: dict[str, int], events: list[tuple[str, int, float]]
+) -> None:
+    pace, now = Pace(most, most_in_flight, 1.0), 0.0
+    pace.resume(earlier)
+    for what, size, seconds in events:
+        now += seconds
+        if what == "answered":
+            pace.answered(size, seconds, now)
+        else:
+            pace.refused(size)
+        assert 1 <= pace.size <= most
+        assert 1 <= pace.in_flight <= most_in_flight
