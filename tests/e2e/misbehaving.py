@@ -34,6 +34,7 @@ class Model(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         Model.batches += 1
+        print(f"batch {Model.batches}", flush=True)
         if self.path == "/executions":
             self.execute(body)
         else:

@@ -216,6 +216,17 @@ class Pipeline:
         body: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """A call to the API server as the cluster's administrator."""
+        document: dict[str, Any] = json.loads(self.request(method, path, query, body))
+        return document
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """The same for what does not answer JSON, such as a pod's log."""
         patch = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
         response = self.kubernetes.call_api(
             path,
@@ -228,8 +239,7 @@ class Pipeline:
             _return_http_data_only=True,
             _request_timeout=20,
         )
-        document: dict[str, Any] = json.loads(response.data)
-        return document
+        return bytes(response.data)
 
     def uploads(self, key: str) -> list[str]:
         """Unfinished uploads of an output key."""

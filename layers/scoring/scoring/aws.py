@@ -31,7 +31,14 @@ _THROTTLES = {
 }
 _DENIALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "KMS.AccessDeniedException"}
 # A few quick tries here; the long horizon is the state machine's (its Retry of AwsThrottled), which costs no Lambda time.
-_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4})
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "total_max_attempts": 4},
+    # Said aloud, whatever the environment says: objects read and parts written are held against their checksums.
+    request_checksum_calculation="when_supported",
+    response_checksum_validation="when_supported",
+)
 
 
 @cache

@@ -11,13 +11,14 @@ from urllib.parse import urlencode
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
+    FlexibleChecksumError,
     IncompleteReadError,
     ReadTimeoutError,
     ResponseStreamingError,
 )
 
 from scoring import aws
-from scoring.errors import SourceChanged, SourceGone
+from scoring.errors import ScoringFailed, SourceChanged, SourceGone
 from scoring.identity import Source
 
 CHUNK_BYTES = 1 << 20
@@ -34,6 +35,8 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
     ------
     SourceGone, SourceChanged
         The object was deleted, or replaced since the event.
+    ScoringFailed
+        The bytes read do not match the object's checksum.
     AwsThrottled, AccessDenied
     """
     tries = 0
@@ -50,6 +53,11 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
             if tries >= _TRIES_WITHOUT_PROGRESS:
                 with aws.errors_named(f"s3:GetObject of {source.uri}"):
                     raise
+        except FlexibleChecksumError as error:
+            # botocore holds what it has read against the object's checksum, where S3 has one.
+            raise ScoringFailed(
+                f"What was read of {source.uri} is not what S3 holds: {error}", "Redrive the execution."
+            ) from error
         finally:
             body.close()
 

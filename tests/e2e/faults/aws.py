@@ -17,11 +17,11 @@ def kill_the_worker(function: str, step: str, times: int = 1) -> Callable[[Stage
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
-        if step == "stream_file":
-            stage.pipeline.scoring(execution)
-        else:
+        if step != "stream_file":
             stage.pipeline.state(execution, step)
         for number in range(times):
+            if step == "stream_file":
+                stage.scoring(execution, batch=number + 1)
             for pid in wait_for("a worker", lambda: processes.workers(stage.pipeline, function), 30):
                 os.kill(pid, signal.SIGKILL)
             refused(stage, execution, step, "Runtime.ExitError", number + 1)
@@ -52,7 +52,7 @@ def change(how: str, step: str) -> Callable[[Stage], Iterable[str]]:
         pipeline = stage.pipeline
         execution = stage.drop()
         if step == "stream_file":
-            pipeline.scoring(execution)
+            stage.scoring(execution)
         else:
             pipeline.state(execution, step)
         if how == "delete":

@@ -42,6 +42,13 @@ class Stage:
         """The path of the pod in a state, for the administrator's calls."""
         return f"{PATHS['pods']}/{state['pod']['name']}"
 
+    def scoring(self, execution: str, nth: int = 0, batch: int = 1) -> dict[str, Any]:
+        """The state of a file once its nth pod (from 0) has got a batch."""
+        state = self.pipeline.scoring(execution, nth)
+        log = f"{self.pod(state)}/log"
+        wait_for("a batch", lambda: f"batch {batch}\n".encode() in self.pipeline.request("GET", log), 30)
+        return state
+
     def tell(self, state: Mapping[str, Any], **status: Any) -> None:
         """Write into the status of the pod in a state, as the cluster's own controllers do."""
         self.pipeline.call("PATCH", f"{self.pod(state)}/status", body={"status": status})

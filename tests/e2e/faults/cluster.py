@@ -15,15 +15,22 @@ AWAY_SECONDS, SHORTLY = 20, 6
 
 
 def while_full(**hard: str) -> Callable[[Stage], Iterable[str]]:
-    """Let the file wait behind a quota without room, then make room."""
+    """Let the file wait behind a quota that somebody else takes up, until that one is gone."""
 
     def inject(stage: Stage) -> Iterable[str]:
-        with disturb.quota(stage.pipeline, **hard):
+        with disturb.full(stage.pipeline, **hard):
             execution = stage.drop()
             refused(stage, execution, "launch_pod", "QuotaExceeded", times=2)
         yield execution
 
     return inject
+
+
+def ask_for_more_than_all(stage: Stage) -> Iterable[str]:
+    with disturb.quota(stage.pipeline, requests_cpu="10m"):
+        execution = stage.drop()
+        stage.pipeline.ended(execution)
+    yield execution
 
 
 def refused(stage: Stage, execution: str, step: str, error: str, times: int = 1) -> None:
@@ -40,7 +47,7 @@ def refused(stage: Stage, execution: str, step: str, error: str, times: int = 1)
 
 
 def stop_while_full(stage: Stage) -> Iterable[str]:
-    with disturb.quota(stage.pipeline, pods="0"):
+    with disturb.full(stage.pipeline, pods="1"):
         execution = stage.drop()
         refused(stage, execution, "launch_pod", "QuotaExceeded")
         stage.pipeline.sfn.stop_execution(executionArn=execution)
@@ -49,7 +56,7 @@ def stop_while_full(stage: Stage) -> Iterable[str]:
 
 def delete_the_image_while_full(stage: Stage) -> Iterable[str]:
     repository = models.push(stage.pipeline, "well", f"tests/{stage.case.name}")
-    with disturb.quota(stage.pipeline, pods="0"):
+    with disturb.full(stage.pipeline, pods="1"):
         execution = stage.drop(model_image=repository)
         refused(stage, execution, "launch_pod", "QuotaExceeded")
         stage.pipeline.stack.client("ecr").delete_repository(repositoryName=repository, force=True)
@@ -71,7 +78,7 @@ def during(step: str, disturbance: Disturbance, seconds: float = SHORTLY) -> Cal
         else:
             execution = stage.drop()
             if step == "stream_file":
-                stage.pipeline.scoring(execution)
+                stage.scoring(execution)
             else:
                 stage.pipeline.state(execution, step)
             with disturbance(stage.pipeline):
@@ -85,7 +92,7 @@ def away_at_the_end(stage: Stage) -> Iterable[str]:
     """The API server goes while the model works, and stays away until there is an outcome."""
     suffix = ".error" if stage.case.error else ".scoreout"
     execution = stage.drop()
-    stage.pipeline.scoring(execution)
+    stage.scoring(execution)
     with disturb.api_server_away(stage.pipeline):
         key = f"scored/{stage.case.name}/file.csv{suffix}"
         wait_for(key, lambda: stage.pipeline.read(key) is not None, 60)
@@ -96,7 +103,7 @@ def away_at_the_end(stage: Stage) -> Iterable[str]:
 def refuse_the_tear_down(stage: Stage) -> Iterable[str]:
     """The role binding is gone until the execution has ended; the sweeper comes later."""
     execution = stage.drop()
-    stage.pipeline.scoring(execution)
+    stage.scoring(execution)
     with disturb.without_binding(stage.pipeline, "tear-down"):
         assert stage.pipeline.ended(execution)["status"] == "SUCCEEDED"
         assert stage.pipeline.objects(stage.pipeline.attempt(execution).rsplit(":", 1)[-1])
@@ -107,7 +114,7 @@ def refuse_the_tear_down(stage: Stage) -> Iterable[str]:
 def refuse_the_evidence(stage: Stage) -> Iterable[str]:
     """The function that writes the `.error` may look at nothing in the cluster."""
     execution = stage.drop()
-    stage.pipeline.scoring(execution)
+    stage.scoring(execution)
     with disturb.without_binding(stage.pipeline, "watch"):
         stage.pipeline.ended(execution)
     yield execution
@@ -131,9 +138,18 @@ def use_old_tokens(stage: Stage) -> Iterable[str]:
 
 QUEUED = "scored as soon as there is room"
 CASES = (
-    Case("quota-of-pods", "the namespace has no room for a pod", but=QUEUED, inject=while_full(pods="0"), rough=True),
-    Case("quota-of-services", "… for a Service", but=QUEUED, inject=while_full(services="0"), rough=True),
-    Case("quota-of-cpu", "… for the pod's cpu", but=QUEUED, inject=while_full(requests_cpu="10m"), rough=True),
+    Case("quota-of-pods", "the namespace has no room for a pod", but=QUEUED, inject=while_full(pods="1"), rough=True),
+    Case("quota-of-services", "… for a Service", but=QUEUED, inject=while_full(services="1"), rough=True),
+    Case("quota-of-cpu", "… for the pod's cpu", but=QUEUED, inject=while_full(requests_cpu="30m"), rough=True),
+    Case(
+        "quota-smaller-than-the-pod",
+        "the pod asks for more cpu than the namespace's whole quota: no waiting helps",
+        "PodRefused",
+        "more than the whole namespace may use",
+        "Correct the request",
+        inject=ask_for_more_than_all,
+        rough=True,
+    ),
     Case(
         "stopped-in-the-queue",
         "somebody stops the execution while the file waits for room",

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.e2e.faults import processes
-from tests.e2e.pipeline import Pipeline, wait_for
+from tests.e2e.pipeline import PATHS, Pipeline, wait_for
 
 QUOTA = "/api/v1/namespaces/dropscore/resourcequotas/dropscore"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/dropscore/rolebindings"
@@ -61,7 +61,7 @@ def after(seconds: float, disturbance: Any) -> threading.Timer:
 
 @contextmanager
 def quota(pipeline: Pipeline, **hard: str) -> Iterator[None]:
-    """Another ResourceQuota, such as `pods="0"`; an underscore stands for a dot."""
+    """Another ResourceQuota, such as `pods="1"`; an underscore stands for a dot."""
     usual = pipeline.call("GET", QUOTA)["spec"]["hard"]
     changed = {name.replace("_", "."): value for name, value in hard.items()}
     pipeline.call("PATCH", QUOTA, body={"spec": {"hard": usual | changed}})
@@ -69,6 +69,25 @@ def quota(pipeline: Pipeline, **hard: str) -> Iterator[None]:
         yield
     finally:
         pipeline.call("PATCH", QUOTA, body={"spec": {"hard": dict.fromkeys(changed) | usual}})
+
+
+@contextmanager
+def full(pipeline: Pipeline, **hard: str) -> Iterator[None]:
+    """A namespace whose quota somebody else's pod and Service take up."""
+    size = {"cpu": "20m", "memory": "16Mi"}
+    container = {"name": "model", "image": "nowhere/nothing:1", "resources": {"requests": size, "limits": size}}
+    spec = {
+        "pods": {"containers": [container]},
+        "services": {"ports": [{"port": 80}], "selector": {"app": "neighbour"}},
+    }
+    with quota(pipeline, **hard):
+        for kind in spec:
+            pipeline.call("POST", PATHS[kind], body={"metadata": {"name": "neighbour"}, "spec": spec[kind]})
+        try:
+            yield
+        finally:
+            for kind in spec:
+                pipeline.call("DELETE", f"{PATHS[kind]}/neighbour")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tests.e2e import models
 from tests.e2e.faults.case import Case, Stage, judge_scored
 from tests.e2e.pipeline import Outcome
 
@@ -89,9 +90,20 @@ def overwrite(stage: Stage) -> Iterable[str]:
     """Two versions: the first is being scored when the second comes."""
     pipeline = stage.pipeline
     first = stage.drop()
-    pipeline.scoring(first)
+    stage.scoring(first)
     second = stage.drop(body=stage.case.body + b"7,8\n")
     assert pipeline.ended(first)["status"] == "SUCCEEDED"
+    pipeline.assert_nothing_left(first)
+    yield second
+
+
+def overtake(stage: Stage) -> Iterable[str]:
+    """Two versions: the second is done first, since its model is quicker."""
+    pipeline = stage.pipeline
+    first = stage.drop(model_image=models.push(pipeline, "slow"))
+    stage.scoring(first)
+    second = stage.drop(body=stage.case.body + b"7,8\n")
+    assert pipeline.ended(second)["stopDate"] < pipeline.ended(first)["stopDate"]
     pipeline.assert_nothing_left(first)
     yield second
 
@@ -184,6 +196,12 @@ CASES = (
         but="both are scored, each as it was dropped; the newer's result stays",
         model="slow",
         inject=overwrite,
+    ),
+    Case(
+        "version-overtaken",
+        "the same, and the newer one is done first",
+        but="both are scored; the older does not replace the newer's result",
+        inject=overtake,
     ),
     Case(
         "version-deleted",

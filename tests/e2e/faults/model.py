@@ -15,7 +15,7 @@ FOUR_BATCHES = b"a,b\n" + b"123456789,12345\n" * 40_000
 
 def kill_the_model(stage: Stage) -> Iterable[str]:
     execution = stage.drop()
-    os.kill(model_of(stage.pipeline, stage.pipeline.scoring(execution)), signal.SIGKILL)
+    os.kill(model_of(stage.pipeline, stage.scoring(execution)), signal.SIGKILL)
     yield execution
 
 
@@ -106,7 +106,7 @@ CASES = (
         "port-closed",
         "the model closes its port in the middle of the answer and lives on",
         "ModelFailed",
-        "broke off its answer",
+        "Its container is running still",
         TIME_OUT,
         model="closes-its-port",
     ),
@@ -148,7 +148,7 @@ CASES = (
         "model-stuck",
         "the model never answers",
         "ModelTimeout",
-        "did not answer a batch",
+        "was not done with the file after 60 s",
         "ScoringDeadlineSeconds",
         model="stuck",
     ),

@@ -39,7 +39,7 @@ def while_scoring(do: Callable[[Stage, Mapping[str, Any]], None]) -> Callable[[S
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
-        do(stage, stage.pipeline.scoring(execution))
+        do(stage, stage.scoring(execution))
         yield execution
 
     return inject
@@ -99,7 +99,7 @@ def exceed_the_deadline(stage: Stage, state: Mapping[str, Any]) -> None:
 def hold_on_to_the_pod(stage: Stage) -> Iterable[str]:
     """A finalizer keeps the deleted pod there, terminating, as a node that does not answer would."""
     execution = stage.drop()
-    state = stage.pipeline.scoring(execution)
+    state = stage.scoring(execution)
     stage.pipeline.call("PATCH", stage.pod(state), body={"metadata": {"finalizers": ["tests.dropscore.io/hold"]}})
     delete(stage, state)
     stage.pipeline.ended(execution)
@@ -111,7 +111,7 @@ def delete_each(stage: Stage) -> Iterable[str]:
     """Delete each pod that the attempt gets."""
     execution = stage.drop()
     for number in range(4):
-        delete(stage, stage.pipeline.scoring(execution, number))
+        delete(stage, stage.scoring(execution, number))
     yield execution
 
 

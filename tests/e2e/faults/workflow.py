@@ -18,7 +18,7 @@ def stop(who: str, when: str) -> Callable[[Stage], Iterable[str]]:
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
         if when == "stream_file":
-            stage.pipeline.scoring(execution)
+            stage.scoring(execution)
         else:
             stage.pipeline.state(execution, when)
         stage.pipeline.sfn.stop_execution(
@@ -65,22 +65,25 @@ def run_out_of_time(which: str) -> Callable[[Stage], Iterable[str]]:
 
 
 def sweep(stage: Stage) -> Iterable[str]:
-    """Sweep while there are pods of an attempt that is over, of one that runs, and of somebody else."""
+    """Sweep while there are pods of an attempt that is over, of one that runs, of another stack, and of somebody else."""
     pipeline = stage.pipeline
     over = pipeline.drop(f"{stage.case.name}/over.csv", b"a\n1\n", protocol="soap")
     pipeline.ended(over)
-    orphan = pod("orphan", {"dropscore.io/attempt": pipeline.attempt(over).rsplit(":", 1)[-1], **ours()})
-    foreign = pod("foreign", {"dropscore.io/attempt": "nobody"})
-    for manifest in (orphan, foreign):
+    attempt = pipeline.attempt(over)
+    orphan = pod("orphan", attempt, ours())
+    others = (pod("foreign", attempt, {}), pod("stranger", attempt.replace("attempt", "others"), ours()))
+    for manifest in (orphan, *others):
         pipeline.call("POST", PATHS["pods"], body=manifest)
     execution = stage.drop()
-    running = stage.pod(pipeline.scoring(execution))
+    running = stage.pod(stage.scoring(execution))
     swept = pipeline.invoke("SweepOrphans", {})["swept"]
     assert orphan["metadata"]["labels"]["dropscore.io/attempt"] in swept
     assert pipeline.attempt(execution).rsplit(":", 1)[-1] not in swept
     assert "deletionTimestamp" not in pipeline.call("GET", running)["metadata"]
-    assert "deletionTimestamp" not in pipeline.call("GET", f"{PATHS['pods']}/foreign")["metadata"]
-    pipeline.call("DELETE", f"{PATHS['pods']}/foreign")
+    for other in others:
+        path = f"{PATHS['pods']}/{other['metadata']['name']}"
+        assert "deletionTimestamp" not in pipeline.call("GET", path)["metadata"]
+        pipeline.call("DELETE", path)
     pipeline.assert_nothing_left(over)
     yield execution
 
@@ -90,11 +93,16 @@ def ours() -> dict[str, str]:
     return {name: value}
 
 
-def pod(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """A pod that the namespace takes and that never gets anywhere."""
+def pod(name: str, execution: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """A pod of an attempt that the namespace takes and that never gets anywhere."""
     size = {"cpu": "10m", "memory": "16Mi"}
     container = {"name": "model", "image": "nowhere/nothing:1", "resources": {"requests": size, "limits": size}}
-    return {"metadata": {"name": name, "labels": dict(labels)}, "spec": {"containers": [container]}}
+    metadata = {
+        "name": name,
+        "labels": {"dropscore.io/attempt": name if "others" in execution else execution.rsplit(":", 1)[-1], **labels},
+        "annotations": {"dropscore.io/execution": execution},
+    }
+    return {"metadata": metadata, "spec": {"containers": [container]}}
 
 
 def outlive_the_execution(stage: Stage) -> Iterable[str]:
