@@ -1,16 +1,20 @@
 """Bytes from S3 whatever the connection does, and to S3 in parts that can be gone on from."""
 
+import base64
+import hashlib
 import io
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
+from botocore.httpchecksum import Sha256Checksum, StreamingChecksumBody
 from botocore.response import StreamingBody
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from scoring import objects
-from scoring.errors import AccessDenied, AwsThrottled, SourceChanged, SourceGone
+from scoring.errors import AccessDenied, AwsThrottled, ScoringFailed, SourceChanged, SourceGone
 from scoring.identity import Source
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, source
 
@@ -92,6 +96,22 @@ def test_a_connection_that_never_brings_a_byte_is_given_up(s3: Any) -> None:
     with pytest.raises(AwsThrottled, match=r"s3:GetObject of s3://dropscore-input/incoming/a\.csv"):
         list(objects.read(breaking, drop(s3)))
     assert len(breaking.asked) == 8, "progress starts the count anew"
+
+
+def test_bytes_that_do_not_match_their_checksum_are_no_file(s3: Any) -> None:
+    """botocore compares; the client asks for it whatever the environment says."""
+    answer = s3.put_object(Bucket=INPUT_BUCKET, Key="incoming/a.csv", Body=b"a\n1\n", ChecksumAlgorithm="SHA256")
+    found = source(key="incoming/a.csv", etag=answer["ETag"].strip('"'), size=4, version_id="")
+    assert b"".join(objects.read(s3, found)) == b"a\n1\n"
+    expected = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+
+    class Corrupting:
+        def get_object(self, **_: Any) -> dict[str, Any]:
+            raw = AWSResponse("", 200, {}, io.BytesIO(b"a\n1\n"))
+            return {"Body": StreamingChecksumBody(raw.raw, 4, Sha256Checksum(), expected)}
+
+    with pytest.raises(ScoringFailed, match="is not what S3 holds"):
+        b"".join(objects.read(Corrupting(), found))
 
 
 def test_a_file_that_was_replaced_is_changed_not_mixed(s3: Any) -> None:

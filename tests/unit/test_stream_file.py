@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from scoring import clusters, readiness, streaming
+from scoring import clusters, readiness
 from scoring.errors import ModelFailed, PodCrashed, PodLost
+from scoring.streaming import whole_file
 from tests.builders import Context, FakeApi, crashed, envelope, function, pod_state, request, running, state
 from tests.unit.servers import HangUp, Reply, Server, Silence
 from tests.unit.test_streaming import drop
@@ -19,8 +20,13 @@ FILE = b"a,b\n1,2\n3,4\n"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+<<<<<<< HEAD
     monkeypatch.setattr(streaming.whole_file, "_POLL_SECONDS", 0.0)
     monkeypatch.setattr(streaming.whole_file, "_POLL_PAUSE_SECONDS", 0.0)
+=======
+    monkeypatch.setattr(whole_file, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(whole_file, "_POLL_PAUSE_SECONDS", 0.0)
+>>>>>>> engine
 
 
 @pytest.fixture

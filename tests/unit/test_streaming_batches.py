@@ -268,3 +268,16 @@ def test_a_sas_container_too_slow_for_one_function_ends_the_step_and_not_the_fil
             job(s3, server, found, opened(s3, found), request=request(protocol="sas"), seconds_left=lambda: 21.0)
         )
     assert "split=rows" in out_of_time.value.remedy, "the remedy of a whole file"
+
+
+def test_a_batch_holds_no_more_records_than_memory_should(
+    s3: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of short records it is their number that counts."""
+    monkeypatch.setattr(RowProtocol, "most_records", 100)
+    monkeypatch.setattr(RowProtocol, "most_bytes", 1_000)
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, b"n\n" + b"7\n" * 5_000)
+    done = streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert done["rows"] == 5_000
+    assert {len(asked.body) // 2 for asked in server.requests[1:-1]} == {100}, "all but the first, which tells"

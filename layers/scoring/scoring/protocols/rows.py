@@ -22,7 +22,9 @@ class RowProtocol(ABC):
     """Batches of whole records in, one prediction for each record out."""
 
     ping = "/ping"
-    most_bytes, most_in_flight, patience = 1 << 20, 8, 1.0
+    most_bytes, most_in_flight, patience = 512 << 10, 8, 1.0
+    # Each record is an object in memory for a moment, which counts when records are short.
+    most_records = 16_384
 
     def __init__(self, model: Model) -> None:
         self._model = model

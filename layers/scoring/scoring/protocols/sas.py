@@ -123,7 +123,9 @@ class SasRows:
     """The same container, fed with batches of records: one execution a batch (the tag `split=rows`)."""
 
     # Each batch starts the script anew, so batches grow until that no longer counts; the container works on one at a time.
-    most_bytes, most_in_flight, patience = 8 << 20, 1, 10.0
+    most_bytes, most_in_flight, patience = 4 << 20, 1, 10.0
+    # Records are counted here, never taken apart.
+    most_records = 4 << 20
 
     def __init__(self, model: Model) -> None:
         self._sas = Sas(model)
@@ -158,10 +160,10 @@ class SasRows:
         RowCountMismatch
         """
         end = records.first_end(answer) or len(answer)
-        rows = records.count(answer[end:])
+        body = answer[end:]
+        rows = records.count(body)
         if rows != expected:
             raise RowCountMismatch(f"The model answered {rows} rows to {expected} records.")
-        body = answer[end:]
         if not body.endswith(b"\n"):
             body += line_end(answer[:end])
         return [answer[:end].decode("utf-8", "surrogateescape")], body

@@ -85,15 +85,17 @@ def _scored(
     """Batches in the order of the input, as many under way as the pace says; ends when the time of the Lambda does."""
     under_way: deque[_Batch] = deque()
     source, more = iter(blocks), True
+    most_bytes = pace.size
     try:
         while more or under_way:
             while more and len(under_way) < pace.in_flight:
-                blocks.size = pace.size
+                blocks.size = min(pace.size, most_bytes)
                 block = next(source, None) if job.has_time_for(pace.seconds) else None
                 if block is None:
                     more = False
                     break
                 rows = records.count(block)
+                most_bytes = max(len(block) * scorer.protocol.most_records // max(rows, 1), 1)
                 end = start + blocks.consumed
                 future = pool.submit(scorer.score, block, rows, row + 1, pace)
                 under_way.append(_Batch(end, len(block), rows, future))
