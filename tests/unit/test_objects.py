@@ -99,7 +99,7 @@ def test_a_connection_that_never_brings_a_byte_is_given_up(s3: Any) -> None:
 
 
 def test_bytes_that_do_not_match_their_checksum_are_no_file(s3: Any) -> None:
-    """botocore compares; the client asks for it whatever the environment says."""
+    """The client compares by itself; ours asks for it whatever the environment says."""
     answer = s3.put_object(Bucket=INPUT_BUCKET, Key="incoming/a.csv", Body=b"a\n1\n", ChecksumAlgorithm="SHA256")
     found = source(key="incoming/a.csv", etag=answer["ETag"].strip('"'), size=4, version_id="")
     assert b"".join(objects.read(s3, found)) == b"a\n1\n"

@@ -20,13 +20,8 @@ FILE = b"a,b\n1,2\n3,4\n"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
-<<<<<<< HEAD
-    monkeypatch.setattr(streaming.whole_file, "_POLL_SECONDS", 0.0)
-    monkeypatch.setattr(streaming.whole_file, "_POLL_PAUSE_SECONDS", 0.0)
-=======
     monkeypatch.setattr(whole_file, "_POLL_SECONDS", 0.0)
     monkeypatch.setattr(whole_file, "_POLL_PAUSE_SECONDS", 0.0)
->>>>>>> engine
 
 
 @pytest.fixture

@@ -8,23 +8,28 @@ from collections.abc import Callable, Iterable
 
 from tests.e2e.faults import disturb, processes
 from tests.e2e.faults.case import Case, Stage
-from tests.e2e.faults.cluster import refused
+from tests.e2e.faults.cluster import failures, refused
 from tests.e2e.pipeline import wait_for
 
 
 def kill_the_worker(function: str, step: str, times: int = 1) -> Callable[[Stage], Iterable[str]]:
-    """SIGKILL the process of a function while it is in a step, so many times."""
+    """SIGKILL the process of a function while it is in a step, until the step has failed of it so many times."""
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
-        if step != "stream_file":
+        if step == "stream_file":
+            stage.scoring(execution)
+        else:
             stage.pipeline.state(execution, step)
-        for number in range(times):
-            if step == "stream_file":
-                stage.scoring(execution, batch=number + 1)
-            for pid in wait_for("a worker", lambda: processes.workers(stage.pipeline, function), 30):
+
+        def kill() -> bool:
+            if failures(stage, execution, "Runtime.ExitError") >= times:
+                return True
+            for pid in processes.workers(stage.pipeline, function):
                 os.kill(pid, signal.SIGKILL)
-            refused(stage, execution, step, "Runtime.ExitError", number + 1)
+            return False
+
+        wait_for(f"the end of {function}", kill, 60)
         yield execution
 
     return inject
@@ -99,12 +104,12 @@ CASES = (
     ),
     Case(
         "worker-killed-each-time",
-        "the process of `stream_file` is killed four times",
+        "the process of `await_pod` is killed each time that it is started again",
         "Runtime.ExitError",
         "process ended unexpectedly",
         "Redrive the execution",
-        model="stuck",
-        inject=kill_the_worker("StreamFile", "stream_file", 4),
+        model="never-listens",
+        inject=kill_the_worker("AwaitPod", "await_pod", 4),
         rough=True,
     ),
     Case(

@@ -36,14 +36,13 @@ def ask_for_more_than_all(stage: Stage) -> Iterable[str]:
 def refused(stage: Stage, execution: str, step: str, error: str, times: int = 1) -> None:
     """Wait until a step of the attempt has failed so many times with an error."""
     stage.pipeline.state(execution, step)
-    attempt = stage.pipeline.attempt(execution)
+    wait_for(f"{error} in {step}", lambda: failures(stage, execution, error) >= times, 60)
 
-    def look() -> bool:
-        events = stage.pipeline.history(attempt)
-        seen = [event for event in events if event.get("taskFailedEventDetails", {}).get("error") == error]
-        return len(seen) >= times
 
-    wait_for(f"{error} in {step}", look, 60)
+def failures(stage: Stage, execution: str, error: str) -> int:
+    """How many times a step of the newest attempt has failed with an error."""
+    events = stage.pipeline.history(stage.pipeline.attempt(execution))
+    return sum(1 for event in events if event.get("taskFailedEventDetails", {}).get("error") == error)
 
 
 def stop_while_full(stage: Stage) -> Iterable[str]:
