@@ -19,8 +19,8 @@ class Plan:
     rows_bytes: int = 32 * MIB
     rows_rounds: int = 3
     memory_bytes: tuple[int, ...] = (MIB, 10 * GIB)
-    import_rounds: int = 7
-    overhead_rounds: int = 3
+    import_rounds: int = 5
+    overhead_rounds: int = 2
     poll_seconds: float = 5.0
     ping_seconds: float = 10.0
     at_once: tuple[int, ...] = (1, 10, 50, 200)

@@ -19,7 +19,7 @@ STATE = ROOT / ".local/e2e"
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> embedded.Stack:
     use(STATE, pytestconfig)
-    return embedded.up(STATE, parameters={"StartDeadlineSeconds": "30", "TagWaitSeconds": "1"})
+    return embedded.up(STATE, parameters={"StartDeadlineSeconds": "60", "TagWaitSeconds": "1"})
 
 
 @pytest.fixture(scope="session")

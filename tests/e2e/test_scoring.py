@@ -89,7 +89,8 @@ def test_twenty_files_at_once_are_twenty_outcomes_and_leave_nothing(pipeline: Pi
     executions = {name: pipeline.drop(name, body, **tags) for name, body in bodies.items()}
     for number, (name, execution) in enumerate(executions.items()):
         outcome = pipeline.outcome(execution, 240)
-        assert (outcome.key, outcome.tags["rows"]) == (f"scored/{name}.scoreout", str(number + 1))
+        assert outcome.key == f"scored/{name}.scoreout", outcome.body
+        assert outcome.tags["rows"] == str(number + 1)
         pipeline.assert_nothing_left(execution)
 
 
