@@ -24,7 +24,7 @@ def main() -> None:
         MINISTACK_HOST=options.host,
         GATEWAY_PORT=str(options.port),
         AWS_ENDPOINT_URL=f"http://{options.host}:{options.port}",
-        _SFN_WAIT_SCALE=str(options.wait_scale),
+        SFN_WAIT_SCALE=str(options.wait_scale),
     )
     from local.aws import access, clusters, containers, functions, images, objects, workflows
 

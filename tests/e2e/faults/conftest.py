@@ -21,7 +21,6 @@ DEADLINES = {
     "ScoringDeadlineSeconds": "60",
     "TagWaitSeconds": "1",
 }
-WAIT_SCALE = 0.2
 TOKEN_SECONDS = 5.0
 ROUGH_CASES = {case.name for cases in CASES.values() for case in cases if case.rough}
 
@@ -42,9 +41,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRow:
 
 
 def bring_up(state: Path, token_seconds: float = 900.0, **parameters: str) -> Pipeline:
-    return Pipeline(
-        embedded.up(state, parameters=DEADLINES | parameters, wait_scale=WAIT_SCALE, token_seconds=token_seconds)
-    )
+    return Pipeline(embedded.up(state, parameters=DEADLINES | parameters, token_seconds=token_seconds))
 
 
 @pytest.fixture(scope="session")
