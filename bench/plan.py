@@ -16,7 +16,7 @@ class Plan:
 
     sas_bytes: int = GIB
     sas_rounds: int = 3
-    rows_bytes: int = 32 * MIB
+    rows_bytes: int = 24 * MIB
     rows_rounds: int = 3
     memory_bytes: tuple[int, ...] = (MIB, 10 * GIB)
     import_rounds: int = 5

@@ -29,13 +29,13 @@ def overhead(plan: Plan, bench: Bench, scored: list[Scored]) -> Iterator[Row]:
     ours = [one.way for one in scored]
     own, naive, quicker = (Sample(tuple(way.overhead for way in ways)) for ways in (ours, theirs, eager))
     yield Row(OVERHEAD, own, "s", naive, "naive client", ratio_at_most(0.1))
-    yield Row("  … and a client that asks before it sleeps", own, "s", quicker, "naive, eager")
+    yield Row("  … and one that asks before it sleeps", own, "s", quicker, "naive, eager")
     first = Sample(tuple(way.first_byte for way in ours))
     yield Row("pod Ready to first byte sent", first, "s", goal=value_at_most(0.3, "s"))
 
 
 def transitions_row(files: int) -> str:
-    return f"{files} at once, state transitions a file"
+    return f"{files} at once, transitions a file"
 
 
 def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
@@ -56,7 +56,7 @@ def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
     for files, taken in seconds.items():
         compared = files > busy
         yield Row(
-            f"{files} at once, a file",
+            f"{files} at once, time a file",
             taken,
             "s",
             seconds[busy] if compared else None,
@@ -69,7 +69,7 @@ def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
         yield Row(transitions_row(files), taken, "", first, f"{plan.at_once[0]} at once", constant)
         if any(retries[files].values):
             # As many pods as the namespace's quota allows run at a time; the other files wait and try again.
-            yield Row(f"{files} at once, retries while the namespace is full", retries[files], "")
+            yield Row(f"{files} at once, retries (namespace full)", retries[files], "")
 
 
 def _drop(bench: Bench, name: str) -> None:

@@ -100,9 +100,9 @@ def rows(plan: Plan) -> Iterator[Row]:
         goal = ratio_at_most(2)
         if not function.talks_to_cluster:
             goal = holds(_NO_KUBERNETES, not any(one.kubernetes for one in measured))
-        yield Row(f"import {function.name}", seconds, "s", bare_seconds, "bare boto3", goal, statistic=min)
+        yield Row(f"import time, {function.name}", seconds, "s", bare_seconds, "bare boto3", goal, statistic=min)
     for function, measured in zip(found, each, strict=True):
         mib = Sample(tuple(one.mib for one in measured))
-        yield Row(f"memory after import {function.name}", mib, "MiB", bare_mib, "bare boto3", statistic=min)
+        yield Row(f"import memory, {function.name}", mib, "MiB", bare_mib, "bare boto3", statistic=min)
     for function in found:
-        yield Row(f"unzipped with its layers {function.name}", Sample((function.unzipped_mib,)), "MiB")
+        yield Row(f"unzipped with layers, {function.name}", Sample((function.unzipped_mib,)), "MiB")
