@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.cluster import deletion, quota, resources
+from local.cluster import deletion, errors, quota, resources
 from local.cluster.deletion import FOREGROUND, ORPHAN, DeleteOptions
 from local.cluster.resources import NAMESPACES, RESOURCE_QUOTAS, KubeObject, Resource
 from local.cluster.store import Change, Store
@@ -71,8 +71,18 @@ def _living_owners(store: Store, metadata: dict[str, Any]) -> list[dict[str, Any
 
 
 def _delete(store: Store, resource: Resource, obj: KubeObject) -> None:
+    """Delete exactly this object; that it is gone already, or another one bears its name, is as good.
+
+    A change is looked at later than it happened, so somebody else may have been first.
+    """
     metadata = obj["metadata"]
-    deletion.delete(store, resource, metadata.get("namespace"), metadata["name"], DeleteOptions())
+    try:
+        deletion.delete(
+            store, resource, metadata.get("namespace"), metadata["name"], DeleteOptions(uid=metadata["uid"])
+        )
+    except errors.ApiError as refused:
+        if refused.code not in (404, 409):
+            raise
 
 
 def _drop_owner(store: Store, resource: Resource, obj: KubeObject, uid: str) -> None:
