@@ -29,7 +29,7 @@ MINUTES = 15
 
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
-    yield Pipeline(embedded.up(STATE, parameters={"TagWaitSeconds": "0"}, wait_scale=0.2))
+    yield Pipeline(embedded.up(STATE, parameters={"TagWaitSeconds": "0"}))
     embedded.down(STATE)
 
 
