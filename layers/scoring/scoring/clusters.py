@@ -1,7 +1,7 @@
 """An EKS cluster: where its API server is, the token that it accepts, and calls to it.
 
 The Kubernetes client is imported when the first call is made and never earlier: handlers that talk to no cluster do not
-carry its layer. Bodies are plain dicts; the model classes would cost half a second of start-up for nothing.
+carry its layer. Bodies are plain dicts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from botocore.model import ServiceId
 from botocore.signers import RequestSigner
 from urllib3.exceptions import HTTPError
 
-from scoring import aws
+from scoring import aws, kubernetes_client
 from scoring.errors import (
     AccessDenied,
     ClusterAccessDenied,
@@ -115,19 +115,15 @@ class Api:
     """Calls to one cluster's API server, with its refusals named as ours."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        from kubernetes.client.api_client import ApiClient
-        from kubernetes.client.configuration import Configuration
-        from kubernetes.client.exceptions import ApiException
-
-        self.name = endpoint.name
-        self._api_exception = ApiException
-        configuration = Configuration()
+        client = kubernetes_client.transport()
+        self.name, self._url = endpoint.name, endpoint.url
+        self._api_exception = client.exceptions.ApiException
+        configuration = client.configuration.Configuration()
         configuration.host = endpoint.url
         configuration.retries = False
-        self._client = ApiClient(configuration)
+        self._rest = client.rest.RESTClientObject(configuration)
         # The client itself takes the authority as a file only; this way nothing is written.
-        pool = self._client.rest_client.pool_manager
-        pool.connection_pool_kw["ssl_context"] = _trusting(endpoint.ca)
+        self._rest.pool_manager.connection_pool_kw["ssl_context"] = _trusting(endpoint.ca)
         self._token, self._token_until = "", 0.0
 
     def call(
@@ -201,15 +197,15 @@ class Api:
     ) -> Any:
         call = f"{method} {path}"
         try:
-            # Not `call_api`: it turns a failed TLS handshake into an AttributeError.
-            return self._client.request(
+            return self._rest.request(
                 method,
-                self._client.configuration.host + path,
+                self._url + path,
                 query_params=query or {},
                 headers={
                     "Authorization": f"Bearer {self._fresh_token()}",
                     "Accept": "application/json, */*",
                     "Content-Type": "application/json",
+                    "User-Agent": "dropscore",
                 },
                 body=body,
                 _preload_content=False,

@@ -1,0 +1,50 @@
+"""The transport comes without the client's models, and leaves the client whole: each in an interpreter of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+_LEAVES_THE_CLIENT_WHOLE = """
+import sys
+from scoring import kubernetes_client
+transport = kubernetes_client.transport()
+loaded = [module.__name__ for module in transport]
+assert loaded == [f"kubernetes.client.{name}" for name in ("configuration", "exceptions", "rest")], loaded
+assert not [name for name in sys.modules if name.startswith("kubernetes")], "somebody's import would find half a client"
+from kubernetes.client import ApiClient, V1Pod
+assert ApiClient().sanitize_for_serialization(V1Pod(kind="Pod")) == {"kind": "Pod"}
+"""
+_LOADS_NO_MODELS = """
+import sys
+def refuse(name, path=None, target=None):
+    if name.startswith(("kubernetes.client.models", "kubernetes.client.api", "kubernetes.config")):
+        raise AssertionError(f"{name} was loaded")
+sys.meta_path.insert(0, type("Finder", (), {"find_spec": staticmethod(refuse)}))
+from scoring import kubernetes_client
+kubernetes_client.transport()
+"""
+_TAKES_THE_WHOLE_CLIENT = """
+from kubernetes.client.exceptions import ApiException
+from scoring import kubernetes_client
+assert kubernetes_client.transport().exceptions.ApiException is ApiException
+"""
+_MISSES_THE_LAYER = """
+import sys
+sys.path[:] = [path for path in sys.path if "site-packages" not in path]
+from scoring import kubernetes_client
+try:
+    kubernetes_client.transport()
+except ModuleNotFoundError as error:
+    assert error.name == "kubernetes"
+else:
+    raise AssertionError("found")
+"""
+
+
+@pytest.mark.parametrize(
+    "program", [_LEAVES_THE_CLIENT_WHOLE, _LOADS_NO_MODELS, _TAKES_THE_WHOLE_CLIENT, _MISSES_THE_LAYER]
+)
+def test_in_an_interpreter_of_its_own(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
