@@ -15,6 +15,8 @@ BOM = b"\xef\xbb\xbf"
 _MOST_RECORD_BYTES = 16 << 20
 # One search for both is faster than `in` for each.
 _BLANK = re.compile(rb"\n\r?\n")
+# What says nothing of where records end.
+_PLAIN = bytes(set(range(256)) - set(b'"\n'))
 
 
 def cut(data: bytes) -> int:
@@ -62,10 +64,34 @@ def _joined(pieces: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
 
 def count(block: bytes) -> int:
     """How many records a block of whole ones holds."""
-    if block.startswith((b"\n", b"\r\n")) or _BLANK.search(block):
-        return len(split(block))
-    outside = block.split(b'"')[::2] if b'"' in block else (block,)
-    return sum(part.count(b"\n") for part in outside) + (block[cut(block) :] not in (b"", b"\r"))
+    records, begun = tally(b"", block)
+    return records + (begun not in (b"", b"\r"))
+
+
+def tally(begun: bytes, data: bytes) -> tuple[int, bytes]:
+    """How many records end in `data`, and the shortest beginning that counts as the one does that has not ended.
+
+    `begun` is that of the data before. A record may be larger than the memory; its abridged beginning is not.
+    """
+    if (begun + data[:2]).startswith((b"\n", b"\r\n")) or _BLANK.search(data):
+        data = begun + data
+        end = cut(data)
+        return len(split(data[:end])), _abridged(data[end:])
+    # One pass in C leaves a hundredth of the bytes. Two quotes side by side change nothing for what follows them.
+    marks = (begun + data.translate(None, _PLAIN)).replace(b'""', b"")
+    pieces = marks.split(b'"')
+    ended = b"".join(pieces[::2]).count(b"\n")
+    if len(pieces) % 2 == 0:
+        return ended, b'"'
+    if b"\n" in pieces[-1]:
+        return ended, _abridged(data[data.rfind(b"\n") + 1 :])
+    return ended, _abridged(begun + data) if len(pieces) == 1 else b"-"
+
+
+def _abridged(begun: bytes) -> bytes:
+    if begun in (b"", b"\r"):
+        return begun
+    return b'"' if begun.count(b'"') % 2 else b"-"
 
 
 def first_end(data: bytes) -> int:
@@ -169,17 +195,8 @@ class Counter:
 
     def pass_on(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            data = self.begun + chunk
-            end = cut(data)
-            self.records += count(data[:end])
-            self.begun = _abridged(data[end:])
+            ended, self.begun = tally(self.begun, chunk)
+            self.records += ended
             yield chunk
         self.records += count(self.begun)
         self.begun = b""
-
-
-def _abridged(begun: bytes) -> bytes:
-    """The shortest beginning of a record that counts as this one does: a record may be larger than the memory."""
-    if begun in (b"", b"\r"):
-        return begun
-    return b'"' if begun.count(b'"') % 2 else b"-"
