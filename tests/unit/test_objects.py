@@ -230,19 +230,19 @@ def test_a_part_is_cut_where_the_writer_allows_and_not_before_it_is_large_enough
     upload = objects.Upload(s3, "b", "k", "u")
     cut = []
     for _ in range(9):
-        upload.write(b"x" * 3 * MIB)
+        upload.write(b"x" * 6 * MIB)
         cut.append(upload.checkpoint())
     upload.close()
     assert cut == [False, False, True] * 3
-    assert s3.sizes == {1: 9 * MIB, 2: 9 * MIB, 3: 9 * MIB}
+    assert s3.sizes == {1: 18 * MIB, 2: 18 * MIB, 3: 18 * MIB}
     assert upload.tail == b""
 
 
-@pytest.mark.parametrize(("rest", "sizes"), [(b"", {1: 9 * MIB}), (b"rest", {1: 9 * MIB, 2: 4})])
+@pytest.mark.parametrize(("rest", "sizes"), [(b"", {1: 18 * MIB}), (b"rest", {1: 18 * MIB, 2: 4})])
 def test_closing_uploads_what_is_left_if_anything_is(rest: bytes, sizes: dict[int, int]) -> None:
     s3 = Parts()
     upload = objects.Upload(s3, "b", "k", "u")
-    upload.write(b"x" * 9 * MIB)
+    upload.write(b"x" * 18 * MIB)
     upload.checkpoint()
     upload.write(rest)
     upload.close()
@@ -264,11 +264,11 @@ def test_an_upload_goes_on_behind_the_parts_of_earlier_steps() -> None:
 
 
 def test_parts_grow_once_half_of_those_that_s3_allows_are_used() -> None:
-    """Or a file of more than 80 GB would need more than 10,000."""
+    """Or a file of more than 160 GB would need more than 10,000."""
     upload = objects.Upload(Parts(), "b", "k", "u", part=5_100)
-    upload.write(b"x" * 8 * MIB)
+    upload.write(b"x" * 16 * MIB)
     assert not upload.checkpoint()
-    upload.write(b"x" * 8 * MIB)
+    upload.write(b"x" * 16 * MIB)
     assert upload.checkpoint()
 
 

@@ -54,7 +54,7 @@ def test_any_other_status_is_a_failure_of_the_model_with_its_answer(server: Serv
     assert status == 204 or failed.value.details["answer"] == "could not convert string to float"
 
 
-@pytest.mark.parametrize("status", [408, 413, 429, 504])
+@pytest.mark.parametrize("status", [408, 413, 504])
 def test_a_batch_that_is_too_much_is_told_from_one_that_is_wrong(server: Server, status: int) -> None:
     """Of the model or of a proxy in between: less at a time may do."""
     server.answers["POST /invocations"] = Reply(status, b"too large")

@@ -102,7 +102,7 @@ def test_a_file_that_is_not_taken_is_a_failure_of_the_model(sas: Sas, server: Se
     assert failed.value.details == {"status": status, "answer": "request entity too large"}
 
 
-@pytest.mark.parametrize("status", [408, 413, 429, 504])
+@pytest.mark.parametrize("status", [408, 413, 504])
 def test_a_file_that_is_too_much_is_told_from_one_that_is_wrong(sas: Sas, server: Server, status: int) -> None:
     server.answers["POST /executions"] = Reply(status, b"request entity too large")
     with pytest.raises(TooMuch, match=f"it answered {status}: request entity too large"):

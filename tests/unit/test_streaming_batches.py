@@ -6,6 +6,7 @@ import csv
 import io
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -154,12 +155,104 @@ def test_a_model_that_is_gone_is_no_answer_at_once(s3: Any, server: Server) -> N
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         gone = Model(f"http://127.0.0.1:{free.getsockname()[1]}")
-    with pytest.raises(NoAnswer, match="took no connection"):
+    with pytest.raises(NoAnswer, match="took no connection") as silence:
         streaming.advance(job(s3, server, found, opened(s3, found), model=gone))
-    server.answers["POST /invocations"] = HangUp()
-    with pytest.raises(NoAnswer, match="closed the connection"):
+    assert "alone" not in silence.value.summary, "no batch is to blame"
+
+
+def test_a_route_that_hangs_up_on_what_is_too_large_gets_as_little_as_it_takes(
+    s3: Any, server: Server, whole: bytes
+) -> None:
+    def picky(asked: Request) -> Reply:
+        if len(asked.body) > 300:
+            raise HangUp
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = picky
+    found = drop(s3, MANY)
+    done = streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert published(s3, done) == whole
+
+
+def test_a_record_that_makes_the_model_hang_up_is_named(s3: Any, server: Server, small: None) -> None:
+    def dies(asked: Request) -> Reply:
+        if b"\n77," in b"\n" + asked.body:
+            raise HangUp
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = dies
+    found = drop(s3, MANY)
+    with pytest.raises(NoAnswer, match=r"closed the connection .* It was sent record 78 alone\."):
         streaming.advance(job(s3, server, found, opened(s3, found)))
-    assert len(server.requests) == 2, "the batch, and a half of it"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply(429, b"slow down", {"Retry-After": "0"}),
+        Reply(429, b"slow down", {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}),
+        Reply(503, b"queue is full", {"Retry-After": "0"}),
+    ],
+)
+def test_a_model_that_has_enough_requests_gets_fewer_and_none_of_them_smaller(
+    s3: Any, server: Server, whole: bytes, small: None, refusal: Reply
+) -> None:
+    alone, enough = threading.Lock(), threading.Event()
+    refused, taken = list[bytes](), list[bytes]()
+
+    def one_at_a_time(asked: Request) -> Reply:
+        if not alone.acquire(blocking=False):
+            refused.append(asked.body)
+            if len(refused) >= 3:
+                enough.set()
+            return refusal
+        try:
+            assert enough.wait(20)
+            taken.append(asked.body)
+            return sagemaker(asked)
+        finally:
+            alone.release()
+
+    server.answers["POST /invocations"] = one_at_a_time
+    found = drop(s3, MANY)
+    scoring = opened(s3, found)
+    begun_at(s3, size=256, in_flight=4)
+    done = streaming.advance(job(s3, server, found, scoring))
+    assert published(s3, done) == whole
+    assert set(refused) <= set(taken), "the same batches again, not their halves"
+    assert len(refused) < 20 < len(taken), "soon they come one after the other"
+
+
+def test_a_model_that_wants_a_long_rest_is_not_waited_for_by_a_lambda(s3: Any, server: Server, whole: bytes) -> None:
+    server.answers["POST /invocations"] = Reply(429, headers={"Retry-After": "120"})
+    found = drop(s3, MANY)
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert (scoring["status"], scoring["wait_seconds"]) == ("RUNNING", 120)
+    server.answers["POST /invocations"] = Reply(429, headers={"Retry-After": "86400"})
+    scoring = streaming.advance(job(s3, server, found, scoring))
+    assert (scoring["status"], scoring["wait_seconds"]) == ("RUNNING", 300)
+    server.answers["POST /invocations"] = sagemaker
+    assert published(s3, streaming.advance(job(s3, server, found, scoring))) == whole
+
+
+def test_a_batch_that_waits_does_not_hold_up_the_failure_of_another(s3: Any, server: Server, small: None) -> None:
+    waiting = threading.Event()
+
+    def answer(asked: Request) -> Reply:
+        if asked.body.startswith(b"0,"):
+            assert waiting.wait(20)
+            return Reply(500, b"no such column")
+        waiting.set()
+        return Reply(429, headers={"Retry-After": "29"})
+
+    server.answers["POST /invocations"] = answer
+    found = drop(s3, MANY)
+    scoring = opened(s3, found)
+    begun_at(s3, size=256, in_flight=2)
+    began = time.monotonic()
+    with pytest.raises(ModelFailed, match="answered 500"):
+        streaming.advance(job(s3, server, found, scoring))
+    assert time.monotonic() - began < 20, "or it has waited for the other's rest"
 
 
 def test_a_record_larger_than_a_batch_goes_alone_and_whole(s3: Any, server: Server, small: None) -> None:

@@ -92,6 +92,22 @@ def test_a_container_that_holds_the_request_open_too_long_is_told_as_that(s3: An
         streaming.advance(sas(s3, container, seconds_left=lambda: 21.0))
 
 
+def test_a_container_that_has_enough_requests_is_asked_again_later(s3: Any, container: Server) -> None:
+    """At any of its paths; a file that it did not take is sent again, one that it took is not."""
+    well = dict(container.answers)
+    container.answers["POST /executions"] = Reply(429, headers={"Retry-After": "60"})
+    scoring = streaming.advance(sas(s3, container))
+    assert (scoring["status"], scoring["wait_seconds"]) == ("RUNNING", 60)
+    container.answers["POST /executions"] = well["POST /executions"]
+    for path in ("GET /query/7.1/log", "GET /query/7.1"):
+        container.answers[path] = Reply(429)
+        scoring = streaming.advance(sas(s3, container, scoring))
+        assert (scoring["status"], scoring["wait_seconds"]) == ("RUNNING", 5)
+        container.answers[path] = well[path]
+    assert published(s3, streaming.advance(sas(s3, container, scoring))) == SCORED
+    assert len(posts(container)) == 2
+
+
 @pytest.mark.parametrize("body", [b"id,text\n", b"\n"])
 def test_a_file_without_a_record_is_empty(s3: Any, container: Server, body: bytes) -> None:
     found = drop(s3, body)

@@ -158,4 +158,4 @@ class Upload:
         self.part += 1
         with aws.errors_named(f"s3:UploadPart of s3://{self._where['Bucket']}/{self._where['Key']}"):
             self._s3.upload_part(**self._where, PartNumber=self.part, Body=self._buffer)
-        self._buffer.clear()
+        self._buffer = bytearray()

@@ -10,7 +10,8 @@ from typing import Any
 import urllib3
 from urllib3 import exceptions
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, NewConnectionError, ReadTimeoutError
+from urllib3.util import Retry
 
 from scoring.errors import DropscoreError
 
@@ -28,16 +29,32 @@ _SNIPPET_CHARACTERS = 2_000
 # An answer that is read whole into memory is bounded: the output of one batch, a log, an error page.
 _MAX_ANSWER_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
-# What a gateway or ingress answers when the pod behind it closed the connection or is not there.
+# What a gateway or ingress answers when the pod behind it closed the connection or is not there. (A 503 that says when to
+# come back is a full queue's: RFC 9110, 15.6.4.)
 _ROUTE_HAS_NO_POD = (502, 503)
 
 
 class NoAnswer(DropscoreError):
-    """The model closed the connection, refused it or broke off (internal: the pod's state tells what that means)."""
+    """The model closed the connection or broke off (internal: the pod's state tells what that means)."""
+
+
+class NoConnection(NoAnswer):
+    """The model took no connection: nothing of the request has reached it."""
 
 
 class TooMuch(DropscoreError):
-    """The model, or the route to it, would have less at a time (internal: batches shrink)."""
+    """The model, or the route to it, would have less in a request (internal: batches shrink)."""
+
+
+class TooMany(DropscoreError):
+    """The model, or the route to it, would have fewer requests at a time (internal: they wait).
+
+    `seconds` is how long, if it said so.
+    """
+
+    def __init__(self, summary: str, seconds: float | None) -> None:
+        super().__init__(summary)
+        self.seconds = seconds
 
 
 class StillBusy(DropscoreError):
@@ -48,6 +65,8 @@ class StillBusy(DropscoreError):
 class Answer:
     status: int
     body: bytes
+    retry_after: float | None = None
+    """Seconds."""
 
     @property
     def text(self) -> str:
@@ -55,16 +74,20 @@ class Answer:
         return self.body[: 4 * _SNIPPET_CHARACTERS].decode("utf-8", "replace")[:_SNIPPET_CHARACTERS]
 
 
-def check_size(answer: Answer) -> None:
+def check_load(answer: Answer) -> None:
     """Raise what a refusal for size or haste means.
 
     Raises
     ------
     TooMuch
-        408, 413, 429 or 504, of the model or of what lies in between.
+        408, 413 or 504, of the model or of what lies in between.
+    TooMany
+        429, or 503 with the time to come back.
     """
-    if answer.status in (408, 413, 429, 504):
+    if answer.status in (408, 413, 504):
         raise TooMuch(f"it answered {answer.status}: {answer.text}", status=answer.status)
+    if answer.status in (429, 503):
+        raise TooMany(f"The model answered {answer.status}: {answer.text}", answer.retry_after)
 
 
 class Model:
@@ -93,7 +116,8 @@ class Model:
         NoAnswer, StillBusy
         """
         response = self._open(method, path, seconds, body, headers)
-        if response.status in _ROUTE_HAS_NO_POD:
+        retry_after = _retry_after(response)
+        if response.status in _ROUTE_HAS_NO_POD and retry_after is None:
             raise NoAnswer(f"The route answered {response.status} to {method} {path} in the model's place.")
         try:
             data = response.read(_MAX_ANSWER_BYTES + 1, decode_content=True)
@@ -105,7 +129,7 @@ class Model:
             response.release_conn()
         if len(data) > _MAX_ANSWER_BYTES:
             raise NoAnswer(f"The model's answer to {method} {path} is longer than {_MAX_ANSWER_BYTES >> 20} MiB.")
-        return Answer(response.status, data)
+        return Answer(response.status, data, retry_after)
 
     def stream(self, path: str, seconds: float, offset: int = 0) -> tuple[int, Iterator[bytes]]:
         """GET `path` from byte `offset` on: the status, and the body in chunks of at most 1 MiB.
@@ -159,7 +183,7 @@ class Model:
             )
         except (NewConnectionError, ConnectTimeoutError) as error:
             # Not busy: the kernel takes connections for a busy model, but nobody does for a node that is gone.
-            raise NoAnswer(f"The model took no connection for {method} {path}: {error}") from error
+            raise NoConnection(f"The model took no connection for {method} {path}: {error}") from error
         except exceptions.TimeoutError as error:
             raise StillBusy(f"The model did not answer {method} {path} within {seconds:.0f} s.") from error
         except exceptions.ProtocolError as error:
@@ -168,3 +192,11 @@ class Model:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
+
+
+def _retry_after(response: Any) -> float | None:
+    try:
+        # Seconds or a date, as it comes.
+        return Retry().get_retry_after(response)
+    except InvalidHeader:
+        return None

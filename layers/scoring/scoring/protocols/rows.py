@@ -15,7 +15,7 @@ from typing import Any
 from scoring import records
 from scoring.errors import ModelFailed, RowCountMismatch
 from scoring.joining import joined, joined_header, line_end, quoted
-from scoring.protocols.model import Model, check_size
+from scoring.protocols.model import Model, check_load
 
 
 class RowProtocol(ABC):
@@ -41,11 +41,11 @@ class RowProtocol(ABC):
         ------
         ModelFailed
             Any status but 200.
-        NoAnswer, StillBusy
+        NoAnswer, StillBusy, TooMuch, TooMany
         """
         headers = {"Content-Type": "text/csv", "Accept": self.accept}
         answer = self._model.request("POST", "/invocations", seconds, body=self.body(header, block), headers=headers)
-        check_size(answer)
+        check_load(answer)
         if answer.status != 200:
             raise ModelFailed(
                 f"The model answered {answer.status} to a batch of records.", status=answer.status, answer=answer.text

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from scoring import records
 from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
 from scoring.joining import line_end
-from scoring.protocols.model import Model, StillBusy, check_size
+from scoring.protocols.model import Model, StillBusy, TooMany, TooMuch, check_load
 
 _ANSWER_SECONDS = 30.0
 _POLL_PAUSE_SECONDS = 0.1
@@ -48,7 +48,7 @@ class Sas:
         ------
         ModelFailed
             The container refuses the file.
-        NoAnswer, StillBusy
+        NoAnswer, StillBusy, TooMuch, TooMany
         """
         boundary = uuid.uuid4().hex
         # A name of our own: a container puts it on a command line without quotes.
@@ -69,7 +69,7 @@ class Sas:
             "Content-Length": str(len(head) + size + len(tail)),
         }
         answer = self._model.request("POST", "/executions", seconds, body=body(), headers=headers)
-        check_size(answer)
+        check_load(answer)
         if answer.status != 201:
             # The container answers 201 whatever its script does, so a 500 is the server's around it: what newer versions
             # of gunicorn answer when they end a worker that was silent for too long.
@@ -85,8 +85,8 @@ class Sas:
             raise ModelFailed("The model took the file but gave no id of its execution.", answer=answer.text)
         return execution_id
 
-    def poll(self, execution_id: str) -> bool:
-        """True once the result may be collected, False while the model works.
+    def poll(self, execution_id: str, seconds: float | None = None) -> bool:
+        """True once the result may be collected, False while the model works or says nothing for `seconds`.
 
         Raises
         ------
@@ -95,24 +95,27 @@ class Sas:
         NoAnswer
         """
         try:
-            log = self._model.request("GET", f"/query/{execution_id}/log", _ANSWER_SECONDS)
-        except StillBusy:
+            log = self._model.request("GET", f"/query/{execution_id}/log", seconds or _ANSWER_SECONDS)
+            check_load(log)
+        except (StillBusy, TooMuch, TooMany):
             return False
         return judge(log.status, log.body.decode("utf-8", "replace"))
 
-    def collect(self, execution_id: str, offset: int = 0) -> Iterator[bytes]:
-        """The scored CSV in chunks, from byte `offset` on.
+    def collect(self, execution_id: str, offset: int = 0, seconds: float | None = None) -> Iterator[bytes]:
+        """The scored CSV in chunks, from byte `offset` on, each waited for at most `seconds`.
 
         Raises
         ------
         ModelFailed
             The script ended without writing a result.
-        NoAnswer, StillBusy
+        NoAnswer, StillBusy, TooMany
         """
-        status, chunks = self._model.stream(f"/query/{execution_id}", _ANSWER_SECONDS, offset)
+        status, chunks = self._model.stream(f"/query/{execution_id}", seconds or _ANSWER_SECONDS, offset)
         if status == 416 and offset:
             # All of it was fetched before: there is no byte from here on.
             return iter(())
+        if status == 429:
+            raise TooMany(f"The model answered {status} when it was asked for the result.", None)
         if status not in (200, 206):
             answer = next(chunks, b"")[:_LOG_TAIL].decode("utf-8", "replace")
             raise ModelFailed(f"The model's script ended without a result: {status}.", status=status, answer=answer)
@@ -135,15 +138,19 @@ class SasRows:
 
         Raises
         ------
-        ModelFailed, NoAnswer, StillBusy, TooMuch
+        ModelFailed, NoAnswer, StillBusy, TooMuch, TooMany
         """
         until = time.monotonic() + seconds
+
+        def left() -> float:
+            return min(max(until - time.monotonic(), 1.0), _ANSWER_SECONDS)
+
         execution_id = self._sas.submit((header, block), len(header) + len(block), seconds)
-        while not self._sas.poll(execution_id):
+        while not self._sas.poll(execution_id, left()):
             if time.monotonic() > until:
                 raise StillBusy(f"The model was not done with a batch after {seconds:.0f} s.")
             time.sleep(_POLL_PAUSE_SECONDS)
-        return b"".join(self._sas.collect(execution_id))
+        return b"".join(self._sas.collect(execution_id, seconds=left()))
 
     def scored(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from scoring import objects
@@ -15,6 +15,8 @@ from scoring.streaming.progress import Progress
 
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""
+MOST_PAUSE_SECONDS = 300
+"""How long a model is left alone at most."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class Job:
         ModelTimeout
             The scoring deadline has passed.
         """
-        limit = self.request["deadlines"]["scoring_seconds"]
-        left = (datetime.fromisoformat(self.scoring["started"]) + timedelta(seconds=limit) - self.now()).total_seconds()
+        limit = float(self.request["deadlines"]["scoring_seconds"])
+        left = limit - self._elapsed_seconds()
         if left <= 0:
-            raise ModelTimeout(f"The model was not done with the file after {limit} s.")
+            raise ModelTimeout(f"The model was not done with the file after {limit:.0f} s.")
         return min(left, self.seconds_left() - RESERVE_SECONDS)
 
     @property
@@ -71,9 +73,10 @@ class Job:
 
     def pause(self) -> int:
         """Seconds to leave a model alone that works on: a tenth of what it has taken so far, from 5 s to 5 min."""
-        return int(
-            min(max((self.now() - datetime.fromisoformat(self.scoring["started"])).total_seconds() / 10, 5), 300)
-        )
+        return int(min(max(self._elapsed_seconds() / 10, 5), MOST_PAUSE_SECONDS))
+
+    def _elapsed_seconds(self) -> float:
+        return (self.now() - datetime.fromisoformat(self.scoring["started"])).total_seconds()
 
     def done(self, progress: Progress) -> dict[str, Any]:
         result = {"rows": progress.rows, "bytes": progress.written, "parts": progress.part}

@@ -55,6 +55,10 @@ class Pace:
         """
         self.most_bytes = max(min(self.most_bytes, size // 2), 1)
         self.size = min(self.size, self.most_bytes)
+        self.throttled()
+
+    def throttled(self) -> None:
+        """Take note of a batch that came while the model had enough others."""
         self.in_flight = max(self.in_flight - 1, 1)
         self._settled = True
 

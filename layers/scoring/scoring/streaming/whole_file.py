@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 from scoring import objects, records
 from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
 from scoring.protocols import Sas
-from scoring.protocols.model import StillBusy, TooMuch
-from scoring.streaming.job import Job
+from scoring.protocols.model import StillBusy, TooMany, TooMuch
+from scoring.streaming.job import MOST_PAUSE_SECONDS, Job
 from scoring.streaming.progress import Progress
 
 # How long one step waits for a model that works on after its POST, before the state machine waits for less money.
@@ -18,6 +19,14 @@ _POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5
 
 def advance(job: Job, protocol: Sas) -> dict[str, Any]:
     """One step; see `streaming.advance`."""
+    try:
+        return _advance(job, protocol)
+    except TooMany as error:
+        # Of the route, mostly: a container has one file, this one.
+        return job.running(min(max(math.ceil(error.seconds or 0), job.pause()), MOST_PAUSE_SECONDS))
+
+
+def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
     output = job.request["output"]
     progress = Progress.load(job.s3, output)
     # An execution lives in the memory of one pod: on a fresh pod the file is sent again.
