@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 BEHAVIOUR = os.environ["BEHAVIOUR"]
 ADDRESS = os.environ.get("HOST", "0.0.0.0")
 SECONDS_OF_SLOWNESS = 4
+MOST_BYTES = 10_000
 
 
 class Model(BaseHTTPRequestHandler):
@@ -101,6 +102,28 @@ def refuses_the_third_batch(model: Model, rows: int) -> None:
     (refuses if Model.batches == 3 else well)(model, rows)
 
 
+def has_enough_requests(model: Model, rows: int) -> None:
+    """Turn each second batch away at first."""
+    if Model.batches % 2:
+        model.answer(429, b"one at a time, please", Retry_After="1")
+    else:
+        well(model, rows)
+
+
+def hangs_up_on_much(model: Model, rows: int) -> None:
+    if int(model.headers["Content-Length"]) > MOST_BYTES:
+        model.close_connection = True
+    else:
+        well(model, rows)
+
+
+def takes_little(model: Model, rows: int) -> None:
+    if int(model.headers["Content-Length"]) > MOST_BYTES:
+        model.answer(413, b"request entity too large")
+    else:
+        well(model, rows)
+
+
 def has_a_full_disk(model: Model, _rows: int) -> None:
     try:
         with open("/dev/full", "wb", buffering=0) as disk:  # noqa: PTH123
@@ -183,6 +206,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "stuck": stuck,
     "refuses": refuses,
     "refuses-the-third-batch": refuses_the_third_batch,
+    "has-enough": has_enough_requests,
+    "hangs-up-on-much": hangs_up_on_much,
+    "takes-little": takes_little,
     "disk-full": has_a_full_disk,
     "forgets-a-row": forgets_a_row,
     "forgets-a-row-late": forgets_a_row_late,

@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from local import parts
 from local import stack as embedded
+from tests.conftest import use
 from tests.e2e.faults.table import CASES
 from tests.e2e.pipeline import Pipeline
 
@@ -40,23 +41,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRow:
     return OneRow(config, log)
 
 
-def bring_up(state: Path, token_seconds: float = 900.0, **parameters: str) -> Pipeline:
+def bring_up(state: Path, config: pytest.Config, token_seconds: float = 900.0, **parameters: str) -> Pipeline:
+    use(state, config)
     return Pipeline(embedded.up(state, parameters=DEADLINES | parameters, token_seconds=token_seconds))
 
 
 @pytest.fixture(scope="session")
-def calm() -> Pipeline:
-    return bring_up(CALM)
+def calm(pytestconfig: pytest.Config) -> Pipeline:
+    return bring_up(CALM, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def rough() -> Pipeline:
+def rough(pytestconfig: pytest.Config) -> Pipeline:
     """Its bucket keeps no versions, and its clusters refuse a token after a few seconds."""
-    return bring_up(ROUGH, TOKEN_SECONDS, InputVersioning="Suspended")
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End both. Only the process that has no `workerinput` outlives all workers."""
-    if not hasattr(session.config, "workerinput"):
-        embedded.down(CALM)
-        embedded.down(ROUGH)
+    return bring_up(ROUGH, pytestconfig, TOKEN_SECONDS, InputVersioning="Suspended")

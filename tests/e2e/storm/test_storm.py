@@ -6,13 +6,14 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from local import parts
 from local import stack as embedded
+from tests.conftest import use
 from tests.e2e import models
 from tests.e2e.pipeline import Pipeline, wait_for
 from tests.e2e.storm.mischief import FUNCTIONS, Mischief
@@ -28,9 +29,9 @@ MINUTES = 15
 
 
 @pytest.fixture
-def pipeline() -> Iterator[Pipeline]:
-    yield Pipeline(embedded.up(STATE, parameters={"TagWaitSeconds": "0"}))
-    embedded.down(STATE)
+def pipeline(pytestconfig: pytest.Config) -> Pipeline:
+    use(STATE, pytestconfig)
+    return Pipeline(embedded.up(STATE, parameters={"TagWaitSeconds": "0"}))
 
 
 def test_each_file_of_a_storm_has_its_outcome_and_leaves_nothing(pipeline: Pipeline) -> None:
