@@ -25,7 +25,9 @@ TARGET = ROOT / "docs/cost.md"
 # Lambda quotas (AWS Lambda Developer Guide): seconds of one invocation, MB of memory, MB of /tmp.
 LAMBDA_SECONDS, LAMBDA_MB, LAMBDA_DISK_MB = 900, 10_240, 10_240
 # What the functions do (statemachine/, layers/scoring): time kept for closing down, a watch of the pod, a part.
-RESERVE_SECONDS, WATCH_SECONDS, WAIT_SECONDS, PART_MIB = 20, 50, 15, 8
+RESERVE_SECONDS, WATCH_SECONDS, WAIT_SECONDS, PART_MIB = 20, 50, 15, 16
+# What boto3 takes for the others (TransferConfig's multipart_chunksize).
+OTHERS_PART_MIB = 8
 # One more round of waiting: its Wait, the Task again, the Choice behind it.
 TRANSITIONS_OF_A_ROUND = 3
 
@@ -65,10 +67,9 @@ class Case:
     def megabytes(self) -> float:
         return self.mib * 1.048576
 
-    @property
-    def parts(self) -> int:
-        """Parts of the scored file."""
-        return max(1, math.ceil(self.mib * float(self.given["output_to_input"]) / PART_MIB))
+    def parts(self, mib: int) -> int:
+        """Parts of so many MiB of the scored file."""
+        return max(1, math.ceil(self.mib * float(self.given["output_to_input"]) / mib))
 
     @property
     def scoring_seconds(self) -> float:
@@ -96,7 +97,7 @@ def dropscore(case: Case) -> Bill:
         gb_seconds=sum(busy[name] * memory[name] / 1024 for name in busy),
         invocations=sum(calls.values()),
         # Begin, list, complete, tag, the first record of progress; then a part and the progress, again and again.
-        writes=5 + 2 * case.parts,
+        writes=5 + 2 * case.parts(PART_MIB),
         # Tags of the file and of what is there already; for each stream the progress, the file, and again its header.
         reads=3 + 3 * streams - 1,
         node_seconds=case.pod_seconds * case.given["pod_share_of_node"],
@@ -115,8 +116,8 @@ def waiting_lambda(case: Case) -> Bill | str:
     return Bill(
         gb_seconds=seconds * needed / 1024,
         invocations=1,
-        writes=2 + case.parts,
-        reads=1 + math.ceil(case.mib / PART_MIB),
+        writes=2 + case.parts(OTHERS_PART_MIB),
+        reads=1 + math.ceil(case.mib / OTHERS_PART_MIB),
         node_seconds=(case.pod_seconds + case.measured["waiting_overhead_seconds"]) * case.given["pod_share_of_node"],
     )
 
@@ -125,8 +126,8 @@ def transform(case: Case, files_a_job: int) -> Bill:
     """A SageMaker batch transform job on one instance; a file's share of a job for `files_a_job`."""
     start = case.given["transform_start_seconds"] / files_a_job
     return Bill(
-        writes=2 + case.parts,
-        reads=1 + math.ceil(case.mib / PART_MIB),
+        writes=2 + case.parts(OTHERS_PART_MIB),
+        reads=1 + math.ceil(case.mib / OTHERS_PART_MIB),
         transform_seconds=start + case.megabytes / case.given["model_mb_per_second"],
     )
 

@@ -158,9 +158,9 @@ def redirects(model: Model, _rows: int) -> None:
 
 
 def breaks_off(model: Model, rows: int) -> None:
-    """Promise all rows, send the first and half of the second, then hang up."""
+    """Promise all rows, send half of them (of three, the second is torn), then hang up."""
     answer = b"0.125\n" * rows
-    model.answer(200, answer[:9], promised=len(answer))
+    model.answer(200, answer[: len(answer) // 2], promised=len(answer))
     model.close_connection = True
 
 
