@@ -8,7 +8,7 @@ from scoring.observability import observed
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
-    """Wait for the pod; gives the `endpoint` of the state: `status` PENDING (come back) or READY, then with its `url`.
+    """Wait for the pod; gives the `endpoint` of the state: `status` PENDING (come back) or READY, then with `url` and `pod`.
 
     Raises
     ------
@@ -20,4 +20,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     if isinstance(found, str):
         return {"status": "PENDING", "waiting_for": found}
     url = readiness.await_route(api, pod, found, request, settings.current().clusters[request["cluster"]])
-    return {"status": "READY", "url": url}
+    return {"status": "READY", "url": url, "pod": pod["uid"]}

@@ -64,14 +64,15 @@ def test_launch_pod_takes_its_sample(api: FakeApi) -> None:
 def test_a_pod_in_a_lost_ones_place_has_another_name(api: FakeApi) -> None:
     given = event("launch_pod")
     given["state"]["lost_pods"] = {"count": 2}
-    assert run("launch_pod", given)["name"] == f"{POD['name']}-2"
+    launched = run("launch_pod", given)
+    assert (launched["name"], launched["replaces"]) == (f"{POD['name']}-2", 2)
 
 
 def test_await_pod_takes_its_sample(api: FakeApi, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = {"namespaces": ["dropscore"], "url": server.url}
     monkeypatch.setenv("CLUSTERS", json.dumps({api.name: entry}))
     server.answers["GET"] = Reply(body=b"pong")
-    assert run("await_pod") == {"status": "READY", "url": f"{server.url}/{POD['name']}"}
+    assert run("await_pod") == {"status": "READY", "url": f"{server.url}/{POD['name']}", "pod": POD["uid"]}
 
 
 def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,22 +11,24 @@ from tests.builders import NAMESPACE, POD_NAME, FakeApi, path, pod_state, record
 LOG = f"{path('pods')}/log"
 
 
+LAUNCHED: dict[str, Any] = {"request": {}, "pod": pod_state()}
+READY = LAUNCHED | {"endpoint": {"status": "READY", "pod": "uid-1"}}
+LOST = {"lost_pods": {"count": 1}}
+
+
 @pytest.mark.parametrize(
     ("held", "stage"),
     [
         ({}, "resolve_request"),
         ({"request": {}}, "launch_pod"),
-        ({"request": {}, "pod": {}}, "await_pod"),
-        ({"request": {}, "pod": {}, "endpoint": {"status": "PENDING"}}, "await_pod"),
-        ({"request": {}, "pod": {}, "endpoint": {"status": "READY"}}, "stream_file"),
-        (
-            {"request": {}, "pod": {}, "endpoint": {"status": "READY"}, "scoring": {"status": "RUNNING"}},
-            "stream_file",
-        ),
-        (
-            {"request": {}, "pod": {}, "endpoint": {"status": "READY"}, "scoring": {"status": "DONE"}},
-            "persist_output",
-        ),
+        (LAUNCHED, "await_pod"),
+        (LAUNCHED | {"endpoint": {"status": "PENDING"}}, "await_pod"),
+        (READY, "stream_file"),
+        (READY | {"scoring": {"status": "RUNNING"}}, "stream_file"),
+        (READY | {"scoring": {"status": "DONE"}}, "persist_output"),
+        (READY | LOST | {"error": {"Error": "PodLost"}}, "stream_file"),
+        (READY | LOST | {"error": {"Error": "PodRefused"}}, "launch_pod"),
+        (READY | LOST | {"pod": pod_state(uid="uid-2", replaces=1), "error": {"Error": "PodCrashed"}}, "await_pod"),
     ],
 )
 def test_the_step_that_failed_is_told_by_what_the_state_holds(held: dict[str, Any], stage: str) -> None:

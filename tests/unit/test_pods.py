@@ -112,6 +112,7 @@ def test_launching_makes_pod_service_and_route_owned_by_the_pod() -> None:
         "namespace": NAMESPACE,
         "uid": pod["metadata"]["uid"],
         "created": "2026-11-22T10:00:00Z",
+        "replaces": 0,
     }
     for kind in ("services", "httproutes"):
         (owner,) = api.objects[path(kind)]["metadata"]["ownerReferences"]

@@ -20,9 +20,12 @@ def stage(state: Mapping[str, Any]) -> str:
     """The step that failed, told by what the state holds so far (a Catch does not say where it caught)."""
     if "request" not in state:
         return "resolve_request"
-    if "pod" not in state:
+    # After a lost pod, the state still holds that one and its endpoint until there are new ones.
+    replaced = state.get("lost_pods", {}).get("count", 0) - (state.get("error", {}).get("Error") == "PodLost")
+    if "pod" not in state or state["pod"].get("replaces", 0) < replaced:
         return "launch_pod"
-    if state.get("endpoint", {}).get("status") != "READY":
+    endpoint = state.get("endpoint", {})
+    if endpoint.get("status") != "READY" or endpoint.get("pod") != state["pod"]["uid"]:
         return "await_pod"
     return "persist_output" if state.get("scoring", {}).get("status") == "DONE" else "stream_file"
 
@@ -67,19 +70,23 @@ def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
             gathered[name] = read()
         except Exception as error:  # noqa: BLE001
             # The error that brought us here is the one to report; this only tells why its evidence is thin.
-            reason = error.summary if isinstance(error, DropscoreError) else repr(error)
+            reason = _reason(error)
             logger.warning("no evidence", what=name, reason=reason)
             missing.append(f"{name}: {reason}")
 
     try:
         api = clusters.connect(state["request"]["cluster"])
     except Exception as error:  # noqa: BLE001  (as above)
-        return gathered | {"missing": [error.summary if isinstance(error, DropscoreError) else repr(error)]}
+        return gathered | {"missing": [_reason(error)]}
     path = f"{namespace_path(pod['namespace'])}/pods/{pod['name']}"
     gather("status", lambda: _status(readiness.get(api, pod)))
     gather("events", lambda: [_line(event) for event in readiness.events(api, pod)[-_EVENTS:]])
     gather("log_tail", lambda: api.text(f"{path}/log", {"tailLines": _LOG_LINES}).splitlines())
     return gathered | ({"missing": missing} if missing else {})
+
+
+def _reason(error: Exception) -> str:
+    return error.summary if isinstance(error, DropscoreError) else repr(error)
 
 
 def _status(pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,7 +127,8 @@ def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, An
     Returns
     -------
     dict
-        The `pod` of the attempt's state: `name`, `namespace`, `uid`, `created` (RFC 3339).
+        The `pod` of the attempt's state: `name`, `namespace`, `uid`, `created` (RFC 3339), and how many lost pods it
+        `replaces`.
 
     Raises
     ------
@@ -151,6 +152,7 @@ def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, An
         "namespace": namespace,
         "uid": pod["metadata"]["uid"],
         "created": pod["metadata"]["creationTimestamp"],
+        "replaces": attempt.lost_pods,
     }
 
 

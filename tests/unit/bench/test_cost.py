@@ -8,6 +8,7 @@ import pytest
 
 from bench import cost
 from bench.cost import Bill, Case
+from scoring import objects
 
 PRICES = {
     "state_transition": 0.000025,
@@ -61,7 +62,8 @@ def test_dropscore_pays_for_functions_at_work_and_for_its_pod() -> None:
     assert bill.transitions == 17
     assert bill.gb_seconds == pytest.approx((0.5 + 30) / 2 + (2 * 0.25 + 10) * 2)
     assert bill.invocations == 1 + 2
-    assert bill.writes == 5 + 2 * 19  # 150 MiB in parts of 8, and as many records of progress
+    assert cost.PART_MIB << 20 == objects._PART_BYTES
+    assert bill.writes == 5 + 2 * 10  # 150 MiB in parts of 16, and as many records of progress
     assert bill.reads == 3 + 2
     assert bill.node_seconds == pytest.approx((30 + 10) / 4)
 
