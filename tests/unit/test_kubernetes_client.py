@@ -11,14 +11,17 @@ from scoring import kubernetes_client
 transport = kubernetes_client.transport()
 loaded = [module.__name__ for module in transport]
 assert loaded == [f"kubernetes.client.{name}" for name in ("configuration", "exceptions", "rest")], loaded
-assert not [name for name in sys.modules if name.startswith("kubernetes")], "somebody's import would find half a client"
+left = [name for name in sys.modules if name.startswith(("kubernetes", "requests"))]
+assert not left, f"somebody's import would find half of it: {left}"
+import requests
+assert requests.Session().get_adapter("https://a")
 from kubernetes.client import ApiClient, V1Pod
 assert ApiClient().sanitize_for_serialization(V1Pod(kind="Pod")) == {"kind": "Pod"}
 """
 _LOADS_NO_MODELS = """
 import sys
 def refuse(name, path=None, target=None):
-    if name.startswith(("kubernetes.client.models", "kubernetes.client.api", "kubernetes.config")):
+    if name.startswith(("kubernetes.client.models", "kubernetes.client.api", "kubernetes.config", "requests.sessions")):
         raise AssertionError(f"{name} was loaded")
 sys.meta_path.insert(0, type("Finder", (), {"find_spec": staticmethod(refuse)}))
 from scoring import kubernetes_client

@@ -13,7 +13,8 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
-_PACKAGES = ("kubernetes", "kubernetes.client")
+# Of requests, the transport wants one function (which hosts a proxy is not for), and would load all of it for that.
+_PACKAGES = ("kubernetes", "kubernetes.client", "requests")
 
 
 class Transport(NamedTuple):
@@ -35,15 +36,15 @@ def transport() -> Transport:
     ModuleNotFoundError
         The function does not carry the Kubernetes layer.
     """
-    if all(name in sys.modules for name in _PACKAGES):
-        return _import()
     before = set(sys.modules)
     try:
         for name in _PACKAGES:
-            sys.modules[name] = _empty(name)
+            if name not in before:
+                sys.modules[name] = _empty(name)
         return _import()
     finally:
-        for name in [name for name in sys.modules if name.startswith("kubernetes") and name not in before]:
+        packages = {name.partition(".")[0] for name in _PACKAGES}
+        for name in [name for name in sys.modules if name.partition(".")[0] in packages and name not in before]:
             del sys.modules[name]
 
 
