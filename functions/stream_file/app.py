@@ -22,6 +22,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "scoring" not in state:
         tags = outcome.scored_tags(source, request, event["execution"])
         return streaming.open_upload(s3, source, request, tags, datetime.now(UTC))
+
+    def check_pod() -> None:
+        readiness.check_alive(clusters.connect(request["cluster"]), state["pod"])
+
     job = streaming.Job(
         s3=s3,
         model=Model(state["endpoint"]["url"]),
@@ -31,16 +35,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         scoring=state["scoring"],
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
         now=lambda: datetime.now(UTC),
+        check_pod=check_pod,
     )
     try:
         scoring = streaming.advance(job)
     except (NoAnswer, StillBusy) as silence:
-        raise readiness.blame(clusters.connect(request["cluster"]), state["pod"], silence) from silence
+        problem = readiness.blame(clusters.connect(request["cluster"]), state["pod"])
+        if problem:
+            raise problem from silence
+        return streaming.outlast(job, silence)
     except ModelFailed:
         # A route whose pod was just taken away answers 404 in the model's place.
-        readiness.check_alive(clusters.connect(request["cluster"]), state["pod"])
+        check_pod()
         raise
     if scoring["status"] == "RUNNING":
         # A dead model is told from a slow one before it is waited for.
-        readiness.check_alive(clusters.connect(request["cluster"]), state["pod"])
+        check_pod()
     return scoring

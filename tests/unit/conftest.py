@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from scoring import aws, clusters, settings
+from scoring.streaming import scorer
 from tests.builders import ENVIRONMENT, INPUT_BUCKET, OUTPUT_BUCKET, REGION
 from tests.unit.servers import Server
 
@@ -51,6 +52,13 @@ def forget() -> None:
     for function in CACHED:
         function.cache_clear()
     clusters._connected.clear()
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two tries of a batch: how often counts here, and not for how long."""
+    for name in ("_LEAST_PAUSE_SECONDS", "_MOST_PAUSE_SECONDS", "_MOST_SILENT_PAUSE_SECONDS"):
+        monkeypatch.setattr(scorer, name, getattr(scorer, name) / 100)
 
 
 @pytest.fixture

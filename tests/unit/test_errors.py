@@ -99,6 +99,15 @@ def test_no_error_is_too_odd_to_be_told(error: dict[str, Any]) -> None:
     assert json.loads(document_of(failure))["error"] == failure.name
 
 
+def test_a_cause_is_json_even_if_step_functions_cuts_it() -> None:
+    """It cuts at 32,768 characters."""
+    error = ModelFailed("KeyError: " + "x" * 60_000, columns=["column " + "y" * 60_000], log_tail="z" * 60_000)
+    cause = json.dumps({"errorMessage": str(error), "errorType": "ModelFailed", "stackTrace": ["…"] * 40})
+    failure = Failure.from_state({"Error": "ModelFailed", "Cause": cause[:32_768]})
+    assert failure.summary.startswith("KeyError: xxx")
+    assert failure.details
+
+
 @pytest.mark.parametrize("cause", ["[" * 20_000, '{"errorMessage": ' * 10_000, "\ud800", "x" * 32_768])
 def test_no_cause_is_too_deep_or_too_long(cause: str) -> None:
     failure = Failure.from_state({"Error": "Odd", "Cause": cause})

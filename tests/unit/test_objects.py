@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -221,8 +221,8 @@ class Parts:
     def __init__(self) -> None:
         self.sizes: dict[int, int] = {}
 
-    def upload_part(self, *, PartNumber: int, Body: bytes, **_: Any) -> None:  # noqa: N803  (boto3's names)
-        self.sizes[PartNumber] = len(Body)
+    def upload_part(self, *, PartNumber: int, Body: BinaryIO, **_: Any) -> None:  # noqa: N803  (boto3's names)
+        self.sizes[PartNumber] = len(Body.read())
 
 
 def test_a_part_is_cut_where_the_writer_allows_and_not_before_it_is_large_enough() -> None:

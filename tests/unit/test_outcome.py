@@ -112,6 +112,21 @@ def test_publishing_twice_is_publishing_once(s3: Any) -> None:
     assert (body, tags["duration_seconds"]) == (b"x", "2.0")
 
 
+def test_publishing_is_a_success_when_its_own_answer_was_lost(s3: Any) -> None:
+    """The client repeats a call whose answer does not come, and the upload is gone by then."""
+
+    class Repeating:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(s3, name)
+
+        def complete_multipart_upload(self, **call: Any) -> Any:
+            s3.complete_multipart_upload(**call)
+            return s3.complete_multipart_upload(**call)
+
+    outcome.publish(Repeating(), OUTPUT, scored(s3, b"x"), TAGS)
+    assert published(s3)[0] == b"x"
+
+
 def test_a_success_removes_a_stale_error(s3: Any) -> None:
     outcome.put_error(s3, OUTPUT_BUCKET, "scored/2026/loans.csv.error", b"{}", {})
     outcome.publish(s3, OUTPUT, scored(s3, b"x"), TAGS)

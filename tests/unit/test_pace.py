@@ -19,7 +19,7 @@ def driven(pace: Pace, rate: Callable[[int, int], float], answers: int = 400) ->
     for _ in range(answers):
         size, in_flight = pace.size, pace.in_flight
         now += size / rate(size, in_flight)
-        pace.answered(size, in_flight * size / rate(size, in_flight), now)
+        pace.answered(size, size, in_flight * size / rate(size, in_flight), now)
         course.append((pace.size, pace.in_flight))
     return course
 
@@ -28,24 +28,34 @@ def test_it_begins_small_and_alone_and_grows_twofold_while_the_model_is_quick() 
     pace = Pace(MOST, 8, 1.0)
     assert (pace.size, pace.in_flight) == (FIRST_BYTES, 1)
     sizes = []
-    for second in range(6):
-        pace.answered(pace.size, 0.1, second / 100)
+    for second in range(8):
+        pace.answered(pace.size, pace.size, 0.1, second / 100)
         sizes.append(pace.size)
-    assert sizes == [FIRST_BYTES * 2, FIRST_BYTES * 4, FIRST_BYTES * 8, MOST, MOST, MOST]
+    assert sizes == [*(FIRST_BYTES << n for n in range(1, 6)), MOST, MOST, MOST]
 
 
 @pytest.mark.parametrize(("seconds", "factor"), [(0.9, 2.0), (1.1, 1.0), (1.9, 1.0), (2.1, 0.5)])
 def test_it_keeps_the_answers_within_the_patience(seconds: float, factor: float) -> None:
     pace = Pace(MOST, 8, 1.0)
-    pace.answered(FIRST_BYTES, seconds, 0.0)
-    assert pace.size == FIRST_BYTES * factor
+    pace.answered(FIRST_BYTES, FIRST_BYTES, 0.01, 0.0)
+    pace.answered(2 * FIRST_BYTES, 2 * FIRST_BYTES, seconds, 1.0)
+    assert pace.size == 2 * FIRST_BYTES * factor
     assert pace.seconds == seconds
+
+
+def test_the_first_answer_does_not_tell_whether_time_is_a_matter_of_size() -> None:
+    pace = Pace(MOST, 8, 1.0)
+    sizes = []
+    for second in range(4):
+        pace.answered(pace.size, pace.size, 1.5 * pace.size / FIRST_BYTES, float(second))
+        sizes.append(pace.size)
+    assert sizes == [2 * FIRST_BYTES, *[FIRST_BYTES] * 3]
 
 
 def test_a_small_batch_says_nothing_about_larger_ones() -> None:
     """The last one of a file, or halves of one that was refused."""
     pace = Pace(MOST, 8, 1.0)
-    pace.answered(FIRST_BYTES // 2 - 1, 0.01, 0.0)
+    pace.answered(FIRST_BYTES // 2 - 1, 99, 0.01, 0.0)
     assert pace.size == FIRST_BYTES
 
 
@@ -54,7 +64,7 @@ def test_what_was_refused_is_remembered() -> None:
     pace.refused(FIRST_BYTES)
     assert pace.size == FIRST_BYTES // 2
     for second in range(9):
-        pace.answered(pace.size, 0.01, float(second))
+        pace.answered(pace.size, pace.size, 0.01, float(second))
     assert pace.size == FIRST_BYTES // 2, "or each second batch is refused"
     pace.refused(FIRST_BYTES // 2)
     assert pace.size == FIRST_BYTES // 4
@@ -75,7 +85,7 @@ def test_a_later_step_begins_where_the_last_one_had_come_to_and_tries_larger_one
     later = Pace(MOST, 8, 1.0)
     later.resume(pace.to_json())
     assert (later.size, later.in_flight) == (1 << 17, 4)
-    later.answered(1 << 17, 0.1, 0.0)
+    later.answered(1 << 17, 1 << 17, 0.1, 0.0)
     assert later.size == 1 << 18
 
 
@@ -97,6 +107,41 @@ def test_a_model_with_workers_gets_about_a_batch_for_each(workers: int) -> None:
 def test_a_slow_model_gets_batches_that_take_it_about_the_patience() -> None:
     course = driven(Pace(MOST, 1, 1.0), lambda size, in_flight: 200e3)
     assert {size for size, _ in course[-100:]} == {1 << 18}
+
+
+@pytest.mark.parametrize("seconds", [1.5, 2.5, 9.0])
+def test_a_model_that_takes_its_time_for_each_request_gets_large_ones(seconds: float) -> None:
+    """As a script does that is started for each batch: what smaller ones take is hardly less."""
+    pace, now = Pace(MOST, 1, 1.0), 0.0
+    for _ in range(40):
+        took = seconds + pace.size / 2e6
+        now += took
+        pace.answered(pace.size, pace.size, took, now)
+    assert pace.size == MOST
+
+
+def test_a_model_that_takes_its_time_for_each_request_is_kept_from_time_outs() -> None:
+    pace, now, longest = Pace(1 << 26, 1, 10.0), 0.0, 0.0
+    for _ in range(40):
+        took = 25 + pace.size / 200e3
+        now += took
+        longest = max(longest, took)
+        pace.answered(pace.size, pace.size, took, now)
+    assert pace.size >= 1 << 19
+    assert longest < 60
+
+
+def test_batches_of_wide_answers_are_smaller() -> None:
+    """Memory is bounded, whatever a model makes of a record."""
+    pace = Pace(MOST, 8, 1.0)
+    for second in range(20):
+        block = pace.block_bytes
+        pace.answered(block, 10 * block, 0.1, float(second))
+    assert 10 * pace.block_bytes <= 1.5 * MOST
+    for second in range(20, 40):
+        block = pace.block_bytes
+        pace.answered(block, block, 0.1, float(second))
+    assert pace.block_bytes == MOST
 
 
 EVENTS = st.lists(
@@ -122,7 +167,7 @@ def test_it_never_leaves_its_bounds(
     for what, size, seconds in events:
         now += seconds
         if what == "answered":
-            pace.answered(size, seconds, now)
+            pace.answered(size, 3 * size, seconds, now)
         else:
             pace.refused(size)
         assert 1 <= pace.size <= most

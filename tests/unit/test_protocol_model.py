@@ -1,12 +1,15 @@
 """HTTP to a model: a real server that answers, refuses, breaks off, falls silent or points elsewhere."""
 
 import socket
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from scoring.protocols import model as model_module
 from scoring.protocols.model import Answer, Model, NoAnswer, StillBusy
-from tests.unit.servers import HangUp, Reply, Server, Silence
+from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 
 
 @pytest.fixture
@@ -31,6 +34,52 @@ def test_a_route_without_a_pod_is_silence_of_the_model(model: Model, server: Ser
         get(model)
     with pytest.raises(NoAnswer, match=f"The route answered {status}"):
         model.stream("/x", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [
+        (429, "7", 7.0),
+        (503, "7", 7.0),
+        (429, "Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        (429, "soon", None),
+        (429, "9" * 5_000, None),
+        (429, "Mon, 01 Jan 99999999 00:00:00 GMT", None),
+        (200, "9" * 5_000, None),
+    ],
+)
+def test_when_to_come_back_is_as_the_model_says_if_it_can_be_read(
+    model: Model, server: Server, status: int, header: str, seconds: float | None
+) -> None:
+    server.answers["GET"] = Reply(status, b"body", {"Retry-After": header})
+    assert get(model) == Answer(status, b"body", seconds)
+
+
+def test_a_gateway_that_says_when_to_come_back_is_still_no_model(model: Model, server: Server) -> None:
+    server.answers["GET"] = Reply(502, b"", {"Retry-After": "7"})
+    with pytest.raises(NoAnswer, match="The route answered 502"):
+        get(model)
+
+
+def test_the_time_for_a_request_includes_what_it_takes_to_send_it(model: Model, server: Server) -> None:
+    """Or a file of hours would be waited for after it was sent for as long again."""
+    answer = threading.Event()
+
+    def late(asked: Request) -> Reply:
+        answer.wait(20)
+        return Reply()
+
+    def slowly() -> Iterator[bytes]:
+        yield b"x"
+        time.sleep(1)
+        yield b"x"
+
+    server.answers["POST"] = late
+    began = time.monotonic()
+    with pytest.raises(StillBusy):
+        model.request("POST", "/x", 1.5, body=slowly(), headers={"Content-Length": "2"})
+    assert time.monotonic() - began < 2.4, "not 1.5 s more"
+    answer.set()
 
 
 def test_a_redirect_is_not_followed(model: Model, server: Server) -> None:
@@ -117,7 +166,7 @@ def test_a_pod_that_is_off_the_network_is_silent_not_busy(monkeypatch: pytest.Mo
 def test_an_answer_that_no_memory_would_hold_is_given_up(
     model: Model, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_module, "_MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(model_module, "MAX_ANSWER_BYTES", 1000)
     server.answers["GET"] = Reply(body=b"x" * 1000)
     assert len(get(model).body) == 1000
     server.answers["GET"] = Reply(body=b"x" * 1001)

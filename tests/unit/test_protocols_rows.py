@@ -97,7 +97,7 @@ def test_lines_of_different_lengths_are_a_failure_of_the_model(answer: bytes) ->
         ("[[1, 2.50], [3, 4], [5, 6]]", ["prediction_0", "prediction_1"], [b"1,2.50", b"3,4", b"5,6"]),
         ("[[1], [2], [3]]", ["prediction"], [b"1", b"2", b"3"]),
         (
-            '[{"label": "x", "p": 0.5}, {"p": 0.50, "label": "y"}, {"label": "z"}]',
+            '[{"label": "x", "p": 0.5}, {"p": 0.50, "label": "y"}, {"label": "z", "p": null}]',
             ["label", "p"],
             [b"x,0.5", b"y,0.50", b"z,"],
         ),
@@ -129,6 +129,8 @@ def test_predictions_of_mlflow_become_columns_digit_for_digit(
         b'{"predictions": [[1], [2, 3]]}',
         b'{"predictions": [[1], 2]}',
         b'{"predictions": [{"a": 1}, 2]}',
+        b'{"predictions": [{"a": 1}, {"a": 1, "b": 2}]}',
+        b'{"predictions": [{"a": 1, "b": 2}, {"a": 1}]}',
     ],
 )
 def test_an_answer_of_another_form_is_a_failure_of_the_model(answer: bytes) -> None:

@@ -13,13 +13,11 @@ from scoring.errors import (
     ClusterUnreachable,
     DropscoreError,
     ImagePullFailed,
-    ModelFailed,
     PodCrashed,
     PodLost,
     PodNotReady,
     RouteNotReady,
 )
-from scoring.protocols.model import NoAnswer
 from scoring.settings import ClusterSettings
 from tests.builders import CLUSTER, POD_NAME, FakeApi, crashed, path, pending, pod_state, recorded_pod, request, running
 from tests.unit.servers import HangUp, Reply, Request, Server
@@ -201,11 +199,8 @@ def test_a_pod_that_ends_behind_its_route_is_told_instead_of_the_route(
         await_route(server, FakeApi(pods=crashed()))
 
 
-SILENCE = NoAnswer("The model closed the connection.")
-
-
-def blame(api: FakeApi) -> DropscoreError:
-    return readiness.blame(api, pod_state(), SILENCE)
+def blame(api: FakeApi) -> DropscoreError | None:
+    return readiness.blame(api, pod_state())
 
 
 def test_a_silent_model_whose_container_ended_has_crashed() -> None:
@@ -225,12 +220,9 @@ def test_a_silent_model_whose_pod_is_gone_is_lost(event: dict[str, Any] | None) 
     assert isinstance(blame(api), PodLost)
 
 
-def test_a_silent_model_whose_container_runs_is_itself_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_model_whose_container_runs_may_speak_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
-    blamed = blame(FakeApi(pods=running()))
-    assert isinstance(blamed, ModelFailed)
-    assert blamed.summary == "The model closed the connection. Its container is running still."
-    assert "gunicorn" in blamed.remedy, "the most frequent cause"
+    assert blame(FakeApi(pods=running())) is None
 
 
 def test_nobody_is_blamed_while_the_cluster_cannot_be_asked() -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from scoring import clusters, readiness
 from scoring.errors import ModelFailed, PodCrashed, PodLost
-from scoring.streaming import whole_file
+from scoring.protocols import RowProtocol
+from scoring.streaming import silence, whole_file
 from tests.builders import Context, FakeApi, crashed, envelope, function, pod_state, request, running, state
-from tests.unit.servers import HangUp, Reply, Server, Silence
+from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 from tests.unit.test_streaming import drop
 
 app = function("stream_file")
@@ -62,10 +63,11 @@ def test_the_next_steps_score_the_file(s3: Any, server: Server) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("found", "error"), [(crashed(), PodCrashed), (running(uid="another"), PodLost), (running(), ModelFailed)]
-)
-@pytest.mark.parametrize("answer", [HangUp(), Reply(502), Reply(body=b"0.5", promised=100)])
+SILENCES = [HangUp(), Reply(502), Reply(body=b"0.5", promised=100)]
+
+
+@pytest.mark.parametrize(("found", "error"), [(crashed(), PodCrashed), (running(uid="another"), PodLost)])
+@pytest.mark.parametrize("answer", SILENCES)
 def test_a_model_that_falls_silent_is_told_by_what_became_of_its_pod(
     s3: Any, server: Server, api: FakeApi, answer: Any, found: dict[str, Any], error: type[Exception]
 ) -> None:
@@ -76,6 +78,80 @@ def test_a_model_that_falls_silent_is_told_by_what_became_of_its_pod(
     with pytest.raises(error) as blamed:
         next(further)
     assert "silence" not in str(blamed.value), "internal names are of no use to the user"
+
+
+@pytest.mark.parametrize("answer", SILENCES)
+def test_a_model_that_answers_its_ping_but_not_this_is_asked_once_more(
+    s3: Any, server: Server, api: FakeApi, answer: Any
+) -> None:
+    server.answers |= {"POST /invocations": answer, "GET /ping": Reply()}
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    with pytest.raises(ModelFailed, match=r"record 1 alone\. Its container is running still\.") as failed:
+        next(further)
+    assert "gunicorn" in failed.value.remedy, "the most frequent cause"
+
+
+def test_a_node_that_is_gone_without_a_word_is_waited_for_until_the_cluster_knows(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster shows its pods as running for minutes; then they are lost, and the file goes on elsewhere."""
+    monkeypatch.setattr(silence, "_MOST_SECONDS", 3_600.0)
+    server.answers["POST /invocations"] = HangUp()
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    for _ in range(4):
+        running_on = next(further)
+        assert (running_on["status"], running_on["wait_seconds"]) == ("RUNNING", 15)
+    api.put("pods", running(uid="another"))
+    with pytest.raises(PodLost):
+        next(further)
+
+
+def test_a_model_is_not_waited_for_for_ever(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers["POST /invocations"] = HangUp()
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    monkeypatch.setattr(silence, "_MOST_SECONDS", 0.0)
+    with pytest.raises(ModelFailed, match="Its container is running still"):
+        next(further)
+
+
+def test_a_model_that_got_on_meanwhile_has_a_new_start(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RowProtocol, "most_bytes", 4)
+    server.answers |= {"POST /invocations": HangUp(), "GET /ping": Reply()}
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    assert next(further)["silent"]["times"] == 1
+
+    def first_only(asked: Request) -> Reply:
+        if asked.body.startswith(b"1"):
+            return Reply(body=b"0.5\n")
+        raise HangUp
+
+    server.answers["POST /invocations"] = first_only
+    again = next(further)
+    assert (again["status"], again["silent"]["times"]) == ("RUNNING", 1)
+    server.answers["POST /invocations"] = Reply(body=b"0.25\n")
+    assert next(further)["status"] == "DONE"
+
+
+def test_a_container_whose_route_is_away_while_it_is_polled_is_polled_again(
+    s3: Any, server: Server, api: FakeApi
+) -> None:
+    server.answers |= {"POST /executions": Reply(201, b'{"id": "7.1"}'), "GET /query/7.1/log": Reply(503)}
+    further = steps(given(s3, server, "sas"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    server.answers |= {"GET /query/7.1/log": Reply(body=b"Completed!\n"), "GET /query/7.1": Reply(body=FILE)}
+    assert next(further)["status"] == "DONE"
+    assert sum(asked.method == "POST" for asked in server.requests) == 1, "the file is not sent again"
 
 
 @pytest.mark.parametrize(("found", "error"), [(running(uid="another"), PodLost), (running(), ModelFailed)])

@@ -14,7 +14,7 @@ from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatc
 from scoring.identity import Source
 from scoring.protocols import RowProtocol
 from scoring.protocols.model import Model, NoAnswer
-from scoring.streaming import batches, whole_file
+from scoring.streaming import batches, scorer, whole_file
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, request, source
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 
@@ -238,7 +238,7 @@ def ends_when_asked(server: Server) -> Callable[[], float]:
 def test_a_record_that_a_model_does_not_answer_in_minutes_is_its_time_out(
     s3: Any, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_PATIENCE_FOR_ONE_RECORD_SECONDS", 1.0)
+    monkeypatch.setattr(scorer, "_PATIENCE_FOR_ONE_RECORD_SECONDS", 1.0)
     server.answers["POST /invocations"] = Silence()
     found = drop(s3, b"id\n1\n")
     with pytest.raises(ModelTimeout, match="did not answer record 1 alone in 1 s"):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scoring import streaming
-from scoring.errors import ModelFailed, ModelTimeout, RowCountMismatch
+from scoring.errors import ModelFailed, ModelTimeout, PodLost, RowCountMismatch
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import Model, NoAnswer
 from scoring.streaming import Progress
@@ -119,12 +119,12 @@ def test_the_row_is_that_of_the_file_after_many_steps(s3: Any, server: Server, s
         streaming.advance(job(s3, server, found, scoring))
 
 
-def test_a_connection_that_breaks_once_is_made_good_with_halves(s3: Any, server: Server, whole: bytes) -> None:
-    sizes: list[int] = []
+def test_a_connection_that_breaks_once_is_made_good(s3: Any, server: Server, whole: bytes) -> None:
+    sent: list[bytes] = []
 
     def breaks(asked: Request) -> Reply:
-        sizes.append(len(asked.body))
-        if len(sizes) == 1:
+        sent.append(asked.body)
+        if len(sent) == 1:
             raise HangUp
         return sagemaker(asked)
 
@@ -132,8 +132,92 @@ def test_a_connection_that_breaks_once_is_made_good_with_halves(s3: Any, server:
     found = drop(s3, MANY)
     done = streaming.advance(job(s3, server, found, opened(s3, found)))
     assert published(s3, done) == whole
-    assert sizes[0] == sum(sizes[1:]), "its halves, and nothing twice"
-    assert len(sizes) == 3
+    assert sent[0] == sent[1], "once is no matter of size"
+
+
+@pytest.mark.parametrize("answer", [Reply(503), Reply(502), HangUp()])
+def test_a_route_that_is_away_for_a_while_costs_no_file(
+    s3: Any, server: Server, whole: bytes, answer: Reply | HangUp
+) -> None:
+    """A gateway is configured anew, a name is not found for a moment."""
+    times = iter(range(8))
+
+    def away(asked: Request) -> Reply:
+        if next(times, None) is None:
+            return sagemaker(asked)
+        if isinstance(answer, HangUp):
+            raise answer
+        return answer
+
+    server.answers["POST /invocations"] = away
+    found = drop(s3, MANY)
+    done = streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert published(s3, done) == whole
+
+
+def test_what_became_of_the_pod_is_told_without_further_tries(s3: Any, server: Server) -> None:
+    def lost() -> None:
+        raise PodLost("The node is gone.")
+
+    server.answers["POST /invocations"] = HangUp()
+    found = drop(s3, MANY)
+    with pytest.raises(PodLost, match="The node is gone"):
+        streaming.advance(job(s3, server, found, opened(s3, found), check_pod=lost))
+    assert len(server.requests) == 1
+
+
+def test_what_was_scored_before_the_model_fell_silent_is_kept(s3: Any, server: Server, small: None) -> None:
+    def dies(asked: Request) -> Reply:
+        if asked.body.startswith(b"3"):
+            raise HangUp
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = dies
+    found = drop(s3, MANY)
+    with pytest.raises(NoAnswer):
+        streaming.advance(job(s3, server, found, opened(s3, found)))
+    kept = Progress.load(s3, request()["output"])
+    assert kept.rows >= 3
+    assert len(kept.tail) == kept.written > 0
+
+
+def test_a_step_ends_with_its_time_however_many_halves_are_left(s3: Any, server: Server) -> None:
+    """Or the function is killed, and forgets what size the model takes."""
+    left = iter([900.0, 900.0, *(600.0 - 60 * n for n in range(10))])
+
+    def picky(asked: Request) -> Reply:
+        return sagemaker(asked) if asked.body.count(b"\n") <= 2 else Reply(413)
+
+    server.answers["POST /invocations"] = picky
+    found = drop(s3, MANY)
+    scoring = streaming.advance(job(s3, server, found, opened(s3, found), seconds_left=lambda: next(left, 0.0)))
+    assert scoring["status"] == "RUNNING"
+    assert len(server.requests) < 20
+    assert Progress.load(s3, request()["output"]).pace["size"] < 100
+
+
+def test_halves_of_a_batch_have_the_same_columns(s3: Any, server: Server) -> None:
+    def changing(asked: Request) -> Reply:
+        rows = asked.body.count(b"\n")
+        return Reply(413) if rows > 2 else Reply(body=(b"1\n" if asked.body.startswith(b"1") else b"1,2\n") * rows)
+
+    server.answers["POST /invocations"] = changing
+    found = drop(s3, b"id\n1\n1\n3\n4\n")
+    with pytest.raises(ModelFailed, match="other columns than those before"):
+        streaming.advance(job(s3, server, found, opened(s3, found)))
+
+
+def test_a_time_out_that_comes_from_a_queue_condemns_no_record(s3: Any, server: Server) -> None:
+    """A proxy gives up, but the model works on at what was sent before."""
+    busy = iter(range(9))
+
+    def queueing(asked: Request) -> Reply:
+        return sagemaker(asked) if next(busy, None) is None else Reply(504)
+
+    server.answers["POST /invocations"] = queueing
+    found = drop(s3, b"id\n1\n2\n")
+    done = streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert published(s3, done).count(b"\n") == 3
 
 
 def test_a_single_record_whose_connection_breaks_is_tried_once_more(s3: Any, server: Server) -> None:
@@ -368,9 +452,9 @@ def test_a_batch_holds_no_more_records_than_memory_should(
 ) -> None:
     """Of short records it is their number that counts."""
     monkeypatch.setattr(RowProtocol, "most_records", 100)
-    monkeypatch.setattr(RowProtocol, "most_bytes", 1_000)
+    monkeypatch.setattr(RowProtocol, "most_bytes", 10_000)
     server.answers["POST /invocations"] = sagemaker
-    found = drop(s3, b"n\n" + b"7\n" * 5_000)
+    found = drop(s3, b"n\n" + b"7\n" * 20_000)
     done = streaming.advance(job(s3, server, found, opened(s3, found)))
-    assert done["rows"] == 5_000
+    assert done["rows"] == 20_000
     assert {len(asked.body) // 2 for asked in server.requests[1:-1]} == {100}, "all but the first, which tells"

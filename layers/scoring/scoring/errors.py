@@ -11,6 +11,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+# Step Functions cuts a Cause at 32,768 characters, and what is cut is no JSON any more.
+_SUMMARY_CHARACTERS, _DETAILS_CHARACTERS = 2_000, 16_000
+
+
+def abridged(text: str, characters: int) -> str:
+    """The text, or its beginning and its end."""
+    if len(text) <= characters:
+        return text
+    return f"{text[: characters // 2]} … {text[-characters // 2 :]}"
+
 
 class DropscoreError(Exception):
     """What happened (`summary`), what its reader can do (`remedy`), and what helps to see why (`details`)."""
@@ -26,8 +36,11 @@ class DropscoreError(Exception):
         super().__init__(summary)
 
     def __str__(self) -> str:
-        document: dict[str, Any] = {"summary": self.summary, "remedy": self.remedy}
-        if self.details:
+        document: dict[str, Any] = {"summary": abridged(self.summary, _SUMMARY_CHARACTERS), "remedy": self.remedy}
+        text = json.dumps(self.details, default=str)
+        if len(text) > _DETAILS_CHARACTERS:
+            document["details"] = {"abridged": abridged(text, _DETAILS_CHARACTERS)}
+        elif self.details:
             document["details"] = self.details
         return json.dumps(document, ensure_ascii=False, default=str)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -124,7 +125,8 @@ class Upload:
         self.part = part
         self._s3 = s3
         self._where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
-        self._buffer = bytearray(tail)
+        self._buffer = io.BytesIO()
+        self.write(tail)
 
     @staticmethod
     def create(s3: Any, bucket: str, key: str, tags: Mapping[str, str]) -> str:
@@ -134,28 +136,30 @@ class Upload:
         return str(answer["UploadId"])
 
     def write(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer.write(data)
 
     @property
     def tail(self) -> bytes:
         """What is written and in no part yet."""
-        return bytes(self._buffer)
+        return self._buffer.getvalue()
 
     def checkpoint(self) -> bool:
         """Upload what is buffered, if it is enough for a part; True if it was."""
         # 16 MiB for the first 80 GB, then growing: 10,000 parts, S3's limit, have to hold a terabyte.
-        if len(self._buffer) < _PART_BYTES * (1 + max(0, self.part - 5_000) // 100):
+        if self._buffer.tell() < _PART_BYTES * (1 + max(0, self.part - 5_000) // 100):
             return False
         self._flush()
         return True
 
     def close(self) -> None:
         """Upload the rest as the last part (which may be small, or empty when it is the only one)."""
-        if self._buffer or not self.part:
+        if self._buffer.tell() or not self.part:
             self._flush()
 
     def _flush(self) -> None:
         self.part += 1
         with aws.errors_named(f"s3:UploadPart of s3://{self._where['Bucket']}/{self._where['Key']}"):
+            # A file and no bytes: those would be copied.
+            self._buffer.seek(0)
             self._s3.upload_part(**self._where, PartNumber=self.part, Body=self._buffer)
-        self._buffer = bytearray()
+        self._buffer = io.BytesIO()

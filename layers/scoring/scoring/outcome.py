@@ -74,7 +74,7 @@ def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags
             if aws.code(refused) != "NoSuchUpload":
                 raise
             # Completed by an earlier call of this attempt, whose answer was lost: then the object bears its execution.
-            if there.get("execution") != tags["execution"]:
+            if _tags(s3, where).get("execution") != tags["execution"]:
                 raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from refused
         s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
         if not is_newer(_tags(s3, error).get("sequencer", ""), tags["sequencer"]):

@@ -27,7 +27,7 @@ _KEEP_ALIVE = [
 ]
 _SNIPPET_CHARACTERS = 2_000
 # An answer that is read whole into memory is bounded: the output of one batch, a log, an error page.
-_MAX_ANSWER_BYTES = 64 << 20
+MAX_ANSWER_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 # What a gateway or ingress answers when the pod behind it closed the connection or is not there. (A 503 that says when to
 # come back is a full queue's: RFC 9110, 15.6.4.)
@@ -59,6 +59,10 @@ class TooMany(DropscoreError):
 
 class StillBusy(DropscoreError):
     """The model did not answer in the time given (internal: slow is not dead)."""
+
+
+class NotReading(StillBusy):
+    """The model left unread what it was sent: it is busy with something else."""
 
 
 @dataclass(frozen=True)
@@ -116,19 +120,19 @@ class Model:
         NoAnswer, StillBusy
         """
         response = self._open(method, path, seconds, body, headers)
-        retry_after = _retry_after(response)
+        retry_after = _retry_after(response) if response.status in (429, 503) else None
         if response.status in _ROUTE_HAS_NO_POD and retry_after is None:
             raise NoAnswer(f"The route answered {response.status} to {method} {path} in the model's place.")
         try:
-            data = response.read(_MAX_ANSWER_BYTES + 1, decode_content=True)
+            data = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
         except ReadTimeoutError as error:
             raise StillBusy(f"The model stopped in the middle of its answer to {method} {path}.") from error
         except HTTPError as error:
             raise NoAnswer(f"The model broke off its answer to {method} {path}: {error}") from error
         finally:
             response.release_conn()
-        if len(data) > _MAX_ANSWER_BYTES:
-            raise NoAnswer(f"The model's answer to {method} {path} is longer than {_MAX_ANSWER_BYTES >> 20} MiB.")
+        if len(data) > MAX_ANSWER_BYTES:
+            raise NoAnswer(f"The model's answer to {method} {path} is longer than {MAX_ANSWER_BYTES >> 20} MiB.")
         return Answer(response.status, data, retry_after)
 
     def stream(self, path: str, seconds: float, offset: int = 0) -> tuple[int, Iterator[bytes]]:
@@ -169,7 +173,8 @@ class Model:
         headers: dict[str, str] | None,
     ) -> Any:
         connect = _CONNECT_SECONDS if body is None else max(min(seconds, _SEND_SECONDS), _CONNECT_SECONDS)
-        timeout = urllib3.Timeout(connect=connect, read=max(seconds, 1.0))
+        # In total, sending included.
+        timeout = urllib3.Timeout(connect=connect, total=max(seconds, 1.0))
         try:
             return self._http.request(
                 method,
@@ -188,7 +193,7 @@ class Model:
             raise StillBusy(f"The model did not answer {method} {path} within {seconds:.0f} s.") from error
         except exceptions.ProtocolError as error:
             if isinstance(error.args[-1], TimeoutError):
-                raise StillBusy(f"The model did not read what {method} {path} sends for {connect:.0f} s.") from error
+                raise NotReading(f"The model did not read what {method} {path} sends for {connect:.0f} s.") from error
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
@@ -196,7 +201,7 @@ class Model:
 
 def _retry_after(response: Any) -> float | None:
     try:
-        # Seconds or a date, as it comes.
+        # Seconds or a date, as it comes; numbers and years may be beyond any reason.
         return Retry().get_retry_after(response)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):
         return None

@@ -139,7 +139,10 @@ class MLflow(RowProtocol):
         first = predictions[0] if predictions else None
         if isinstance(first, dict):
             names = [str(name) for name in first]
-            table = [[row.get(name) for name in names] if isinstance(row, dict) else None for row in predictions]
+            table = [
+                [row[name] for name in names] if isinstance(row, dict) and row.keys() == first.keys() else None
+                for row in predictions
+            ]
         elif isinstance(first, list):
             names = _names(len(first))
             table = [row if isinstance(row, list) and len(row) == len(names) else None for row in predictions]

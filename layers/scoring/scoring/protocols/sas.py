@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from scoring import records
 from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
 from scoring.joining import line_end
-from scoring.protocols.model import Model, StillBusy, TooMany, TooMuch, check_load
+from scoring.protocols.model import MAX_ANSWER_BYTES, Model, StillBusy, TooMany, TooMuch, check_load
 
 _ANSWER_SECONDS = 30.0
 _POLL_PAUSE_SECONDS = 0.1
@@ -150,7 +150,12 @@ class SasRows:
             if time.monotonic() > until:
                 raise StillBusy(f"The model was not done with a batch after {seconds:.0f} s.")
             time.sleep(_POLL_PAUSE_SECONDS)
-        return b"".join(self._sas.collect(execution_id, seconds=left()))
+        answer = bytearray()
+        for chunk in self._sas.collect(execution_id, seconds=left()):
+            answer += chunk
+            if len(answer) > MAX_ANSWER_BYTES:
+                raise ModelFailed(f"The model's answer to a batch is longer than {MAX_ANSWER_BYTES >> 20} MiB.")
+        return bytes(answer)
 
     def scored(
         self,

@@ -18,8 +18,9 @@ from scoring.protocols import BY_ROWS, Sas, SasRows
 from scoring.streaming import batches, whole_file
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
+from scoring.streaming.silence import outlast
 
-__all__ = ["Job", "Progress", "advance", "open_upload"]
+__all__ = ["Job", "Progress", "advance", "open_upload", "outlast"]
 
 
 def open_upload(

@@ -31,6 +31,8 @@ class Job:
     scoring: Mapping[str, Any]
     seconds_left: Callable[[], float]
     now: Callable[[], datetime]
+    check_pod: Callable[[], None] = lambda: None
+    """Raises what became of the pod, if it is not running any more."""
 
     def budget(self) -> float:
         """Seconds that one call of the model may take: what the Lambda and the scoring deadline leave of them.
@@ -41,7 +43,7 @@ class Job:
             The scoring deadline has passed.
         """
         limit = float(self.request["deadlines"]["scoring_seconds"])
-        left = limit - self._elapsed_seconds()
+        left = limit - self.seconds_since(self.scoring["started"])
         if left <= 0:
             raise ModelTimeout(f"The model was not done with the file after {limit:.0f} s.")
         return min(left, self.seconds_left() - RESERVE_SECONDS)
@@ -69,14 +71,16 @@ class Job:
 
     def running(self, wait_seconds: int = 1) -> dict[str, Any]:
         """Come back, after `wait_seconds`."""
-        return dict(self.scoring) | {"status": "RUNNING", "wait_seconds": wait_seconds}
+        kept = {name: value for name, value in self.scoring.items() if name != "silent"}
+        return kept | {"status": "RUNNING", "wait_seconds": wait_seconds}
 
     def pause(self) -> int:
         """Seconds to leave a model alone that works on: a tenth of what it has taken so far, from 5 s to 5 min."""
-        return int(min(max(self._elapsed_seconds() / 10, 5), MOST_PAUSE_SECONDS))
+        return int(min(max(self.seconds_since(self.scoring["started"]) / 10, 5), MOST_PAUSE_SECONDS))
 
-    def _elapsed_seconds(self) -> float:
-        return (self.now() - datetime.fromisoformat(self.scoring["started"])).total_seconds()
+    def seconds_since(self, moment: str) -> float:
+        """Seconds since a moment in ISO 8601."""
+        return (self.now() - datetime.fromisoformat(moment)).total_seconds()
 
     def done(self, progress: Progress) -> dict[str, Any]:
         result = {"rows": progress.rows, "bytes": progress.written, "parts": progress.part}

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-FIRST_BYTES = 64 << 10
+FIRST_BYTES = 16 << 10
 _GAIN = 1.1
+# When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
+_SAME = 1.5
+# Proxies give up after 60 s, mostly: a batch that takes longer than half of that is not doubled.
+_MOST_SECONDS = 30.0
+# A scored batch may be longer than the batch by so much; batches of wider answers are smaller, since memory is bounded.
+_EXPANSION = 1.25
 
 
 @dataclass
 class Pace:
     """`size` of a batch in bytes, batches `in_flight`, and the `seconds` that the last answer took.
 
-    A batch grows twofold while the model answers within `patience` seconds, shrinks when it takes twice as long, and
-    stays below what was refused. One more batch is sent at once as long as that makes the whole faster by a tenth; when
+    A batch grows twofold while the model answers within `patience` seconds, or takes about as long for half of it; it
+    shrinks when that takes twice the patience, and stays below what was refused. One more batch is sent at once as long as that makes the whole faster by a tenth; when
     it does not, one less.
     """
 
@@ -24,6 +30,9 @@ class Pace:
     size: int = FIRST_BYTES
     in_flight: int = 1
     seconds: float = 0.0
+    _expansion: float = 1.0
+    _other: tuple[int, float] | None = None
+    _fixed: bool = False
     _rate: float = 0.0
     _since: float | None = None
     _answered: int = 0
@@ -38,15 +47,34 @@ class Pace:
     def to_json(self) -> dict[str, int]:
         return {"size": self.size, "in_flight": self.in_flight}
 
-    def answered(self, size: int, seconds: float, now: float) -> None:
-        """Take note of a batch of `size` bytes that was answered after `seconds`, at the time `now`."""
+    @property
+    def block_bytes(self) -> int:
+        """How many bytes of the input a batch should have: `size`, or less where answers are wide."""
+        return min(self.size, max(int(self.most_bytes * _EXPANSION / self._expansion), 1))
+
+    def answered(self, size: int, scored: int, seconds: float, now: float) -> None:
+        """Take note of a batch of `size` bytes that became `scored` bytes after `seconds`, at the time `now`."""
         self.seconds = seconds
-        if seconds > 2 * self.patience:
-            self.size = max(self.size // 2, 1)
+        self._expansion = max(scored / max(size, 1), 1.0)
+        first = self._other is None
+        self._compare(size, seconds)
+        most = _MOST_SECONDS if self._fixed else 2 * self.patience if first else self.patience
         # Only a batch of the present size tells whether a larger one is a good idea: the last one of a file is small.
-        elif seconds < self.patience and size >= self.size // 2:
+        if size >= self.size // 2 and seconds < most:
             self.size = min(self.size * 2, self.most_bytes)
+        elif seconds > 2 * self.patience and not self._fixed:
+            self.size = max(self.size // 2, 1)
         self._judge(size, now)
+
+    def _compare(self, size: int, seconds: float) -> None:
+        """Find out whether a batch of another size took about as long."""
+        this, other = (size, seconds), self._other
+        if other and other[0] / _SAME < size < other[0] * _SAME:
+            return
+        self._other = this
+        if other:
+            (_, less), (_, more) = sorted((this, other))
+            self._fixed = more < _SAME * less
 
     def refused(self, size: int) -> None:
         """Take note of a batch of `size` bytes that was too much for the model or for what lies in between.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from scoring import objects, records
 from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
 from scoring.protocols import Sas
-from scoring.protocols.model import StillBusy, TooMany, TooMuch
+from scoring.protocols.model import NotReading, StillBusy, TooMany, TooMuch
 from scoring.streaming.job import MOST_PAUSE_SECONDS, Job
 from scoring.streaming.progress import Progress
 
@@ -24,6 +25,9 @@ def advance(job: Job, protocol: Sas) -> dict[str, Any]:
     except TooMany as error:
         # Of the route, mostly: a container has one file, this one.
         return job.running(min(max(math.ceil(error.seconds or 0), job.pause()), MOST_PAUSE_SECONDS))
+    except NotReading:
+        # It works on the file still that a step sent which was killed; nobody but that one was told the execution's id.
+        return job.running(job.pause())
 
 
 def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
@@ -61,8 +65,11 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
 def _send(job: Job, protocol: Sas) -> dict[str, Any]:
     sent = records.Counter()
     seconds = job.budget()
+    chunks = _until(time.monotonic() + seconds, objects.read(job.s3, job.source))
     try:
-        execution = protocol.submit(sent.pass_on(objects.read(job.s3, job.source)), job.source.size, seconds)
+        execution = protocol.submit(sent.pass_on(chunks), job.source.size, seconds)
+    except NotReading:
+        raise
     except StillBusy as error:
         raise ModelTimeout(
             f"The model held the request open for {seconds:.0f} s, longer than one call may take.",
@@ -77,6 +84,13 @@ def _send(job: Job, protocol: Sas) -> dict[str, Any]:
     if sent.records < 2:
         raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
     return {"id": execution, "pod": job.pod_uid, "rows": sent.records - 1}
+
+
+def _until(moment: float, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        if time.monotonic() > moment:
+            raise StillBusy("The file was not sent in time.")
+        yield chunk
 
 
 def _ended(job: Job, protocol: Sas, execution: str) -> bool:

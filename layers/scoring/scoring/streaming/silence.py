@@ -1,0 +1,43 @@
+"""A model that fell silent while its pod is alive, as far as the cluster knows: come back, but not for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed
+from scoring.protocols import PROTOCOLS
+from scoring.protocols.model import NoAnswer, StillBusy
+from scoring.streaming.job import Job
+from scoring.streaming.progress import Progress
+
+# Of a node that is gone without a word, a cluster says so after 40 s, and gives its pods up after 300 s more (Kubernetes:
+# node-monitor-grace-period, and the toleration of node.kubernetes.io/unreachable that each pod has by itself).
+_MOST_SECONDS = 420.0
+_WAIT_SECONDS = 15
+# A model that answers its ping but not this is silent for a reason of its own, which may pass once.
+_MOST_TIMES = 1
+
+
+def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
+    """Come back to the model later; `silent` of the state's `scoring` tells since when it has got no further.
+
+    Raises
+    ------
+    ModelFailed
+        It has been silent for too long.
+    """
+    progress = Progress.load(job.s3, job.request["output"])
+    at = progress.offset + progress.written
+    silent = job.scoring.get("silent", {})
+    if silent.get("at") != at:
+        silent = {"at": at, "since": job.now().isoformat(), "times": 0}
+    if silent["times"] >= _MOST_TIMES or job.seconds_since(silent["since"]) > _MOST_SECONDS:
+        raise ModelFailed(f"{silence.summary} Its container is running still.", SERVER_TIME_OUT) from silence
+    return job.running(_WAIT_SECONDS) | {"silent": silent | {"times": silent["times"] + _pings(job)}}
+
+
+def _pings(job: Job) -> bool:
+    try:
+        return PROTOCOLS[job.request["protocol"]](job.model).ready() is None
+    except (NoAnswer, StillBusy):
+        return False
