@@ -225,6 +225,21 @@ def test_a_silent_model_whose_container_runs_may_speak_again(monkeypatch: pytest
     assert blame(FakeApi(pods=running())) is None
 
 
+def test_a_model_that_closed_its_port_will_not_speak_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+    deaf = running()
+    deaf["status"]["containerStatuses"] = [{"name": "model", "ready": False, "state": {"running": {}}}]
+    blamed = blame(FakeApi(pods=deaf))
+    assert isinstance(blamed, ModelFailed)
+    assert blamed.summary == "The model has closed its port. Its container is running still."
+    gone = running()
+    gone["status"] |= {
+        "conditions": [{"type": "Ready", "status": "False"}],
+        "containerStatuses": [{"name": "model", "ready": True, "state": {"running": {}}}],
+    }
+    assert blame(FakeApi(pods=gone)) is None, "a node that is gone: its kubelet has said nothing"
+
+
 def test_nobody_is_blamed_while_the_cluster_cannot_be_asked() -> None:
     api = FakeApi()
     api.refusals["GET"] = ClusterUnreachable("down")

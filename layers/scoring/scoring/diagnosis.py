@@ -146,6 +146,15 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
+def has_closed_its_port(pod: Mapping[str, Any]) -> bool:
+    """Whether the kubelet's own probe finds nobody where the model listened.
+
+    Of a node that is gone, the control plane changes the pod's conditions, and nobody the container's status.
+    """
+    container = _container(pod)
+    return "running" in container.get("state", {}) and container.get("ready") is False
+
+
 def _container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     statuses = pod.get("status", {}).get("containerStatuses") or [{}]
     first: Mapping[str, Any] = statuses[0]

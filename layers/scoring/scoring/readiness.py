@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring import clusters, diagnosis, routes
 from scoring.clusters import Api, namespace_path
-from scoring.errors import DropscoreError, PodLost, RouteNotReady
+from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
 from scoring.pods import PORT
 from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, StillBusy
@@ -157,7 +157,7 @@ def await_route(
 
 
 def blame(api: Api, pod: Mapping[str, Any]) -> DropscoreError | None:
-    """Why a model fell silent, by its pod's state; None if that is alive, as far as the cluster knows."""
+    """Why a model fell silent, by its pod's state; None if that is well, as far as the cluster knows."""
     until = time.monotonic() + _BLAME_SECONDS
     try:
         current = get(api, pod)
@@ -171,4 +171,6 @@ def blame(api: Api, pod: Mapping[str, Any]) -> DropscoreError | None:
             current = _next_change(api, pod, current, max(left, 1.0)) or get(api, pod)
     except PodLost as lost:
         return lost
+    if diagnosis.has_closed_its_port(current):
+        return ModelFailed("The model has closed its port. Its container is running still.", SERVER_TIME_OUT)
     return None
