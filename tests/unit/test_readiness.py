@@ -13,6 +13,7 @@ from scoring.errors import (
     ClusterUnreachable,
     DropscoreError,
     ImagePullFailed,
+    ModelFailed,
     PodCrashed,
     PodLost,
     PodNotReady,

@@ -6,7 +6,7 @@ Blank lines are no records. Nothing here parses a field: that keeps every byte a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from scoring.errors import ScoringFailed
 
@@ -120,7 +120,7 @@ class Blocks:
     """Bytes as they come → blocks of whole records of about `size` bytes each (one record at least).
 
     `size` may be changed between two blocks; `consumed` is how many bytes have been handed out or skipped; `start` is
-    where in the file the bytes begin.
+    where in the file the bytes begin; `passed` is told of the bytes as they are handed out or skipped.
 
     Raises
     ------
@@ -128,8 +128,15 @@ class Blocks:
         A record is too large to be one.
     """
 
-    def __init__(self, chunks: Iterable[bytes], size: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        size: int,
+        start: int = 0,
+        passed: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         self.size, self.consumed = size, 0
+        self._passed = passed
         self._start, self._chunks = start, iter(chunks)
         self._pending = b""
         self._ended = False
@@ -164,6 +171,7 @@ class Blocks:
     def _take(self, end: int) -> bytes:
         taken, self._pending = self._pending[:end], self._pending[end:]
         self.consumed += end
+        self._passed(taken)
         return taken
 
     def _read_on(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from scoring import objects
+from scoring import checksums, objects
 from scoring.errors import EmptyFile
 from scoring.identity import Source
 from scoring.protocols import BY_ROWS, Sas, SasRows
@@ -30,14 +30,15 @@ def open_upload(
 
     Raises
     ------
-    EmptyFile, AccessDenied, AwsThrottled
+    EmptyFile, SourceGone, SourceChanged, AccessDenied, AwsThrottled
     """
     if not source.size:
         raise EmptyFile(f"The file {source.uri} is empty.")
     output = request["output"]
+    checksum = checksums.held(s3, source)
     upload_id = objects.Upload.create(s3, output["bucket"], output["key"], tags)
     Progress().save(s3, output)
-    return {"status": "OPENED", "upload_id": upload_id, "started": now.isoformat()}
+    return {"status": "OPENED", "upload_id": upload_id, "started": now.isoformat(), "checksum": checksum}
 
 
 def advance(job: Job) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring import objects, records
+from scoring.checksums import Digest
 from scoring.errors import EmptyFile, PodLost
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer
@@ -25,9 +26,13 @@ _SAVE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class _Batch:
-    """A block on its way: where it ends in the input, how many records it holds, and its scored rows to come."""
+    """A block on its way: where it ends in the input, how many records it holds, and its scored rows to come.
+
+    `crc` is that of the input up to its end.
+    """
 
     end: int
+    crc: int
     size: int
     rows: int
     scored: Future[tuple[list[str], bytes, float]]
@@ -37,20 +42,22 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
     """One step; see `streaming.advance`."""
     output = job.request["output"]
     progress = Progress.load(job.s3, output)
-    blocks = records.Blocks(objects.read(job.s3, job.source, progress.offset), FIRST_BYTES, progress.offset)
     start = progress.offset
+    digest = job.digest(start, progress.crc)
+    blocks = records.Blocks(objects.read(job.s3, job.source, start), FIRST_BYTES, start, digest.update)
     first = records.Blocks(objects.read(job.s3, job.source), FIRST_BYTES) if start else blocks
     header = first.header()
     if not header.strip():
         raise EmptyFile(f"The file {job.source.uri} holds no header and no record.")
     progress.offset = began_at = start or blocks.consumed
+    progress.crc = digest.crc
     pace = Pace(protocol.most_bytes, protocol.most_in_flight, protocol.patience)
     pace.resume(progress.pace)
     scorer = Scorer(job, protocol, header, pace, threading.Event())
     upload, saved = job.upload(progress), time.monotonic()
     wait_seconds, failure = 1, None
     with ThreadPoolExecutor(protocol.most_in_flight) as pool:
-        for batch in _scored(scorer, blocks, pool, start, progress.rows):
+        for batch in _scored(scorer, blocks, digest, pool, start, progress.rows):
             try:
                 columns, body, seconds = batch.scored.result()
             except OutOfTime as out_of_time:
@@ -63,7 +70,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
             if batch.rows:
                 body = _with_header(protocol, header, columns, body, progress, job.delimiter)
                 upload.write(body)
-            progress.offset, progress.rows = batch.end, progress.rows + batch.rows
+            progress.offset, progress.crc, progress.rows = batch.end, batch.crc, progress.rows + batch.rows
             progress.written += len(body)
             if upload.checkpoint() or time.monotonic() - saved > _SAVE_SECONDS:
                 saved = time.monotonic()
@@ -76,6 +83,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
             raise failure
         # Each time counts in the history of an execution, so a step that came to nothing is not repeated at once.
         return job.running(wait_seconds if progress.offset > began_at else max(wait_seconds, job.pause()))
+    digest.check()
     if not progress.rows:
         raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
     upload.close()
@@ -83,7 +91,9 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
     return job.done(progress)
 
 
-def _scored(scorer: Scorer, blocks: records.Blocks, pool: ThreadPoolExecutor, start: int, row: int) -> Iterator[_Batch]:
+def _scored(
+    scorer: Scorer, blocks: records.Blocks, digest: Digest, pool: ThreadPoolExecutor, start: int, row: int
+) -> Iterator[_Batch]:
     """Batches in the order of the input, as many under way as the pace says; ends when the time of the Lambda does."""
     under_way: deque[_Batch] = deque()
     source, more = iter(blocks), True
@@ -101,7 +111,7 @@ def _scored(scorer: Scorer, blocks: records.Blocks, pool: ThreadPoolExecutor, st
                 most_bytes = max(len(block) * scorer.protocol.most_records // max(rows, 1), 1)
                 end = start + blocks.consumed
                 future = pool.submit(scorer.score, block, rows, row + 1)
-                under_way.append(_Batch(end, len(block), rows, future))
+                under_way.append(_Batch(end, digest.crc, len(block), rows, future))
                 row += rows
             if under_way:
                 yield under_way.popleft()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from scoring import objects
+from scoring.checksums import Digest
 from scoring.errors import ModelTimeout
 from scoring.identity import Source
 from scoring.protocols.model import Model
@@ -56,6 +57,10 @@ class Job:
     def has_time_for(self, seconds: float) -> bool:
         """Whether this Lambda lives long enough for something that takes about so many seconds."""
         return self.seconds_left() > 2 * (RESERVE_SECONDS + seconds)
+
+    def digest(self, offset: int = 0, crc: int = 0) -> Digest:
+        """A checksum of the file's bytes from `offset` on; see `checksums.Digest`."""
+        return Digest(self.source, self.scoring.get("checksum", {}), offset, crc)
 
     def save(self, progress: Progress, upload: objects.Upload) -> None:
         """Keep what is done, in S3."""

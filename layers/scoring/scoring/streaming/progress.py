@@ -18,7 +18,7 @@ from scoring import aws
 class Progress:
     """`offset` bytes of the input are scored: `rows` records, `written` bytes of output, `part` parts and a `tail` of them.
 
-    `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
+    `crc` is the CRC-32 of the bytes scored, if it is needed; `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
     of whose result `begun` stands for a record that is written in part (see `records.Counter`).
     """
 
@@ -26,6 +26,7 @@ class Progress:
     part: int = 0
     rows: int = 0
     written: int = 0
+    crc: int = 0
     columns: list[str] = field(default_factory=list)
     pace: dict[str, int] = field(default_factory=dict)
     execution: dict[str, Any] = field(default_factory=dict)

@@ -63,9 +63,9 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
 
 
 def _send(job: Job, protocol: Sas) -> dict[str, Any]:
-    sent = records.Counter()
+    sent, digest = records.Counter(), job.digest()
     seconds = job.budget()
-    chunks = _until(time.monotonic() + seconds, objects.read(job.s3, job.source))
+    chunks = _until(time.monotonic() + seconds, digest.pass_on(objects.read(job.s3, job.source)))
     try:
         execution = protocol.submit(sent.pass_on(chunks), job.source.size, seconds)
     except NotReading:
@@ -81,6 +81,7 @@ def _send(job: Job, protocol: Sas) -> dict[str, Any]:
             f"The file is too large for the model or for the route to it: {error.summary}",
             "Raise that limit, or tag the file with split=rows, so that the model gets it in batches of records.",
         ) from error
+    digest.check()
     if sent.records < 2:
         raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
     return {"id": execution, "pod": job.pod_uid, "rows": sent.records - 1}
