@@ -81,7 +81,12 @@ def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.Monk
 
 
 def test_stream_file_takes_its_sample(s3: Any) -> None:
-    assert run("stream_file")["status"] == "OPENED"
+    given = event("stream_file")
+    dropped = given["state"]["source"]
+    s3.put_bucket_versioning(Bucket=dropped["bucket"], VersioningConfiguration={"Status": "Enabled"})
+    answer = s3.put_object(Bucket=dropped["bucket"], Key=dropped["key"], Body=b"x" * dropped["size"])
+    dropped |= {"version_id": answer["VersionId"], "etag": answer["ETag"].strip('"')}
+    assert run("stream_file", given)["status"] == "OPENED"
 
 
 def test_persist_output_takes_its_sample(s3: Any) -> None:
