@@ -1,9 +1,13 @@
 """The transport comes without the client's models, and leaves the client whole: each in an interpreter of its own."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import scoring
 
 _LEAVES_THE_CLIENT_WHOLE = """
 import sys
@@ -49,5 +53,7 @@ else:
     "program", [_LEAVES_THE_CLIENT_WHOLE, _LOADS_NO_MODELS, _TAKES_THE_WHOLE_CLIENT, _MISSES_THE_LAYER]
 )
 def test_in_an_interpreter_of_its_own(program: str) -> None:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    layer = str(Path(scoring.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": layer}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

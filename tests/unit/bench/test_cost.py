@@ -64,7 +64,7 @@ def test_dropscore_pays_for_functions_at_work_and_for_its_pod() -> None:
     assert bill.invocations == 1 + 2
     assert cost.PART_MIB << 20 == objects._PART_BYTES
     assert bill.writes == 5 + 2 * 10  # 150 MiB in parts of 16, and as many records of progress
-    assert bill.reads == 3 + 2
+    assert bill.reads == 4 + 2
     assert bill.node_seconds == pytest.approx((30 + 10) / 4)
 
 
@@ -79,7 +79,7 @@ def test_a_long_file_takes_one_invocation_after_the_other() -> None:
     bill = cost.dropscore(replace(CASE, mib=10_000))  # 1,000 s
     assert bill.transitions == 17 + 3
     assert bill.invocations == 1 + 3
-    assert bill.reads == 3 + 5
+    assert bill.reads == 4 + 5
 
 
 def test_a_waiting_lambda_pays_for_every_second_with_the_file_in_its_memory() -> None:

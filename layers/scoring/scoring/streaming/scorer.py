@@ -127,4 +127,5 @@ class Scorer:
         """Leave the model alone, for as long as it asked for; longer than a Lambda should be paid for, without one."""
         seconds = max(min(_LEAST_PAUSE_SECONDS * 2**tries, most), asked or 0.0)
         if seconds > min(budget, _MOST_PAUSE_SECONDS) or self.stopped.wait(seconds):
-            raise OutOfTime(min(math.ceil(seconds), MOST_PAUSE_SECONDS))
+            # Each time counts in the history of an execution: the longer this has gone on, the rarer it is.
+            raise OutOfTime(max(min(math.ceil(seconds), MOST_PAUSE_SECONDS), self.job.pause()))
