@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring import aws, clusters, identity, outcome, readiness, streaming
-from scoring.errors import ModelFailed
+from scoring.errors import ModelFailed, ModelTimeout
 from scoring.observability import observed
 from scoring.protocols.model import Model, NoAnswer, StillBusy
 
@@ -44,8 +44,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if problem:
             raise problem from silence
         return streaming.outlast(job, silence)
-    except ModelFailed:
-        # A route whose pod was just taken away answers 404 in the model's place.
+    except (ModelFailed, ModelTimeout):
+        # A dead node is silent; a route whose pod was just taken away answers 404 in the model's place.
         check_pod()
         raise
     if scoring["status"] == "RUNNING":

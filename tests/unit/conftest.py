@@ -57,7 +57,12 @@ def forget() -> None:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two tries of a batch: how often counts here, and not for how long."""
-    for name in ("_LEAST_PAUSE_SECONDS", "_MOST_PAUSE_SECONDS", "_MOST_SILENT_PAUSE_SECONDS"):
+    for name in (
+        "_LEAST_PAUSE_SECONDS",
+        "_MOST_PAUSE_SECONDS",
+        "_MOST_SILENT_PAUSE_SECONDS",
+        "_PATIENCE_FOR_ONE_RECORD_SECONDS",
+    ):
         monkeypatch.setattr(scorer, name, getattr(scorer, name) / 100)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -61,13 +63,31 @@ def test_a_small_batch_says_nothing_about_larger_ones() -> None:
 
 def test_what_was_refused_is_remembered() -> None:
     pace = Pace(MOST, 8, 1.0)
-    pace.refused(FIRST_BYTES)
+    pace.refused(FIRST_BYTES, for_good=True)
     assert pace.size == FIRST_BYTES // 2
     for second in range(9):
         pace.answered(pace.size, pace.size, 0.01, float(second))
     assert pace.size == FIRST_BYTES // 2, "or each second batch is refused"
-    pace.refused(FIRST_BYTES // 2)
+    pace.refused(FIRST_BYTES // 2, for_good=True)
     assert pace.size == FIRST_BYTES // 4
+
+
+def test_what_may_have_passed_is_tried_again_but_more_and_more_rarely() -> None:
+    """A limit that nobody told, at the first size, of which each second batch would be too much."""
+    pace, refused, course = Pace(MOST, 1, 1.0), 0, []
+    for second in range(1_000):
+        size = pace.size
+        if size > FIRST_BYTES:
+            refused += 1
+            pace.refused(size)
+        else:
+            pace.answered(size, size, 0.01, float(second))
+        course.append(pace.size)
+    assert refused < 12
+    assert set(course[-100:]) == {FIRST_BYTES}
+    for second in range(1_000, 4_000):
+        pace.answered(pace.size, pace.size, 0.01, float(second))
+    assert pace.size == MOST, "nobody refuses any more"
 
 
 def test_batches_refused_together_count_once() -> None:
@@ -82,6 +102,7 @@ def test_a_later_step_begins_where_the_last_one_had_come_to_and_tries_larger_one
     pace = Pace(MOST, 8, 1.0)
     pace.resume({"size": 1 << 18, "in_flight": 5})
     pace.refused(1 << 18)
+    pace.throttled()
     later = Pace(MOST, 8, 1.0)
     later.resume(pace.to_json())
     assert (later.size, later.in_flight) == (1 << 17, 4)
@@ -131,6 +152,17 @@ def test_a_model_that_takes_its_time_for_each_request_is_kept_from_time_outs() -
     assert longest < 60
 
 
+def test_a_step_knows_what_the_one_before_has_found_out() -> None:
+    """Of a model so slow that each has one answer."""
+    earlier: dict[str, Any] = {}
+    for _ in range(12):
+        pace = Pace(MOST, 1, 10.0)
+        pace.resume(json.loads(json.dumps(earlier)))
+        pace.answered(pace.size, pace.size, 400 + pace.size / 2e6, 0.0)
+        earlier = pace.to_json()
+    assert earlier["size"] > 16 * FIRST_BYTES
+
+
 def test_batches_of_wide_answers_are_smaller() -> None:
     """Memory is bounded, whatever a model makes of a record."""
     pace = Pace(MOST, 8, 1.0)
@@ -170,5 +202,5 @@ def test_it_never_leaves_its_bounds(
             pace.answered(size, 3 * size, seconds, now)
         else:
             pace.refused(size)
-        assert 1 <= pace.size <= most
+        assert 1 <= pace.block_bytes <= pace.size <= most
         assert 1 <= pace.in_flight <= most_in_flight

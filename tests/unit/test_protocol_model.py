@@ -1,11 +1,14 @@
 """HTTP to a model: a real server that answers, refuses, breaks off, falls silent or points elsewhere."""
 
+import errno
 import socket
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from urllib3 import HTTPResponse
+from urllib3.connection import HTTPConnection
 
 from scoring.protocols import model as model_module
 from scoring.protocols.model import Answer, Model, NoAnswer, StillBusy
@@ -80,6 +83,19 @@ def test_the_time_for_a_request_includes_what_it_takes_to_send_it(model: Model, 
         model.request("POST", "/x", 1.5, body=slowly(), headers={"Content-Length": "2"})
     assert time.monotonic() - began < 2.4, "not 1.5 s more"
     answer.set()
+
+
+def test_a_node_that_acknowledges_nothing_is_gone_and_not_busy(
+    model: Model, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel gives the connection up when its keep-alives were not answered, long before our own time is over."""
+
+    def given_up(_: HTTPConnection) -> HTTPResponse:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(HTTPConnection, "getresponse", given_up)
+    with pytest.raises(NoAnswer, match="The node of the model is gone"):
+        get(model)
 
 
 def test_a_redirect_is_not_followed(model: Model, server: Server) -> None:

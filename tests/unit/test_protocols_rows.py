@@ -13,7 +13,7 @@ from scoring import records
 from scoring.errors import DropscoreError, ModelFailed, RowCountMismatch
 from scoring.protocols import PROTOCOLS, MLflow, SageMaker
 from scoring.protocols import rows as rows_module
-from scoring.protocols.model import Model, NoAnswer, TooMuch
+from scoring.protocols.model import Model, NoAnswer, TookTooLong, TooMany, TooMuch
 from tests.unit.servers import Reply, Server
 
 HEADER, BLOCK = b"\xef\xbb\xbfa,b\r\n", b'1,"x\ny"\r\n2,z\r\n'
@@ -54,11 +54,13 @@ def test_any_other_status_is_a_failure_of_the_model_with_its_answer(server: Serv
     assert status == 204 or failed.value.details["answer"] == "could not convert string to float"
 
 
-@pytest.mark.parametrize("status", [408, 413, 504])
-def test_a_batch_that_is_too_much_is_told_from_one_that_is_wrong(server: Server, status: int) -> None:
+@pytest.mark.parametrize(("status", "error"), [(413, TooMuch), (408, TookTooLong), (504, TookTooLong), (429, TooMany)])
+def test_a_batch_that_is_too_much_is_told_from_one_that_is_wrong(
+    server: Server, status: int, error: type[Exception]
+) -> None:
     """Of the model or of a proxy in between: less at a time may do."""
     server.answers["POST /invocations"] = Reply(status, b"too large")
-    with pytest.raises(TooMuch, match=f"it answered {status}: too large"):
+    with pytest.raises(error, match=f"answered {status}: too large"):
         SageMaker(Model(server.url)).submit(HEADER, BLOCK, 5.0)
 
 

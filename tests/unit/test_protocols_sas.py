@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import ModelFailed
 from scoring.protocols import Sas
-from scoring.protocols.model import Model, NoAnswer, StillBusy, TooMuch
+from scoring.protocols.model import Model, NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.protocols.sas import judge
 from tests.unit.servers import HangUp, Reply, Server, Silence
 
@@ -102,10 +102,12 @@ def test_a_file_that_is_not_taken_is_a_failure_of_the_model(sas: Sas, server: Se
     assert failed.value.details == {"status": status, "answer": "request entity too large"}
 
 
-@pytest.mark.parametrize("status", [408, 413, 504])
-def test_a_file_that_is_too_much_is_told_from_one_that_is_wrong(sas: Sas, server: Server, status: int) -> None:
+@pytest.mark.parametrize(("status", "error"), [(413, TooMuch), (408, TookTooLong), (504, TookTooLong), (429, TooMany)])
+def test_a_file_that_is_too_much_is_told_from_one_that_is_wrong(
+    sas: Sas, server: Server, status: int, error: type[Exception]
+) -> None:
     server.answers["POST /executions"] = Reply(status, b"request entity too large")
-    with pytest.raises(TooMuch, match=f"it answered {status}: request entity too large"):
+    with pytest.raises(error, match=f"answered {status}: request entity too large"):
         sas.submit([FILE], len(FILE), 5.0)
 
 

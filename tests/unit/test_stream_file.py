@@ -8,7 +8,7 @@ import pytest
 
 from scoring import clusters, readiness
 from scoring.errors import ModelFailed, PodCrashed, PodLost
-from scoring.protocols import RowProtocol
+from scoring.protocols import RowProtocol, model
 from scoring.streaming import silence, whole_file
 from tests.builders import Context, FakeApi, crashed, envelope, function, pod_state, request, running, state
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
@@ -140,6 +140,42 @@ def test_a_model_that_got_on_meanwhile_has_a_new_start(
     assert (again["status"], again["silent"]["times"]) == ("RUNNING", 1)
     server.answers["POST /invocations"] = Reply(body=b"0.25\n")
     assert next(further)["status"] == "DONE"
+
+
+def test_the_silence_of_a_lost_pod_is_not_held_against_the_next(s3: Any, server: Server, api: FakeApi) -> None:
+    server.answers["POST /invocations"] = HangUp()
+    event = given(s3, server, "sagemaker")
+    further = steps(event)
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    event["state"]["scoring"]["silent"] |= {"since": "2026-01-01T00:00:00+00:00"}
+    event["state"]["pod"] = pod_state(uid="uid-2")
+    api.put("pods", running(uid="uid-2"))
+    assert next(further)["status"] == "RUNNING"
+    event["state"]["scoring"]["silent"] |= {"since": "2026-01-01T00:00:00+00:00"}
+    with pytest.raises(ModelFailed):
+        next(further)
+
+
+def test_a_result_whose_connection_breaks_is_fetched_on_from_there(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often, and long before it fills a part."""
+    monkeypatch.setattr(model, "CHUNK_BYTES", 3)
+    rows = b"a,b\n" + b"1,2\n" * 2
+
+    def breaks(asked: Request) -> Reply:
+        offset = int(asked.headers.get("range", "bytes=0-")[len("bytes=") : -1])
+        return Reply(206 if offset else 200, rows[offset : offset + 3], promised=len(rows) - offset)
+
+    server.answers |= {
+        "POST /executions": Reply(201, b'{"id": "7.1"}'),
+        "GET /query/7.1/log": Reply(body=b"Completed!\n"),
+        "GET /query/7.1": breaks,
+        "GET /": Reply(body=b"pong"),
+    }
+    statuses = [scoring["status"] for scoring, _ in zip(steps(given(s3, server, "sas")), range(5), strict=False)]
+    assert statuses == ["OPENED", "RUNNING", "RUNNING", "RUNNING", "DONE"], "12 bytes, three at a time"
 
 
 def test_a_container_whose_route_is_away_while_it_is_polled_is_polled_again(

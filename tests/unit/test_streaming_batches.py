@@ -7,12 +7,13 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from scoring import streaming
-from scoring.errors import ModelFailed, ModelTimeout, PodLost, RowCountMismatch
+from scoring.errors import ClusterUnreachable, ModelFailed, ModelTimeout, PodLost, RowCountMismatch
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import Model, NoAnswer
 from scoring.streaming import Progress
@@ -179,6 +180,53 @@ def test_what_was_scored_before_the_model_fell_silent_is_kept(s3: Any, server: S
     kept = Progress.load(s3, request()["output"])
     assert kept.rows >= 3
     assert len(kept.tail) == kept.written > 0
+
+
+def test_a_time_out_of_a_moment_leaves_the_batches_as_they_were(s3: Any, server: Server, whole: bytes) -> None:
+    gone = iter(range(4))
+
+    def for_a_moment(asked: Request) -> Reply:
+        return sagemaker(asked) if next(gone, None) is None else Reply(504)
+
+    server.answers["POST /invocations"] = for_a_moment
+    long = b"id,text\n" + b"7,abcdefgh\n" * 200_000
+    found = drop(s3, long)
+    done = streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert done["rows"] == 200_000
+    largest = max(len(asked.body) for asked in server.requests)
+    assert largest > 100_000
+    assert len(server.requests) < 200
+
+
+def until(server: Server, requests: int) -> Callable[[], float]:
+    """The time of a function that is over after so many requests more, whatever they were for."""
+    end = len(server.requests) + requests
+    return lambda: 900.0 if len(server.requests) < end else 0.0
+
+
+def test_a_step_that_runs_out_of_time_in_trouble_leaves_less_for_the_next_to_try(s3: Any, server: Server) -> None:
+    """Or each step would begin with what does not get through, and end before it has found what does."""
+
+    def stuck(asked: Request) -> Reply:
+        return sagemaker(asked) if len(asked.body) <= 40 else Reply(504)
+
+    server.answers["POST /invocations"] = stuck
+    found = drop(s3, MANY)
+    scoring, steps = opened(s3, found), 0
+    while scoring["status"] != "DONE" and steps < 500:
+        scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=until(server, 8)))
+        steps += 1
+    assert scoring["status"] == "DONE"
+
+
+def test_a_cluster_that_cannot_be_asked_ends_no_step(s3: Any, server: Server, whole: bytes) -> None:
+    def away() -> None:
+        raise ClusterUnreachable("The API server is away.")
+
+    times = iter(range(3))
+    server.answers["POST /invocations"] = lambda asked: sagemaker(asked) if next(times, None) is None else Reply(503)
+    found = drop(s3, MANY)
+    assert published(s3, streaming.advance(job(s3, server, found, opened(s3, found), check_pod=away))) == whole
 
 
 def test_a_step_ends_with_its_time_however_many_halves_are_left(s3: Any, server: Server) -> None:

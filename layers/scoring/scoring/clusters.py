@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -284,15 +285,18 @@ def asks_for_more_than_all(message: str) -> bool:
 
 
 _connected: dict[str, tuple[float, Api]] = {}
+# Batches that are under way at once ask for the pod at once when it dies; neither boto3 nor an import bears that.
+_connecting = threading.Lock()
 
 
 def connect(name: str) -> Api:
     """The API of a cluster, kept for the life of the function's process (and described anew every ten minutes)."""
-    until, api = _connected.get(name, (0.0, None))
-    if api is None or time.monotonic() > until:
-        api = Api(describe(name, aws.client("eks")))
-        _connected[name] = (time.monotonic() + _DESCRIPTION_SECONDS, api)
-    return api
+    with _connecting:
+        until, api = _connected.get(name, (0.0, None))
+        if api is None or time.monotonic() > until:
+            api = Api(describe(name, aws.client("eks")))
+            _connected[name] = (time.monotonic() + _DESCRIPTION_SECONDS, api)
+        return api
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ class TooMuch(DropscoreError):
     """The model, or the route to it, would have less in a request (internal: batches shrink)."""
 
 
+class TookTooLong(DropscoreError):
+    """The model, or the route to it, gave the request up for its time (internal: perhaps for what it carried)."""
+
+
 class TooMany(DropscoreError):
     """The model, or the route to it, would have fewer requests at a time (internal: they wait).
 
@@ -84,12 +89,16 @@ def check_load(answer: Answer) -> None:
     Raises
     ------
     TooMuch
-        408, 413 or 504, of the model or of what lies in between.
+        413, of the model or of what lies in between.
+    TookTooLong
+        408 or 504.
     TooMany
         429, or 503 with the time to come back.
     """
-    if answer.status in (408, 413, 504):
-        raise TooMuch(f"it answered {answer.status}: {answer.text}", status=answer.status)
+    if answer.status == 413:
+        raise TooMuch(f"it answered {answer.status}: {answer.text}")
+    if answer.status in (408, 504):
+        raise TookTooLong(f"it answered {answer.status}: {answer.text}")
     if answer.status in (429, 503):
         raise TooMany(f"The model answered {answer.status}: {answer.text}", answer.retry_after)
 
@@ -190,6 +199,9 @@ class Model:
             # Not busy: the kernel takes connections for a busy model, but nobody does for a node that is gone.
             raise NoConnection(f"The model took no connection for {method} {path}: {error}") from error
         except exceptions.TimeoutError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ETIMEDOUT:
+                # Not ours: nobody has acknowledged the kernel's keep-alives for minutes.
+                raise NoAnswer(f"The node of the model is gone: {error}") from error
             raise StillBusy(f"The model did not answer {method} {path} within {seconds:.0f} s.") from error
         except exceptions.ProtocolError as error:
             if isinstance(error.args[-1], TimeoutError):

@@ -41,7 +41,7 @@ class RowProtocol(ABC):
         ------
         ModelFailed
             Any status but 200.
-        NoAnswer, StillBusy, TooMuch, TooMany
+        NoAnswer, StillBusy, TookTooLong, TooMuch, TooMany
         """
         headers = {"Content-Type": "text/csv", "Accept": self.accept}
         answer = self._model.request("POST", "/invocations", seconds, body=self.body(header, block), headers=headers)

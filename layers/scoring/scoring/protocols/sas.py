@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from scoring import records
 from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
 from scoring.joining import line_end
-from scoring.protocols.model import MAX_ANSWER_BYTES, Model, StillBusy, TooMany, TooMuch, check_load
+from scoring.protocols.model import MAX_ANSWER_BYTES, Model, StillBusy, TookTooLong, TooMany, TooMuch, check_load
 
 _ANSWER_SECONDS = 30.0
 _POLL_PAUSE_SECONDS = 0.1
@@ -48,7 +48,7 @@ class Sas:
         ------
         ModelFailed
             The container refuses the file.
-        NoAnswer, StillBusy, TooMuch, TooMany
+        NoAnswer, StillBusy, TookTooLong, TooMuch, TooMany
         """
         boundary = uuid.uuid4().hex
         # A name of our own: a container puts it on a command line without quotes.
@@ -97,7 +97,7 @@ class Sas:
         try:
             log = self._model.request("GET", f"/query/{execution_id}/log", seconds or _ANSWER_SECONDS)
             check_load(log)
-        except (StillBusy, TooMuch, TooMany):
+        except (StillBusy, TookTooLong, TooMuch, TooMany):
             return False
         return judge(log.status, log.body.decode("utf-8", "replace"))
 
@@ -138,7 +138,7 @@ class SasRows:
 
         Raises
         ------
-        ModelFailed, NoAnswer, StillBusy, TooMuch, TooMany
+        ModelFailed, NoAnswer, StillBusy, TookTooLong, TooMuch, TooMany
         """
         until = time.monotonic() + seconds
 

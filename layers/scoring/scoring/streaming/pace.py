@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 FIRST_BYTES = 16 << 10
 _GAIN = 1.1
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
 _SAME = 1.5
-# Proxies give up after 60 s, mostly: a batch that takes longer than half of that is not doubled.
-_MOST_SECONDS = 30.0
+# What twice the records may add to that.
+_MOST_EXTRA_SECONDS = 5.0
+# So many batches go well before more is tried than was too much once, for a reason that may have passed.
+_GOOD_BATCHES = 8
 # A scored batch may be longer than the batch by so much; batches of wider answers are smaller, since memory is bounded.
 _EXPANSION = 1.25
 
@@ -33,24 +36,36 @@ class Pace:
     _expansion: float = 1.0
     _other: tuple[int, float] | None = None
     _fixed: bool = False
+    _extra: float = 0.0
+    _limit: int = 0
+    _good: int = 0
+    _needed: int = _GOOD_BATCHES
+    _raised: bool = False
     _rate: float = 0.0
     _since: float | None = None
     _answered: int = 0
     _bytes: int = 0
     _settled: bool = False
 
-    def resume(self, earlier: Mapping[str, int]) -> None:
+    def __post_init__(self) -> None:
+        self._limit = self.most_bytes
+
+    def resume(self, earlier: Mapping[str, Any]) -> None:
         """Begin where an earlier step had come to."""
         self.size = min(max(earlier.get("size", self.size), 1), self.most_bytes)
         self.in_flight = min(max(earlier.get("in_flight", self.in_flight), 1), self.most_in_flight)
 
-    def to_json(self) -> dict[str, int]:
-        return {"size": self.size, "in_flight": self.in_flight}
+        self._fixed = bool(earlier.get("fixed"))
+        if other := earlier.get("other"):
+            self._other = (int(other[0]), float(other[1]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"size": self.size, "in_flight": self.in_flight, "fixed": self._fixed, "other": self._other}
 
     @property
     def block_bytes(self) -> int:
         """How many bytes of the input a batch should have: `size`, or less where answers are wide."""
-        return min(self.size, max(int(self.most_bytes * _EXPANSION / self._expansion), 1))
+        return min(self.size, max(int(self._limit * _EXPANSION / self._expansion), 1))
 
     def answered(self, size: int, scored: int, seconds: float, now: float) -> None:
         """Take note of a batch of `size` bytes that became `scored` bytes after `seconds`, at the time `now`."""
@@ -58,12 +73,13 @@ class Pace:
         self._expansion = max(scored / max(size, 1), 1.0)
         first = self._other is None
         self._compare(size, seconds)
-        most = _MOST_SECONDS if self._fixed else 2 * self.patience if first else self.patience
+        quick = seconds < (2 * self.patience if first else self.patience)
         # Only a batch of the present size tells whether a larger one is a good idea: the last one of a file is small.
-        if size >= self.size // 2 and seconds < most:
+        if size >= self.size // 2 and (quick or (self._fixed and self._extra < _MOST_EXTRA_SECONDS)):
             self.size = min(self.size * 2, self.most_bytes)
         elif seconds > 2 * self.patience and not self._fixed:
             self.size = max(self.size // 2, 1)
+        self._forgive()
         self._judge(size, now)
 
     def _compare(self, size: int, seconds: float) -> None:
@@ -74,16 +90,27 @@ class Pace:
         self._other = this
         if other:
             (_, less), (_, more) = sorted((this, other))
-            self._fixed = more < _SAME * less
+            self._fixed, self._extra = more < _SAME * less, more - less
 
-    def refused(self, size: int) -> None:
+    def _forgive(self) -> None:
+        self._good += 1
+        if self.most_bytes < self._limit and self._good >= self._needed:
+            self.most_bytes = min(2 * self.most_bytes, self._limit)
+            self._good, self._raised, self._settled = 0, True, False
+
+    def refused(self, size: int, *, for_good: bool = False) -> None:
         """Take note of a batch of `size` bytes that was too much for the model or for what lies in between.
 
-        Batches of one size that are refused together count once. The next step tries larger ones again.
+        Batches of one size that are refused together count once. Unless it was told to be `for_good`, larger ones are
+        tried again, but more and more rarely. The next step tries larger ones again in any case.
         """
         self.most_bytes = max(min(self.most_bytes, size // 2), 1)
         self.size = min(self.size, self.most_bytes)
-        self.throttled()
+        if for_good:
+            self._limit = self.most_bytes
+        self._good = 0
+        if self._raised:
+            self._needed, self._raised = 2 * self._needed, False
 
     def throttled(self) -> None:
         """Take note of a batch that came while the model had enough others."""

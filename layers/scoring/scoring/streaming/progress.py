@@ -28,7 +28,7 @@ class Progress:
     written: int = 0
     crc: int = 0
     columns: list[str] = field(default_factory=list)
-    pace: dict[str, int] = field(default_factory=dict)
+    pace: dict[str, Any] = field(default_factory=dict)
     execution: dict[str, Any] = field(default_factory=dict)
     begun: str = ""
     tail: bytes = b""

@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from scoring import records
-from scoring.errors import ModelFailed, ModelTimeout
+from scoring.errors import AwsThrottled, ClusterUnreachable, DropscoreError, ModelFailed, ModelTimeout
 from scoring.protocols import RowProtocol, SasRows
-from scoring.protocols.model import NoAnswer, NoConnection, NotReading, StillBusy, TooMany, TooMuch
+from scoring.protocols.model import NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import MOST_PAUSE_SECONDS, Job
 from scoring.streaming.pace import Pace
 
-# A single record that takes a model longer than this is no matter of the batch's size or of the Lambda's last minutes.
+# A single record that takes a model longer than this is no matter of the batch's size, of the Lambda's last minutes, or
+# of a queue of what was given up and is worked on still.
 _PATIENCE_FOR_ONE_RECORD_SECONDS = 300.0
 # Between two tries: doubled each time, up to the most, which is less for a model that may be gone.
 _LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS, _MOST_SILENT_PAUSE_SECONDS = 0.25, 30.0, 4.0
-# A route may be away for a moment, and a proxy's time-out may come from a queue of what the model works on still: some
-# ten seconds of the pauses above for the one, some minutes for the other.
-_TRIES_TO_CONNECT, _TRIES_OF_ONE_RECORD = 6, 12
+# A route may be away for a moment: some ten seconds of the pauses above.
+_TRIES_TO_CONNECT = 6
 
 
 class OutOfTime(Exception):
@@ -34,6 +35,13 @@ class OutOfTime(Exception):
 def other_columns(columns: list[str]) -> ModelFailed:
     """What to raise when the model's columns change on the way."""
     return ModelFailed("The model's answers have other columns than those before.", columns=columns[:50])
+
+
+def _too_much(row: int, error: DropscoreError) -> ModelFailed:
+    return ModelFailed(
+        f"Record {row} alone is too much for the model: {error.summary}",
+        "Shorten this record, or raise the limit of the model or of the route to it.",
+    )
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,12 @@ class Scorer:
         return self._answered(block, rows, row) if rows else ([], b"", 0.0)
 
     def _answered(
-        self, block: bytes, rows: int, row: int, tries: int = 0, *, again: bool = False
+        self, block: bytes, rows: int, row: int, *, trouble: int = 0, since: float = 0.0, throttled: int = 0
     ) -> tuple[list[str], bytes, float]:
-        """As `score`, of a block that came to grief `tries` times, as a part of a larger one or, `again`, as it is."""
+        """As `score`, of a block that was sent before, first at the time `since`, and `throttled` so many times.
+
+        `trouble` is how often in a row the route gave no answer to it, or to what it is a part of.
+        """
         budget, began = self.job.budget(), time.monotonic()
         if budget <= 0 or self.stopped.is_set():
             raise OutOfTime
@@ -70,52 +81,65 @@ class Scorer:
             answer = self.protocol.submit(self.header, block, budget)
         except TooMany as error:
             self.pace.throttled()
-            self._wait(tries, budget, _MOST_PAUSE_SECONDS, error.seconds)
-            return self._answered(block, rows, row, tries + 1, again=True)
+            self._wait(throttled, budget, _MOST_PAUSE_SECONDS, error.seconds)
+            return self._answered(block, rows, row, trouble=trouble, since=since, throttled=throttled + 1)
         except TooMuch as error:
-            self.pace.refused(len(block))
-            if rows > 1:
-                return self._halved(block, row, 0)
-            # Only a size is the record's own; a time-out may come from a queue.
-            if error.details["status"] == 413 or tries >= _TRIES_OF_ONE_RECORD:
-                raise ModelFailed(
-                    f"Record {row} alone is too much for the model: {error.summary}",
-                    "Shorten this record, or raise the limit of the model or of the route to it.",
-                ) from error
-            self._wait(tries, budget, _MOST_PAUSE_SECONDS)
-            return self._answered(block, rows, row, tries + 1, again=True)
-        except NoAnswer as error:
-            self.job.check_pod()
-            gone = isinstance(error, NoConnection)
-            if gone and tries >= _TRIES_TO_CONNECT:
-                raise
-            if rows == 1 and again and not gone:
-                raise NoAnswer(f"{error.summary} It was sent record {row} alone.") from error
-            self._wait(tries, budget, _MOST_SILENT_PAUSE_SECONDS)
-            # A connection may break for once, or for the size of what it carried.
-            if gone or rows == 1 or not tries:
-                return self._answered(block, rows, row, tries + 1, again=True)
-            scored = self._halved(block, row, tries + 1)
-            self.pace.refused(len(block))
-            return scored
+            self.pace.refused(len(block), for_good=True)
+            if rows == 1:
+                raise _too_much(row, error) from error
+            return self._halved(block, row)
+        except (TookTooLong, NoAnswer) as error:
+            self._check_pod()
+            self._wait(trouble, budget, self._longest_pause(error, rows, row, trouble, since))
+            # It may pass, or it may be for the size of what was sent.
+            if not trouble or rows == 1 or isinstance(error, NoConnection):
+                return self._answered(block, rows, row, trouble=trouble + 1, since=since or began, throttled=throttled)
+            try:
+                return self._halved(block, row, trouble + 1)
+            finally:
+                # Also when time runs out on the way: the next step shall begin with what may get through.
+                self.pace.refused(len(block))
         except NotReading as error:
             # It works on what an earlier step has sent, and so it may well be minutes.
+            self.pace.throttled()
             raise OutOfTime(self.job.pause()) from error
         except StillBusy as error:
             self.pace.refused(len(block))
-            if rows > 1 or budget < _PATIENCE_FOR_ONE_RECORD_SECONDS:
+            passed = time.monotonic() - began
+            if rows > 1 or passed < _PATIENCE_FOR_ONE_RECORD_SECONDS:
                 raise OutOfTime from error
-            raise ModelTimeout(f"The model did not answer record {row} alone in {budget:.0f} s.") from error
+            raise ModelTimeout(f"The model did not answer record {row} alone in {passed:.0f} s.") from error
         seconds = time.monotonic() - began
         return *self.protocol.scored(self.header, block, answer, rows, self.job.delimiter), seconds
 
-    def _halved(self, block: bytes, row: int, tries: int) -> tuple[list[str], bytes, float]:
+    def _longest_pause(self, error: DropscoreError, rows: int, row: int, trouble: int, since: float) -> float:
+        """The longest pause before the next try; raises the error if there is no use in one."""
+        if isinstance(error, NoConnection):
+            if trouble >= _TRIES_TO_CONNECT:
+                raise error
+        elif isinstance(error, TookTooLong):
+            if not trouble:
+                self.pace.throttled()
+            if rows == 1:
+                if since and time.monotonic() - since > _PATIENCE_FOR_ONE_RECORD_SECONDS:
+                    raise _too_much(row, error) from error
+                return _MOST_PAUSE_SECONDS
+        elif rows == 1 and since:
+            raise NoAnswer(f"{error.summary} It was sent record {row} alone.") from error
+        return _MOST_SILENT_PAUSE_SECONDS
+
+    def _check_pod(self) -> None:
+        """Raise what became of the pod; a cluster that cannot be asked just now is asked again before anybody is blamed."""
+        with suppress(ClusterUnreachable, AwsThrottled):
+            self.job.check_pod()
+
+    def _halved(self, block: bytes, row: int, trouble: int = 0) -> tuple[list[str], bytes, float]:
         columns: list[str] = []
         bodies: list[bytes] = []
         seconds = 0.0
         for half, rows in records.halves(block):
-            # The route took the first one: the second has a new start, but is not sent as it is time and again.
-            named, body, took = self._answered(half, rows, row, min(tries, 1) if bodies else tries)
+            # When the first one went well, the second has a new start.
+            named, body, took = self._answered(half, rows, row, trouble=0 if bodies else trouble)
             if bodies and named != columns:
                 raise other_columns(named)
             columns, seconds = named, seconds + took

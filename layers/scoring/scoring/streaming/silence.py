@@ -19,7 +19,7 @@ _MOST_TIMES = 1
 
 
 def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
-    """Come back to the model later; `silent` of the state's `scoring` tells since when it has got no further.
+    """Come back to the model later; `silent` of the state's `scoring` tells since when this pod has got no further.
 
     Raises
     ------
@@ -27,10 +27,10 @@ def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
         It has been silent for too long.
     """
     progress = Progress.load(job.s3, job.request["output"])
-    at = progress.offset + progress.written
+    here = {"pod": job.pod_uid, "at": progress.offset + progress.written}
     silent = job.scoring.get("silent", {})
-    if silent.get("at") != at:
-        silent = {"at": at, "since": job.now().isoformat(), "times": 0}
+    if not here.items() <= silent.items():
+        silent = here | {"since": job.now().isoformat(), "times": 0}
     if silent["times"] >= _MOST_TIMES or job.seconds_since(silent["since"]) > _MOST_SECONDS:
         raise ModelFailed(f"{silence.summary} Its container is running still.", SERVER_TIME_OUT) from silence
     return job.running(_WAIT_SECONDS) | {"silent": silent | {"times": silent["times"] + _pings(job)}}

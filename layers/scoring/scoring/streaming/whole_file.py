@@ -10,12 +10,13 @@ from typing import Any
 from scoring import objects, records
 from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
 from scoring.protocols import Sas
-from scoring.protocols.model import NotReading, StillBusy, TooMany, TooMuch
+from scoring.protocols.model import NoAnswer, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import MOST_PAUSE_SECONDS, Job
 from scoring.streaming.progress import Progress
 
 # How long one step waits for a model that works on after its POST, before the state machine waits for less money.
 _POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5
+_SHORTEST_TIME_OUT_SECONDS = 25.0
 
 
 def advance(job: Job, protocol: Sas) -> dict[str, Any]:
@@ -45,15 +46,20 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
         return job.running(job.pause())
     upload = job.upload(progress)
     counter = records.Counter(progress.rows, progress.begun.encode())
-    for chunk in counter.pass_on(protocol.collect(progress.execution["id"], progress.written)):
-        upload.write(chunk)
-        progress.rows, progress.begun = counter.records, counter.begun.decode()
-        progress.written += len(chunk)
-        enough = job.has_time_for(_POLL_SECONDS)
-        if upload.checkpoint() or not enough:
-            job.save(progress, upload)
-        if not enough:
-            return job.running()
+    try:
+        for chunk in counter.pass_on(protocol.collect(progress.execution["id"], progress.written)):
+            upload.write(chunk)
+            progress.rows, progress.begun = counter.records, counter.begun.decode()
+            progress.written += len(chunk)
+            enough = job.has_time_for(_POLL_SECONDS)
+            if upload.checkpoint() or not enough:
+                job.save(progress, upload)
+            if not enough:
+                return job.running()
+    except (NoAnswer, StillBusy):
+        # Those who come back go on from here.
+        job.save(progress, upload)
+        raise
     sent, progress.rows = progress.execution["rows"], counter.records
     if progress.rows != sent:
         raise RowCountMismatch(f"The model answered {max(progress.rows, 0)} rows to {sent} records.")
@@ -64,8 +70,8 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
 
 def _send(job: Job, protocol: Sas) -> dict[str, Any]:
     sent, digest = records.Counter(), job.digest()
-    seconds = job.budget()
-    chunks = _until(time.monotonic() + seconds, digest.pass_on(objects.read(job.s3, job.source)))
+    seconds, began = job.budget(), time.monotonic()
+    chunks = _until(began + seconds, digest.pass_on(objects.read(job.s3, job.source)))
     try:
         execution = protocol.submit(sent.pass_on(chunks), job.source.size, seconds)
     except NotReading:
@@ -76,7 +82,10 @@ def _send(job: Job, protocol: Sas) -> dict[str, Any]:
             "Tag the file with split=rows, so that the model gets it in batches of records (unless its script has to "
             "see all rows at once), or give the model more cpu with the tag cpu.",
         ) from error
-    except TooMuch as error:
+    except (TookTooLong, TooMuch) as error:
+        if isinstance(error, TookTooLong) and time.monotonic() - began < _SHORTEST_TIME_OUT_SECONDS:
+            # Sooner than the time-out of any proxy for an answer: this one was for the connection to the pod.
+            raise NoAnswer(f"The route to the model gave up: {error.summary}") from error
         raise ModelFailed(
             f"The file is too large for the model or for the route to it: {error.summary}",
             "Raise that limit, or tag the file with split=rows, so that the model gets it in batches of records.",
