@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from scoring import objects, outcome, streaming
-from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch, SourceChanged
+from scoring.errors import (
+    AwsThrottled,
+    EmptyFile,
+    ModelFailed,
+    ModelTimeout,
+    RowCountMismatch,
+    ScoringFailed,
+    SourceChanged,
+)
 from scoring.identity import Source
 from scoring.protocols import RowProtocol
 from scoring.protocols.model import Model, NoAnswer
@@ -278,6 +286,40 @@ def test_what_a_slow_model_has_done_is_kept_though_it_fills_no_part(s3: Any, ser
     server.answers["POST /invocations"] = sagemaker
     done = streaming.advance(job(s3, server, found, scoring))
     assert rows_of(published(s3, done)) == scored_by_hand(MANY)
+
+
+def test_a_function_that_was_given_up_brings_nothing_back(s3: Any, server: Server, small: None) -> None:
+    """Its execution was stopped and torn down, but nobody stops a Lambda that is under way."""
+    output = request()["output"]
+
+    def torn_down(asked: Request) -> Reply:
+        if len(server.requests) == 9:
+            s3.delete_object(Bucket=output["bucket"], Key=output["progress"])
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = torn_down
+    found = drop(s3, MANY)
+    with pytest.raises(AwsThrottled, match="it was torn down"):
+        streaming.advance(job(s3, server, found, opened(s3, found)))
+    assert "Contents" not in s3.list_objects_v2(Bucket=output["bucket"])
+
+
+def test_two_functions_at_once_never_mix_their_rows(s3: Any, server: Server, small: None) -> None:
+    """As when Step Functions has given one up that was not gone: it notices at its first part, and that is noticed, too."""
+    found = drop(s3, MANY)
+    scoring, answers = opened(s3, found), []
+
+    def meanwhile(asked: Request) -> Reply:
+        if len(server.requests) == 9:
+            answers.append(streaming.advance(job(s3, server, found, scoring)))
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = meanwhile
+    with pytest.raises(AwsThrottled, match="Another function is at work"):
+        streaming.advance(job(s3, server, found, scoring))
+    (done,) = answers
+    with pytest.raises(ScoringFailed, match="a function that was given up wrote on"):
+        published(s3, done)
 
 
 @pytest.mark.parametrize("protocol", ["sagemaker", "sas"])

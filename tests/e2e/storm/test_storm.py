@@ -26,6 +26,7 @@ SIZE = {"cpu": "20m", "memory": "128Mi"}
 # Environments that a function may have at a time: what this machine can bear. More calls are throttled and come again.
 CONCURRENCY = int(os.environ.get("CONCURRENCY", "6"))
 MINUTES = 15
+OUTCOMES = ("scoreout", "error")
 
 
 @pytest.fixture
@@ -111,19 +112,29 @@ def wait_for_outcomes(pipeline: Pipeline, plan: Mapping[str, Fault]) -> dict[str
 def outcomes(pipeline: Pipeline) -> dict[str, list[str]]:
     """The outcomes in the output bucket by file: `scored`, or the error's name."""
     found: dict[str, list[str]] = {}
-    for page in pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.stack.output_bucket):
-        for entry in page.get("Contents", ()):
-            name, _, kind = entry["Key"].removeprefix(pipeline.stack.output_prefix).rpartition(".")
-            tags = pipeline.read_outcome(entry["Key"]).tags
+    for key in written(pipeline):
+        name, _, kind = key.removeprefix(pipeline.stack.output_prefix).rpartition(".")
+        if kind in OUTCOMES:
+            tags = pipeline.read_outcome(key).tags
             found.setdefault(name, []).append("scored" if kind == "scoreout" else tags["error"])
     return found
 
 
+def written(pipeline: Pipeline) -> list[str]:
+    """The keys of the output bucket."""
+    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.stack.output_bucket)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+
 def assert_nothing_left(pipeline: Pipeline) -> None:
+    def left() -> list[str]:
+        """Of the attempts, in the cluster and in the bucket."""
+        return pipeline.objects() + [key for key in written(pipeline) if key.rpartition(".")[2] not in OUTCOMES]
+
     until = time.monotonic() + 60
-    while (left := pipeline.objects()) and time.monotonic() < until:
+    while left() and time.monotonic() < until:
         time.sleep(1)
-    assert not left, left
+    assert not left(), left()
     uploads = pipeline.s3.list_multipart_uploads(Bucket=pipeline.stack.output_bucket).get("Uploads", ())
     assert not uploads, uploads
 

@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from scoring import aws
+from scoring.errors import AwsThrottled
+
+# Amazon S3 User Guide, "How to prevent object overwrites with conditional writes".
+_NOT_OURS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"}
 
 
 @dataclass
@@ -19,7 +25,8 @@ class Progress:
     """`offset` bytes of the input are scored: `rows` records, `written` bytes of output, `part` parts and a `tail` of them.
 
     `crc` is the CRC-32 of the bytes scored, if it is needed; `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
-    of whose result `begun` stands for a record that is written in part (see `records.Counter`).
+    of whose result `begun` stands for a record that is written in part (see `records.Counter`). `etag` is that of the record
+    itself as it was loaded or saved last.
     """
 
     offset: int = 0
@@ -32,20 +39,32 @@ class Progress:
     execution: dict[str, Any] = field(default_factory=dict)
     begun: str = ""
     tail: bytes = b""
+    etag: str = ""
 
     def save(self, s3: Any, output: Mapping[str, str]) -> None:
-        """Write it.
+        """Write it, if it is still what was loaded.
+
+        A function that nobody waits for any more may be at work yet: its execution was stopped and torn down, or its
+        successor is under way. It must neither bring back what was deleted nor undo what the other one did.
 
         Raises
         ------
-        AccessDenied, AwsThrottled
+        AwsThrottled
+            Somebody else has written it or deleted it: whoever is waited for loads it anew.
+        AccessDenied
         """
         told = asdict(self)
-        tail = told.pop("tail")
+        tail, etag = told.pop("tail"), told.pop("etag")
+        body = json.dumps(told).encode() + b"\n" + tail
+        condition = {"IfMatch": etag} if etag else {}
         with aws.errors_named(f"s3:PutObject of s3://{output['bucket']}/{output['progress']}"):
-            s3.put_object(
-                Bucket=output["bucket"], Key=output["progress"], Body=json.dumps(told).encode() + b"\n" + tail
-            )
+            try:
+                answer = s3.put_object(Bucket=output["bucket"], Key=output["progress"], Body=body, **condition)
+            except ClientError as error:
+                if aws.code(error) in _NOT_OURS:
+                    raise AwsThrottled("Another function is at work on this attempt, or it was torn down.") from error
+                raise
+        self.etag = answer["ETag"]
 
     @classmethod
     def load(cls, s3: Any, output: Mapping[str, str]) -> Progress:
@@ -56,6 +75,7 @@ class Progress:
         AccessDenied, AwsThrottled, ScoringFailed
         """
         with aws.errors_named(f"s3:GetObject of s3://{output['bucket']}/{output['progress']}"):
-            body: bytes = s3.get_object(Bucket=output["bucket"], Key=output["progress"])["Body"].read()
+            answer = s3.get_object(Bucket=output["bucket"], Key=output["progress"])
+            body: bytes = answer["Body"].read()
         told, _, tail = body.partition(b"\n")
-        return cls(**json.loads(told), tail=tail)
+        return cls(**json.loads(told), tail=tail, etag=answer["ETag"])
