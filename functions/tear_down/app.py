@@ -25,11 +25,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
     request = state.get("request")
     if not request:
         return {"deleted": []}
-    deleted, upload_id = [], state.get("scoring", {}).get("upload_id")
-    if upload_id and not event.get("keep_upload"):
+    deleted, scoring = [], state.get("scoring", {})
+    if ("endpoint" in state or scoring) and not event.get("keep_upload"):
         # First, since it needs no cluster: a cluster that is gone for good must not keep an upload alive.
-        if "output" not in state:
-            outcome.abort(aws.client("s3"), request["output"], upload_id)
+        s3 = aws.client("s3")
+        upload_id = scoring.get("upload_id") or outcome.recorded_upload(s3, request["output"])
+        if upload_id and "output" not in state:
+            outcome.abort(s3, request["output"], upload_id)
             deleted.append(f"upload/{upload_id}")
-        outcome.forget_progress(aws.client("s3"), request["output"])
+        outcome.forget_progress(s3, request["output"])
     return {"deleted": deleted + pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)}

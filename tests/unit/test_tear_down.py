@@ -6,6 +6,7 @@ import pytest
 
 from scoring import aws, clusters, history, objects
 from scoring.errors import ClusterUnreachable
+from scoring.streaming import Progress
 from tests.builders import (
     ATTEMPT_ID,
     EXECUTION,
@@ -94,6 +95,20 @@ def test_an_attempt_that_was_stopped_is_torn_down_as_far_as_it_had_come(
     histories[EXECUTION] = state(request=request(), scoring=scoring)
     assert tear_down(STOPPED) == [f"upload/{scoring['upload_id']}", f"pods/{POD_NAME}"]
     assert uploads(s3) == []
+
+
+def test_an_attempt_that_was_stopped_while_it_opened_its_upload_leaves_neither_that_nor_a_record(
+    s3: Any, api: FakeApi, histories: dict[str, Any]
+) -> None:
+    """The function's answer with the id of the upload has reached no state any more."""
+    output = request()["output"]
+    upload_id = objects.Upload.create(s3, output["bucket"], output["key"], {})
+    Progress(upload_id=upload_id).save(s3, output)
+    histories[EXECUTION] = state(request=request(), endpoint={"status": "READY"})
+    assert tear_down(STOPPED) == [f"upload/{upload_id}", f"pods/{POD_NAME}"]
+    assert uploads(s3) == []
+    assert "Contents" not in s3.list_objects_v2(Bucket=output["bucket"])
+    assert tear_down(STOPPED) == [], "once more, as EventBridge may"
 
 
 def test_an_attempt_that_was_stopped_before_it_had_a_request_left_nothing(

@@ -37,7 +37,8 @@ def open_upload(
     output = request["output"]
     checksum = checksums.held(s3, source)
     upload_id = objects.Upload.create(s3, output["bucket"], output["key"], tags)
-    Progress().save(s3, output)
+    # With the id of the upload: an execution that is stopped now holds it nowhere else.
+    Progress(upload_id=upload_id).save(s3, output)
     return {"status": "OPENED", "upload_id": upload_id, "started": now.isoformat(), "checksum": checksum}
 
 

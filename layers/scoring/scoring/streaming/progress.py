@@ -30,6 +30,7 @@ class Progress:
     """
 
     offset: int = 0
+    upload_id: str = ""
     part: int = 0
     rows: int = 0
     written: int = 0
