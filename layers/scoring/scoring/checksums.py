@@ -14,7 +14,7 @@ from typing import Any
 
 from scoring.errors import ScoringFailed
 from scoring.identity import Source
-from scoring.objects import source_errors_named
+from scoring.objects import source_errors_named, unchanged
 
 
 def held(s3: Any, source: Source) -> dict[str, str]:
@@ -27,11 +27,8 @@ def held(s3: Any, source: Source) -> dict[str, str]:
     ------
     SourceGone, SourceChanged, AccessDenied, AwsThrottled
     """
-    which = {"Bucket": source.bucket, "Key": source.key, "IfMatch": f'"{source.etag}"', "ChecksumMode": "ENABLED"}
-    if source.version_id:
-        which["VersionId"] = source.version_id
     with source_errors_named(source, "s3:HeadObject"):
-        found = s3.head_object(**which)
+        found = s3.head_object(**unchanged(source), ChecksumMode="ENABLED")
     for name in ("SHA256", "CRC32"):
         value = found.get(f"Checksum{name}", "")
         if value and "-" not in value and found.get("ChecksumType") != "COMPOSITE":

@@ -64,13 +64,21 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
 
 
 def _open(s3: Any, source: Source, offset: int) -> Any:
-    which = {"Bucket": source.bucket, "Key": source.key, "IfMatch": f'"{source.etag}"'}
-    if source.version_id:
-        which["VersionId"] = source.version_id
+    which = unchanged(source)
     if offset:
         which["Range"] = f"bytes={offset}-"
     with source_errors_named(source, "s3:GetObject"):
         return s3.get_object(**which)["Body"]
+
+
+def unchanged(source: Source) -> dict[str, str]:
+    """What names the dropped object to S3, as it was dropped and not as it may have become."""
+    return _version(source) | {"IfMatch": f'"{source.etag}"'}
+
+
+def _version(source: Source) -> dict[str, str]:
+    which = {"Bucket": source.bucket, "Key": source.key}
+    return which | ({"VersionId": source.version_id} if source.version_id else {})
 
 
 @contextmanager
@@ -101,9 +109,7 @@ def tags(s3: Any, source: Source, wait_seconds: float) -> dict[str, str]:
     ------
     SourceGone, AccessDenied, AwsThrottled
     """
-    which = {"Bucket": source.bucket, "Key": source.key}
-    if source.version_id:
-        which["VersionId"] = source.version_id
+    which = _version(source)
     until = time.monotonic() + wait_seconds
     while True:
         with source_errors_named(source, "s3:GetObjectTagging"):
