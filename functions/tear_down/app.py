@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scoring import aws, clusters, history, outcome, pods
+from scoring import aws, clusters, history, outcome, pods, progress
 from scoring.observability import logger, observed
 
 
@@ -29,9 +29,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
     if ("endpoint" in state or scoring) and not event.get("keep_upload"):
         # First, since it needs no cluster: a cluster that is gone for good must not keep an upload alive.
         s3 = aws.client("s3")
-        upload_id = scoring.get("upload_id") or outcome.recorded_upload(s3, request["output"])
+        upload_id = scoring.get("upload_id") or _recorded_upload(s3, request["output"])
         if upload_id and "output" not in state:
             outcome.abort(s3, request["output"], upload_id)
             deleted.append(f"upload/{upload_id}")
-        outcome.forget_progress(s3, request["output"])
+        progress.forget(s3, request["output"])
     return {"deleted": deleted + pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)}
+
+
+def _recorded_upload(s3: Any, output: dict[str, str]) -> str:
+    found = progress.Progress.find(s3, output)
+    return found.upload_id if found else ""

@@ -6,7 +6,7 @@ import pytest
 
 from scoring import aws, clusters, history, objects
 from scoring.errors import ClusterUnreachable
-from scoring.streaming import Progress
+from scoring.progress import Progress
 from tests.builders import (
     ATTEMPT_ID,
     EXECUTION,

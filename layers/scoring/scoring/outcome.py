@@ -137,24 +137,6 @@ def abort(s3: Any, output: Mapping[str, str], upload_id: str) -> None:
                 raise
 
 
-def recorded_upload(s3: Any, output: Mapping[str, str]) -> str:
-    """The id of the attempt's upload by the record of its progress; empty if there is no record."""
-    with aws.errors_named(f"s3:GetObject of s3://{output['bucket']}/{output['progress']}"):
-        try:
-            record = s3.get_object(Bucket=output["bucket"], Key=output["progress"])["Body"].read()
-        except ClientError as error:
-            if aws.code(error) == "NoSuchKey":
-                return ""
-            raise
-    return str(json.loads(record.partition(b"\n")[0]).get("upload_id", ""))
-
-
-def forget_progress(s3: Any, output: Mapping[str, str]) -> None:
-    """Delete the record of how far the attempt was; that there is none is success."""
-    with aws.errors_named(f"s3:DeleteObject of s3://{output['bucket']}/{output['progress']}"):
-        s3.delete_object(Bucket=output["bucket"], Key=output["progress"])
-
-
 def error_document(
     failure: Failure,
     stage: str,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -75,8 +76,32 @@ class Progress:
         ------
         AccessDenied, AwsThrottled, ScoringFailed
         """
-        with aws.errors_named(f"s3:GetObject of s3://{output['bucket']}/{output['progress']}"):
-            answer = s3.get_object(Bucket=output["bucket"], Key=output["progress"])
-            body: bytes = answer["Body"].read()
-        told, _, tail = body.partition(b"\n")
+        with _reading(output):
+            return cls._read(s3, output)
+
+    @classmethod
+    def find(cls, s3: Any, output: Mapping[str, str]) -> Progress | None:
+        """As `load`; None if there is no record (any more)."""
+        with _reading(output):
+            try:
+                return cls._read(s3, output)
+            except ClientError as error:
+                if aws.code(error) == "NoSuchKey":
+                    return None
+                raise
+
+    @classmethod
+    def _read(cls, s3: Any, output: Mapping[str, str]) -> Progress:
+        answer = s3.get_object(Bucket=output["bucket"], Key=output["progress"])
+        told, _, tail = answer["Body"].read().partition(b"\n")
         return cls(**json.loads(told), tail=tail, etag=answer["ETag"])
+
+
+def _reading(output: Mapping[str, str]) -> AbstractContextManager[None]:
+    return aws.errors_named(f"s3:GetObject of s3://{output['bucket']}/{output['progress']}")
+
+
+def forget(s3: Any, output: Mapping[str, str]) -> None:
+    """Delete the record of how far the attempt was; that there is none is success."""
+    with aws.errors_named(f"s3:DeleteObject of s3://{output['bucket']}/{output['progress']}"):
+        s3.delete_object(Bucket=output["bucket"], Key=output["progress"])

@@ -13,11 +13,11 @@ from typing import Any
 from scoring import objects, records
 from scoring.checksums import Digest
 from scoring.errors import EmptyFile, PodLost
+from scoring.progress import Progress
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer
 from scoring.streaming.job import Job
 from scoring.streaming.pace import FIRST_BYTES, Pace
-from scoring.streaming.progress import Progress
 from scoring.streaming.scorer import OutOfTime, Scorer, other_columns
 
 # A slow model fills no part for a long time; what it has done is kept all the same.
@@ -82,7 +82,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
         if failure:
             raise failure
         # Each time counts in the history of an execution, so a step that came to nothing is not repeated at once.
-        return job.running(wait_seconds if progress.offset > began_at else max(wait_seconds, job.pause()))
+        return job.running(wait_seconds if progress.offset > began_at else job.pause(wait_seconds))
     digest.check()
     if not progress.rows:
         raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +12,12 @@ from scoring import objects
 from scoring.checksums import Digest
 from scoring.errors import ModelTimeout
 from scoring.identity import Source
+from scoring.progress import Progress
 from scoring.protocols.model import Model
-from scoring.streaming.progress import Progress
 
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""
-MOST_PAUSE_SECONDS = 300
-"""How long a model is left alone at most."""
+_MOST_PAUSE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ class Job:
         kept = {name: value for name, value in self.scoring.items() if name != "silent"}
         return kept | {"status": "RUNNING", "wait_seconds": wait_seconds}
 
-    def pause(self) -> int:
-        """Seconds to leave a model alone that works on: a tenth of what it has taken so far, from 5 s to 5 min."""
-        return int(min(max(self.seconds_since(self.scoring["started"]) / 10, 5), MOST_PAUSE_SECONDS))
+    def pause(self, asked_seconds: float = 0.0) -> int:
+        """Seconds to leave a model alone that works on: a tenth of its time so far or what it asked for, 5 s to 5 min."""
+        pause = max(int(self.seconds_since(self.scoring["started"]) / 10), 5, math.ceil(asked_seconds))
+        return min(pause, _MOST_PAUSE_SECONDS)
 
     def seconds_since(self, moment: str) -> float:
         """Seconds since a moment in ISO 8601."""

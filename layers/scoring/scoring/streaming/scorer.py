@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from contextlib import suppress
@@ -12,7 +11,7 @@ from scoring import records
 from scoring.errors import AwsThrottled, ClusterUnreachable, DropscoreError, ModelFailed, ModelTimeout
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
-from scoring.streaming.job import MOST_PAUSE_SECONDS, Job
+from scoring.streaming.job import Job
 from scoring.streaming.pace import Pace
 
 # A single record that takes a model longer than this is no matter of the batch's size, of the Lambda's last minutes, or
@@ -152,4 +151,4 @@ class Scorer:
         seconds = max(min(_LEAST_PAUSE_SECONDS * 2**tries, most), asked or 0.0)
         if seconds > min(budget, _MOST_PAUSE_SECONDS) or self.stopped.wait(seconds):
             # Each time counts in the history of an execution: the longer this has gone on, the rarer it is.
-            raise OutOfTime(max(min(math.ceil(seconds), MOST_PAUSE_SECONDS), self.job.pause()))
+            raise OutOfTime(self.job.pause(seconds))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from scoring import objects, records
 from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
+from scoring.progress import Progress
 from scoring.protocols import Sas
 from scoring.protocols.model import NoAnswer, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
-from scoring.streaming.job import MOST_PAUSE_SECONDS, Job
-from scoring.streaming.progress import Progress
+from scoring.streaming.job import Job
 
 # How long one step waits for a model that works on after its POST, before the state machine waits for less money.
 _POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5
@@ -25,7 +24,7 @@ def advance(job: Job, protocol: Sas) -> dict[str, Any]:
         return _advance(job, protocol)
     except TooMany as error:
         # Of the route, mostly: a container has one file, this one.
-        return job.running(min(max(math.ceil(error.seconds or 0), job.pause()), MOST_PAUSE_SECONDS))
+        return job.running(job.pause(error.seconds or 0.0))
     except NotReading:
         # It works on the file still that a step sent which was killed; nobody but that one was told the execution's id.
         return job.running(job.pause())
