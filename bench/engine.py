@@ -60,8 +60,9 @@ def run(protocol: str, s3_url: str, model_url: str, file: data.File) -> Run:
 
 def score(protocol: str, model_url: str, file: data.File) -> Run:
     """Score a file in this process, from the opening of its upload to its publication."""
-    from scoring import aws, outcome, streaming
-    from scoring.identity import Source
+    from scoring import aws, streaming
+    from scoring.intake.identity import Source
+    from scoring.outcome import files as outcome
     from scoring.protocols.model import Model
 
     client, model = aws.client("s3"), Model(model_url)

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scoring import clusters
+from scoring.cluster import api as clusters
 from scoring.errors import DropscoreError
-from scoring.identity import Source
+from scoring.intake.identity import Source
 from scoring.settings import Settings
 
 ROOT = Path(__file__).parents[1]

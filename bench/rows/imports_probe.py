@@ -24,7 +24,7 @@ else:
 
         import botocore
 
-        from scoring import clusters
+        from scoring.cluster import api as clusters
 
         bundle = Path(botocore.__file__).with_name("cacert.pem").read_bytes()
         end = b"-----END CERTIFICATE-----"

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from scoring import clusters, readiness, settings
+from scoring import settings
+from scoring.cluster import api as clusters
+from scoring.cluster import readiness
 from scoring.observability import observed
 
 

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from scoring import clusters, identity, pods, settings
+from scoring import settings
+from scoring.cluster import api as clusters
+from scoring.cluster import pods
+from scoring.intake import identity
 from scoring.observability import observed
 
 

@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scoring import aws, evidence, identity, outcome, settings
+from scoring import aws, settings
 from scoring.errors import DropscoreError, Failure
+from scoring.intake import identity
 from scoring.observability import count, logger, observed
+from scoring.outcome import evidence
+from scoring.outcome import files as outcome
 
 
 @observed

@@ -3,9 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scoring import aws, identity, outcome
-from scoring.diagnosis import parse_time
+from scoring import aws
+from scoring.cluster.diagnosis import parse_time
+from scoring.intake import identity
 from scoring.observability import count, observed
+from scoring.outcome import files as outcome
 
 
 @observed

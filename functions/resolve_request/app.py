@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from scoring import aws, clusters, identity, images, objects, request, settings
+from scoring import aws, settings
+from scoring.cluster import api as clusters
+from scoring.files import objects
+from scoring.intake import identity, images, request
 from scoring.observability import observed
 
 

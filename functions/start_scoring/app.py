@@ -5,7 +5,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scoring import aws, identity, settings
+from scoring import aws, settings
+from scoring.intake import identity
 from scoring.observability import count, logger, observed
 
 

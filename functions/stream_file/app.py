@@ -3,9 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scoring import aws, clusters, identity, outcome, readiness, streaming
+from scoring import aws, streaming
+from scoring.cluster import api as clusters
+from scoring.cluster import readiness
 from scoring.errors import ModelFailed, ModelTimeout
+from scoring.intake import identity
 from scoring.observability import observed
+from scoring.outcome import files as outcome
 from scoring.protocols.model import Model, NoAnswer, StillBusy
 
 

@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scoring import aws, clusters, history, pods, settings
+from scoring import aws, settings
+from scoring.cluster import api as clusters
+from scoring.cluster import pods
 from scoring.errors import DropscoreError
 from scoring.observability import count, gauge_seconds, logger, observed
+from scoring.outcome import history
 from scoring.settings import ClusterSettings
 
 

@@ -2,8 +2,13 @@
 
 from typing import Any
 
-from scoring import aws, clusters, history, outcome, pods, progress
+from scoring import aws
+from scoring.cluster import api as clusters
+from scoring.cluster import pods
 from scoring.observability import logger, observed
+from scoring.outcome import files as outcome
+from scoring.outcome import history
+from scoring.streaming import progress
 
 
 @observed

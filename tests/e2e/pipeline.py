@@ -14,7 +14,7 @@ from kubernetes import config as kubeconfig
 from kubernetes.client import ApiClient
 
 from local.stack import Stack
-from scoring import identity
+from scoring.intake import identity
 
 T = TypeVar("T")
 OURS = "app.kubernetes.io/managed-by=dropscore"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from scoring import errors, pods
+from scoring import errors
+from scoring.cluster import pods
 from scoring.errors import DropscoreError
 from tests.statemachine.definitions import MACHINES, PLACEHOLDER, ROOT, definition, tasks, text
 

@@ -14,7 +14,8 @@ os.environ |= {
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from scoring import aws, clusters, settings
+from scoring import aws, settings
+from scoring.cluster import api as clusters
 from scoring.streaming import scorer
 from tests.builders import ENVIRONMENT, INPUT_BUCKET, OUTPUT_BUCKET, REGION
 from tests.unit.servers import Server

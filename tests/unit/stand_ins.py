@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 
-from scoring import records
+from scoring.files import records
 from tests.unit.servers import Reply, Request, Server
 
 

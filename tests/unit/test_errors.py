@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import errors, outcome
+from scoring import errors
 from scoring.errors import DropscoreError, Failure, ModelFailed, PodCrashed
+from scoring.outcome import files as outcome
 from tests.builders import error_of, state
 
 NAMED = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, DropscoreError)]

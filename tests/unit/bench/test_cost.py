@@ -8,7 +8,7 @@ import pytest
 
 from bench import cost
 from bench.cost import Bill, Case
-from scoring import objects
+from scoring.files import objects
 
 PRICES = {
     "state_transition": 0.000025,

@@ -12,9 +12,9 @@ import re
 from abc import ABC, abstractmethod
 from typing import Any
 
-from scoring import records
 from scoring.errors import ModelFailed, RowCountMismatch
-from scoring.joining import joined, joined_header, line_end, quoted
+from scoring.files import records
+from scoring.files.joining import joined, joined_header, line_end, quoted
 from scoring.protocols.model import Model, check_load
 
 

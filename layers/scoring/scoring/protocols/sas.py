@@ -13,9 +13,9 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 
-from scoring import records
 from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
-from scoring.joining import line_end
+from scoring.files import records
+from scoring.files.joining import line_end
 from scoring.protocols.model import MAX_ANSWER_BYTES, Model, StillBusy, TookTooLong, TooMany, TooMuch, check_load
 
 _ANSWER_SECONDS = 30.0

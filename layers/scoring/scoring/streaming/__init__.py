@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from scoring import checksums, objects
 from scoring.errors import EmptyFile
-from scoring.identity import Source
-from scoring.progress import Progress
+from scoring.files import checksums, objects
+from scoring.intake.identity import Source
 from scoring.protocols import BY_ROWS, Sas, SasRows
 from scoring.streaming import batches, whole_file
 from scoring.streaming.job import Job
+from scoring.streaming.progress import Progress
 from scoring.streaming.silence import outlast
 
 __all__ = ["Job", "Progress", "advance", "open_upload", "outlast"]

@@ -10,14 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from scoring import objects, records
-from scoring.checksums import Digest
 from scoring.errors import EmptyFile, PodLost
-from scoring.progress import Progress
+from scoring.files import objects, records
+from scoring.files.checksums import Digest
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer
 from scoring.streaming.job import Job
 from scoring.streaming.pace import FIRST_BYTES, Pace
+from scoring.streaming.progress import Progress
 from scoring.streaming.scorer import OutOfTime, Scorer, other_columns
 
 # A slow model fills no part for a long time; what it has done is kept all the same.

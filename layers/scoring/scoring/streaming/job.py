@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from scoring import objects
-from scoring.checksums import Digest
 from scoring.errors import ModelTimeout
-from scoring.identity import Source
-from scoring.progress import Progress
+from scoring.files import objects
+from scoring.files.checksums import Digest
+from scoring.intake.identity import Source
 from scoring.protocols.model import Model
+from scoring.streaming.progress import Progress
 
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""

@@ -7,8 +7,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from scoring import records
 from scoring.errors import AwsThrottled, ClusterUnreachable, DropscoreError, ModelFailed, ModelTimeout
+from scoring.files import records
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed
-from scoring.progress import Progress
 from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import NoAnswer, StillBusy
 from scoring.streaming.job import Job
+from scoring.streaming.progress import Progress
 
 # Of a node that is gone without a word, a cluster says so after 40 s, and gives its pods up after 300 s more (Kubernetes:
 # node-monitor-grace-period, and the toleration of node.kubernetes.io/unreachable that each pod has by itself).

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from scoring import objects, records
 from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
-from scoring.progress import Progress
+from scoring.files import objects, records
 from scoring.protocols import Sas
 from scoring.protocols.model import NoAnswer, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
+from scoring.streaming.progress import Progress
 
 # How long one step waits for a model that works on after its POST, before the state machine waits for less money.
 _POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5

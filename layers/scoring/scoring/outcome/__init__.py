@@ -1,0 +1,1 @@
+"""What the user finds: the `.scoreout` or the `.error`, and what explains it."""

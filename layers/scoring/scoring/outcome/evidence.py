@@ -1,0 +1,110 @@
+"""What is gathered for the `.error` after something went wrong; nothing here may hide the first error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scoring.cluster import api as clusters
+from scoring.cluster import readiness
+from scoring.cluster.api import namespace_path
+from scoring.errors import DropscoreError
+from scoring.observability import logger
+from scoring.outcome import history
+
+# Set by score_file on what it starts; the console links the two executions by it.
+STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+
+_LOG_LINES, _EVENTS = 40, 20
+
+
+def stage(state: Mapping[str, Any]) -> str:
+    """The step that failed, told by what the state holds so far (a Catch does not say where it caught)."""
+    if "request" not in state:
+        return "resolve_request"
+    # After a lost pod, the state still holds that one and its endpoint until there are new ones.
+    replaced = state.get("lost_pods", {}).get("count", 0) - (state.get("error", {}).get("Error") == "PodLost")
+    if "pod" not in state or state["pod"].get("replaces", 0) < replaced:
+        return "launch_pod"
+    endpoint = state.get("endpoint", {})
+    if endpoint.get("status") != "READY" or endpoint.get("pod") != state["pod"]["uid"]:
+        return "await_pod"
+    return "persist_output" if state.get("scoring", {}).get("status") == "DONE" else "stream_file"
+
+
+def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] | None:
+    """The state of an execution that ended without a `.error` or a `.scoreout`, with the `error` that it ended with.
+
+    Parameters
+    ----------
+    detail
+        Of the EventBridge event "Step Functions Execution Status Change".
+
+    Returns
+    -------
+    dict or None
+        None when the file has its outcome: from the attempt itself, or, for a parent, from the attempt it started.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    state = history.last_state(stepfunctions, detail["executionArn"])
+    if "source" not in state or "failure" in state or "output" in state:
+        return None
+    # A parent that has had an attempt leaves the word to it.
+    if STARTED_BY not in state and history.has_started_a_child(stepfunctions, detail["executionArn"]):
+        return None
+    name = detail.get("error") or {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(detail["status"])
+    return {"error": {"Error": name, "Cause": detail.get("cause")}} | state
+
+
+def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions, container state, events and log tail of the attempt's pod, as far as they can be had."""
+    pod = state.get("pod")
+    if not pod:
+        return {}
+    gathered: dict[str, Any] = {"name": pod["name"], "namespace": pod["namespace"]}
+    missing: list[str] = []
+
+    def gather(name: str, read: Callable[[], Any]) -> None:
+        try:
+            gathered[name] = read()
+        except Exception as error:  # noqa: BLE001
+            # The error that brought us here is the one to report; this only tells why its evidence is thin.
+            reason = _reason(error)
+            logger.warning("no evidence", what=name, reason=reason)
+            missing.append(f"{name}: {reason}")
+
+    try:
+        api = clusters.connect(state["request"]["cluster"])
+    except Exception as error:  # noqa: BLE001  (as above)
+        return gathered | {"missing": [_reason(error)]}
+    path = f"{namespace_path(pod['namespace'])}/pods/{pod['name']}"
+    gather("status", lambda: _status(readiness.get(api, pod)))
+    gather("events", lambda: [_line(event) for event in readiness.events(api, pod)[-_EVENTS:]])
+    gather("log_tail", lambda: api.text(f"{path}/log", {"tailLines": _LOG_LINES}).splitlines())
+    return gathered | ({"missing": missing} if missing else {})
+
+
+def _reason(error: Exception) -> str:
+    return error.summary if isinstance(error, DropscoreError) else repr(error)
+
+
+def _status(pod: Mapping[str, Any]) -> dict[str, Any]:
+    status = pod.get("status", {})
+    containers = status.get("containerStatuses") or [{}]
+    return {
+        "phase": status.get("phase"),
+        "reason": status.get("reason"),
+        "conditions": [
+            {key: condition[key] for key in ("type", "status", "reason", "message") if condition.get(key)}
+            for condition in status.get("conditions") or ()
+        ],
+        "container": {key: containers[0].get(key) for key in ("state", "lastState") if containers[0].get(key)},
+    }
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    times = f" (x{event['count']})" if (event.get("count") or 1) > 1 else ""
+    return f"{event.get('type')} {event.get('reason')}{times}: {event.get('message')}"

@@ -1,0 +1,182 @@
+"""What the user finds: `.scoreout` or `.error`, and the tags on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from botocore.exceptions import ClientError
+
+from scoring import aws
+from scoring.errors import Failure, ScoringFailed
+from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source
+
+# S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
+_NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
+
+
+def tag_value(text: object) -> str:
+    """Any text as the value of a tag."""
+    return _NOT_IN_TAGS.sub("_", str(text))[:256]
+
+
+def scored_tags(
+    source: Source, request: Mapping[str, Any], execution: str, more: Mapping[str, object] | None = None
+) -> dict[str, str]:
+    """The tags of a `.scoreout`; `more` are those that are known only at the end (`duration_seconds`, `rows`)."""
+    image, _, digest = request["image"].partition("@")
+    tags: dict[str, object] = {
+        "source": source.uri,
+        "model_image": image,
+        "model_digest": digest,
+        "sequencer": source.sequencer,
+        "eks_cluster": request["cluster"],
+        "k8s_namespace": request["namespace"],
+        "execution": execution,
+    }
+    return {name: tag_value(value) for name, value in (tags | dict(more or {})).items()}
+
+
+def error_key(output_key: str) -> str:
+    """The key of the `.error` that lies where the `.scoreout` would."""
+    return output_key.removesuffix(OUTPUT_SUFFIX) + ERROR_SUFFIX
+
+
+def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
+    """Complete the upload, so that the whole file appears at once; tag it; remove a stale `.error`. May be repeated.
+
+    Returns
+    -------
+    bool
+        False when the outcome of a newer version of the file is there already: then that stays, and this one is dropped.
+
+    Raises
+    ------
+    ScoringFailed
+        The upload is gone or changed, and the object there is not this attempt's.
+    AccessDenied, AwsThrottled
+    """
+    where = {"Bucket": output["bucket"], "Key": output["key"]}
+    error = {"Bucket": output["bucket"], "Key": error_key(output["key"])}
+    with aws.errors_named(f"s3:CompleteMultipartUpload of s3://{output['bucket']}/{output['key']}"):
+        there = _tags(s3, where)
+        if is_newer(there.get("sequencer", ""), tags["sequencer"]):
+            abort(s3, output, scoring["upload_id"])
+            return False
+        try:
+            parts = _parts(s3, where, scoring)
+            s3.complete_multipart_upload(**where, UploadId=scoring["upload_id"], MultipartUpload={"Parts": parts})
+        except ClientError as refused:
+            if aws.code(refused) != "NoSuchUpload":
+                raise
+            # Completed by an earlier call of this attempt, whose answer was lost: then the object bears its execution.
+            if _tags(s3, where).get("execution") != tags["execution"]:
+                raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from refused
+        s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+        if not is_newer(_tags(s3, error).get("sequencer", ""), tags["sequencer"]):
+            s3.delete_object(**error)
+    return True
+
+
+def _parts(s3: Any, where: Mapping[str, str], scoring: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = [
+        part
+        for page in s3.get_paginator("list_parts").paginate(**where, UploadId=scoring["upload_id"])
+        for part in page.get("Parts", ())
+        # A later part is what a killed function left; its rows came again in the parts that count.
+        if part["PartNumber"] <= scoring["parts"]
+    ]
+    if len(listed) != scoring["parts"] or sum(part["Size"] for part in listed) != scoring["bytes"]:
+        raise ScoringFailed(
+            "The parts of the scored file are not those that were uploaded: a function that was given up wrote on.",
+            "Redrive the execution.",
+        )
+    return [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in listed]
+
+
+def is_newer(one: str, other: str) -> bool:
+    """Whether one event of an object came after another, by their sequencers.
+
+    Amazon S3 User Guide, "Event message structure": pad the shorter one with zeros on its right, compare as text.
+    """
+    length = max(len(one), len(other))
+    return one.ljust(length, "0") > other.ljust(length, "0")
+
+
+def superseded(s3: Any, bucket: str, key: str, sequencer: str) -> bool:
+    """Whether the `.scoreout` of a newer version of the file is there.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    with aws.errors_named(f"s3:GetObjectTagging of s3://{bucket}/{key}"):
+        return is_newer(_tags(s3, {"Bucket": bucket, "Key": key}).get("sequencer", ""), sequencer)
+
+
+def _tags(s3: Any, where: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return {tag["Key"]: tag["Value"] for tag in s3.get_object_tagging(**where)["TagSet"]}
+    except ClientError as error:
+        if aws.code(error) == "NoSuchKey":
+            return {}
+        raise
+
+
+def abort(s3: Any, output: Mapping[str, str], upload_id: str) -> None:
+    """Throw an unfinished upload away; that there is none (any more) is success."""
+    with aws.errors_named(f"s3:AbortMultipartUpload of s3://{output['bucket']}/{output['key']}"):
+        try:
+            s3.abort_multipart_upload(Bucket=output["bucket"], Key=output["key"], UploadId=upload_id)
+        except ClientError as error:
+            if aws.code(error) != "NoSuchUpload":
+                raise
+
+
+def error_document(
+    failure: Failure,
+    stage: str,
+    state: Mapping[str, Any],
+    pod: Mapping[str, Any],
+    execution: Mapping[str, str],
+    now: datetime,
+) -> bytes:
+    """The `.error`: JSON for a person, the most useful first."""
+    document = {
+        "summary": failure.summary,
+        "remedy": failure.remedy,
+        "stage": stage,
+        "error": failure.name,
+        "details": failure.details,
+        "source": state.get("source"),
+        "request": state.get("request"),
+        "pod": pod,
+        "execution": execution,
+        "attempt": state.get("attempt_id"),
+        "time": now.isoformat(timespec="seconds"),
+    }
+    text = json.dumps({key: value for key, value in document.items() if value}, indent=2, ensure_ascii=False)
+    # No text is too broken to be told: half a surrogate pair is written as its escape.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def put_error(s3: Any, bucket: str, key: str, body: bytes, tags: Mapping[str, str]) -> None:
+    """Write the `.error`.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    tagging = urlencode(tags)
+    with aws.errors_named(f"s3:PutObject of s3://{bucket}/{key}"):
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", Tagging=tagging)
+
+
+def console_link(execution: str) -> str:
+    """The page of an execution in the Step Functions console."""
+    region = execution.split(":")[3]
+    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"

@@ -1,0 +1,258 @@
+"""Waiting for a pod and its route, and who is to blame when a model falls silent."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+
+from scoring.cluster import readiness
+from scoring.cluster.api import Expired, NotFound
+from scoring.errors import (
+    ClusterUnreachable,
+    DropscoreError,
+    ImagePullFailed,
+    ModelFailed,
+    PodCrashed,
+    PodLost,
+    PodNotReady,
+    RouteNotReady,
+)
+from scoring.settings import ClusterSettings
+from tests.builders import CLUSTER, POD_NAME, FakeApi, crashed, path, pending, pod_state, recorded_pod, request, running
+from tests.unit.servers import HangUp, Reply, Request, Server
+
+
+def created(seconds_ago: float = 0) -> dict[str, Any]:
+    """The `pod` of the state, of that age."""
+    return pod_state(created=(datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat())
+
+
+def await_ready(api: FakeApi, seconds: float = 5.0, age: float = 0) -> dict[str, Any] | str:
+    return readiness.await_ready(api, created(age), request(), seconds)
+
+
+def change(found: dict[str, Any], kind: str = "MODIFIED") -> dict[str, Any]:
+    return {"type": kind, "object": found}
+
+
+def test_a_pod_that_is_ready_is_not_waited_for() -> None:
+    api = FakeApi(pods=running())
+    assert await_ready(api) == running()
+    assert api.calls == [f"GET {path('pods')}"]
+
+
+def test_a_pod_is_watched_from_the_version_that_was_read_until_it_is_ready() -> None:
+    queries: list[Any] = []
+
+    class Recording(FakeApi):
+        def watch(self, path: str, query: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
+            queries.append(query)
+            return super().watch(path, query, seconds)
+
+    api = Recording(pods=pending())
+    ready = running(resourceVersion="3")
+    api.watches = [[change(pending(resourceVersion="2"))], [{"type": "BOOKMARK", "object": {}}, change(ready)]]
+    assert await_ready(api) == ready
+    assert [query["resourceVersion"] for query in queries] == ["1", "2"]
+    assert {query["fieldSelector"] for query in queries} == {f"metadata.name={POD_NAME}"}
+
+
+def test_a_watch_that_ends_is_begun_anew_with_the_pod_as_it_is() -> None:
+    api = FakeApi(pods=pending())
+
+    def ends() -> Iterator[dict[str, Any]]:
+        api.put("pods", running())
+        return
+        yield
+
+    api.watches = [ends()]
+    assert await_ready(api) == running()
+
+
+def test_a_watch_that_has_expired_is_begun_anew_with_the_pod_as_it_is() -> None:
+    api = FakeApi(pods=pending())
+
+    def expires() -> Iterator[dict[str, Any]]:
+        api.put("pods", running())
+        raise Expired("too old resource version")
+        yield
+
+    api.watches = [expires()]
+    assert await_ready(api) == running()
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [(change(crashed()), PodCrashed), (change(pending(), "DELETED"), PodLost)],
+)
+def test_a_pod_that_ends_while_it_is_watched_is_told_at_once(
+    event: dict[str, Any], error: type[DropscoreError]
+) -> None:
+    api = FakeApi(pods=pending())
+    api.watches = [[event]]
+    with pytest.raises(error):
+        await_ready(api)
+
+
+def test_a_pod_that_needs_longer_than_a_function_is_left_to_the_state_machine() -> None:
+    """A waiting Lambda is paid for, a Wait state is not."""
+    assert await_ready(FakeApi(pods=pending()), seconds=0) == "the container: ContainerCreating"
+
+
+def test_a_pod_that_is_not_ready_by_its_deadline_is_told_with_its_last_event() -> None:
+    found, events = recorded_pod("never-ready.Unhealthy")
+    found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
+    api = FakeApi(pods=found)
+    api.events = events
+    assert "not ready yet" in str(await_ready(api, seconds=0, age=890))
+    with pytest.raises(PodNotReady, match="not ready after 900 s: Readiness probe failed"):
+        await_ready(api, seconds=0, age=901)
+
+
+def test_a_pull_that_fails_for_too_long_is_noticed_without_any_further_event() -> None:
+    """The grace ends by the clock; no watch tells of it."""
+    found, _ = recorded_pod("image-registry-down.ImagePullBackOff")
+    found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
+    scheduled = next(condition for condition in found["status"]["conditions"] if condition["type"] == "PodScheduled")
+
+    def since(seconds: float) -> str:
+        return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+    class GraceEnds(FakeApi):
+        def watch(self, path: str, query: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
+            assert seconds < 25, "no longer than what is left of the grace"
+            scheduled["lastTransitionTime"] = since(60)
+            return iter(())
+
+    scheduled["lastTransitionTime"] = since(40)
+    with pytest.raises(ImagePullFailed, match="could not be pulled"):
+        await_ready(GraceEnds(pods=found), seconds=40)
+
+
+def test_a_pod_that_is_gone_or_another_one_is_lost() -> None:
+    with pytest.raises(PodLost, match="The pod is gone: its node was lost or somebody deleted it"):
+        await_ready(FakeApi())
+    with pytest.raises(PodLost, match="another one bears its name"):
+        await_ready(FakeApi(pods=running(uid="another")))
+
+
+def event_at(message: str, version: str, **times: str | None) -> dict[str, Any]:
+    return {"message": message, "metadata": {"resourceVersion": version}, **times}
+
+
+def test_events_come_oldest_first_whoever_wrote_them() -> None:
+    """The scheduler tells microseconds, the kubelet does not: within a second the version decides."""
+    api = FakeApi()
+    api.events = [
+        event_at("fourth", "10", lastTimestamp="2026-11-22T10:00:02Z"),
+        event_at("third", "9", lastTimestamp="2026-11-22T10:00:02Z"),
+        event_at("second", "8", lastTimestamp=None, eventTime="2026-11-22T10:00:02.900000Z"),
+        event_at("first", "99", lastTimestamp="2026-11-22T10:00:01Z"),
+    ]
+    ordered = [event["message"] for event in readiness.events(api, pod_state())]
+    assert ordered == ["first", "second", "third", "fourth"]
+
+
+def answers(*replies: Reply | Exception, then: Reply) -> Callable[[Request], Reply]:
+    script = chain(replies, repeat(then))
+
+    def answer(_: Request) -> Reply:
+        reply = next(script)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    return answer
+
+
+def await_route(server: Server, api: FakeApi, seconds: int = 30) -> str:
+    asked = request(deadlines={"start_seconds": 1, "route_seconds": seconds, "scoring_seconds": 1})
+    cluster = ClusterSettings(CLUSTER, ("dropscore",), "gateway", server.url)
+    return readiness.await_route(api, pod_state(), running(), asked, cluster)
+
+
+PONG, NOT_ROUTED = Reply(200, b"pong"), Reply(404, b"no route")
+
+
+def test_a_route_is_there_when_several_pings_in_a_row_came_through(server: Server) -> None:
+    """Replicas of a data plane learn of a route one after the other."""
+    server.answers[f"GET /{POD_NAME}/"] = answers(
+        NOT_ROUTED, Reply(503), PONG, PONG, HangUp(), Reply(200, b"welcome to nginx"), then=PONG
+    )
+    assert await_route(server, FakeApi(pods=running())) == f"{server.url}/{POD_NAME}"
+    assert len(server.requests) == 9
+
+
+def test_a_route_that_never_comes_is_told_with_its_last_answer(server: Server) -> None:
+    server.answers["GET"] = NOT_ROUTED
+    with pytest.raises(RouteNotReady, match=r"did not come through .* within 0 s; last: 404 no route"):
+        await_route(server, FakeApi(pods=running()), seconds=0)
+
+
+def test_a_pod_that_ends_behind_its_route_is_told_instead_of_the_route(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "_LOOK_AT_POD_SECONDS", 0.0)
+    server.answers["GET"] = Reply(503)
+    with pytest.raises(PodCrashed):
+        await_route(server, FakeApi(pods=crashed()))
+
+
+def blame(api: FakeApi) -> DropscoreError | None:
+    return readiness.blame(api, pod_state())
+
+
+def test_a_silent_model_whose_container_ended_has_crashed() -> None:
+    assert isinstance(blame(FakeApi(pods=crashed())), PodCrashed)
+
+
+def test_a_kubelet_is_given_a_moment_to_notice_what_the_connection_told_already() -> None:
+    api = FakeApi(pods=running())
+    api.watches = [[change(running(resourceVersion="2"))], [change(crashed(resourceVersion="3"))]]
+    assert isinstance(blame(api), PodCrashed)
+
+
+@pytest.mark.parametrize("event", [change(running(), "DELETED"), None])
+def test_a_silent_model_whose_pod_is_gone_is_lost(event: dict[str, Any] | None) -> None:
+    api = FakeApi(pods=running()) if event else FakeApi()
+    api.watches = [[event]] if event else []
+    assert isinstance(blame(api), PodLost)
+
+
+def test_a_silent_model_whose_container_runs_may_speak_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+    assert blame(FakeApi(pods=running())) is None
+
+
+def test_a_model_that_closed_its_port_will_not_speak_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+    deaf = running()
+    deaf["status"]["containerStatuses"] = [{"name": "model", "ready": False, "state": {"running": {}}}]
+    blamed = blame(FakeApi(pods=deaf))
+    assert isinstance(blamed, ModelFailed)
+    assert blamed.summary == "The model has closed its port. Its container is running still."
+    gone = running()
+    gone["status"] |= {
+        "conditions": [{"type": "Ready", "status": "False"}],
+        "containerStatuses": [{"name": "model", "ready": True, "state": {"running": {}}}],
+    }
+    assert blame(FakeApi(pods=gone)) is None, "a node that is gone: its kubelet has said nothing"
+
+
+def test_nobody_is_blamed_while_the_cluster_cannot_be_asked() -> None:
+    api = FakeApi()
+    api.refusals["GET"] = ClusterUnreachable("down")
+    with pytest.raises(ClusterUnreachable):
+        blame(api)
+
+
+def test_a_slow_model_is_told_from_a_dead_one() -> None:
+    readiness.check_alive(FakeApi(pods=running()), pod_state())
+    with pytest.raises(PodCrashed):
+        readiness.check_alive(FakeApi(pods=crashed()), pod_state())
+    api = FakeApi()
+    api.refusals["GET"] = NotFound("gone")
+    with pytest.raises(PodLost):
+        readiness.check_alive(api, pod_state())

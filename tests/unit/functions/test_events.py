@@ -1,0 +1,129 @@
+"""The sample events of events/: each is what its function gets, and its function takes it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scoring.cluster import api as clusters
+from scoring.cluster import readiness
+from scoring.files import objects
+from scoring.outcome import evidence, history
+from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, ROOT, Context, FakeApi, crashed, event, function, running
+from tests.unit.servers import Reply, Server
+
+SAMPLES = sorted(file.stem for file in (ROOT / "events").iterdir())
+FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if (folder / "app.py").exists())
+ATTEMPT = json.loads((ROOT / "statemachine/attempt.asl.json").read_text())["States"]
+POD = event("await_pod")["state"]["pod"]
+
+
+def test_each_function_has_a_sample() -> None:
+    assert {sample.removesuffix("_eventbridge") for sample in SAMPLES} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name in ATTEMPT])
+def test_a_sample_is_what_the_state_machine_gives(name: str) -> None:
+    sample = event(name)
+    assert sample.keys() == {key.removesuffix(".$") for key in ATTEMPT[name]["Parameters"]}
+    assert sample["execution"].endswith(f":{sample['attempt_id']}")
+    assert sample["file_id"] == sample["state"]["file_id"]
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name in ATTEMPT and name != "persist_error"])
+def test_a_sample_holds_what_the_steps_before_have_added(name: str) -> None:
+    before: set[str] = set()
+    for step in ("resolve_request", "launch_pod", "await_pod", "stream_file", "persist_output", "tear_down"):
+        if step == name:
+            break
+        before.add(ATTEMPT[step]["ResultPath"].removeprefix("$."))
+    given = {"source", "file_id", "lost_pods", evidence.STARTED_BY}
+    assert event(name)["state"].keys() == given | before
+
+
+def run(name: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
+    answer: dict[str, Any] = function(name.removesuffix("_eventbridge")).handler(given or event(name), Context())
+    json.dumps(answer)
+    return answer
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    """The cluster of the samples, with the pod that they name."""
+    found = FakeApi(pods=running(name=POD["name"], uid=POD["uid"]))
+    monkeypatch.setattr(clusters, "connect", {found.name: found}.__getitem__)
+    return found
+
+
+def test_launch_pod_takes_its_sample(api: FakeApi) -> None:
+    api.objects.clear()
+    launched = run("launch_pod")
+    assert launched.keys() == POD.keys()
+    assert (launched["name"], launched["namespace"]) == (POD["name"], POD["namespace"])
+    labels = next(iter(api.objects.values()))["metadata"]["labels"]
+    assert labels["dropscore.io/file"] == event("launch_pod")["file_id"]
+
+
+def test_a_pod_in_a_lost_ones_place_has_another_name(api: FakeApi) -> None:
+    given = event("launch_pod")
+    given["state"]["lost_pods"] = {"count": 2}
+    launched = run("launch_pod", given)
+    assert (launched["name"], launched["replaces"]) == (f"{POD['name']}-2", 2)
+
+
+def test_await_pod_takes_its_sample(api: FakeApi, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"namespaces": ["dropscore"], "url": server.url}
+    monkeypatch.setenv("CLUSTERS", json.dumps({api.name: entry}))
+    server.answers["GET"] = Reply(body=b"pong")
+    assert run("await_pod") == {"status": "READY", "url": f"{server.url}/{POD['name']}", "pod": POD["uid"]}
+
+
+def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "await_ready", lambda *given: "a node: 0/1 nodes are available")
+    assert run("await_pod") == {"status": "PENDING", "waiting_for": "a node: 0/1 nodes are available"}
+
+
+def test_stream_file_takes_its_sample(s3: Any) -> None:
+    given = event("stream_file")
+    dropped = given["state"]["source"]
+    s3.put_bucket_versioning(Bucket=dropped["bucket"], VersioningConfiguration={"Status": "Enabled"})
+    answer = s3.put_object(Bucket=dropped["bucket"], Key=dropped["key"], Body=b"x" * dropped["size"])
+    dropped |= {"version_id": answer["VersionId"], "etag": answer["ETag"].strip('"')}
+    assert run("stream_file", given)["status"] == "OPENED"
+
+
+def test_persist_output_takes_its_sample(s3: Any) -> None:
+    given = event("persist_output")
+    output = given["state"]["request"]["output"]
+    upload_id = objects.Upload.create(s3, output["bucket"], output["key"], {})
+    upload = objects.Upload(s3, output["bucket"], output["key"], upload_id)
+    upload.write(b"x" * given["state"]["scoring"]["bytes"])
+    upload.close()
+    given["state"]["scoring"]["upload_id"] = upload_id
+    assert run("persist_output", given)["rows"] == given["state"]["scoring"]["rows"]
+
+
+def test_persist_error_takes_its_sample(s3: Any) -> None:
+    told = run("persist_error")
+    assert told["error"] == "ImageNotFound"
+    assert told["uri"] == f"s3://{OUTPUT_BUCKET}/scored/2026/people & march.csv.error"
+
+
+def test_tear_down_takes_its_samples(s3: Any, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = event("tear_down")
+    labels = {"app.kubernetes.io/managed-by": "dropscore", "dropscore.io/attempt": given["attempt_id"]}
+    api.put("pods", crashed(name=POD["name"], uid=POD["uid"], labels=labels))
+    assert run("tear_down") == {"deleted": [f"pods/{POD['name']}"]}
+    state = json.loads(event("tear_down_eventbridge")["detail"]["input"])
+    monkeypatch.setattr(history, "last_state", lambda stepfunctions, arn: state)
+    assert run("tear_down_eventbridge") == {"deleted": []}
+
+
+def test_the_samples_tell_of_one_file() -> None:
+    """So that they can be tried one after the other, as the state machine would."""
+    given = [event(name)["state"] for name in SAMPLES if "state" in event(name)]
+    assert len({json.dumps(state["source"]) for state in given}) == 1
+    source = given[0]["source"]
+    assert (source["bucket"], given[0]["source"]["key"]) == (INPUT_BUCKET, "incoming/2026/people & march.csv")
+    entry = event("start_scoring")["Records"][0]["s3"]["object"]
+    assert (entry["versionId"], entry["sequencer"]) == (source["version_id"], source["sequencer"])

@@ -1,0 +1,148 @@
+"""persist_output and persist_error: how each file gets its outcome."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from scoring import aws
+from scoring.cluster import api as clusters
+from scoring.errors import AccessDenied, PodCrashed, ScoringFailed
+from scoring.files import objects
+from scoring.outcome import evidence
+from scoring.outcome import files as outcome
+from tests.builders import (
+    ATTEMPT_ID,
+    EXECUTION,
+    OUTPUT_BUCKET,
+    Context,
+    FakeApi,
+    crashed,
+    envelope,
+    error_of,
+    event,
+    function,
+    pod_state,
+    request,
+    state,
+)
+from tests.unit.outcome.test_files import tags_of
+
+persist_output, persist_error = function("persist_output"), function("persist_error")
+OUTPUT, ERROR = "scored/2026/loans.csv.scoreout", "scored/2026/loans.csv.error"
+
+
+def scored(s3: Any) -> dict[str, Any]:
+    """What the function gets once all parts are uploaded."""
+    upload_id = objects.Upload.create(s3, OUTPUT_BUCKET, OUTPUT, {"execution": outcome.tag_value(EXECUTION)})
+    upload = objects.Upload(s3, OUTPUT_BUCKET, OUTPUT, upload_id)
+    upload.write(b"a,p\n1,2\n")
+    upload.close()
+    scoring = {"status": "DONE", "upload_id": upload_id, "rows": 1, "bytes": 8, "parts": 1}
+    return envelope(state(request=request(), scoring=scoring))
+
+
+def test_a_scored_file_is_published_with_what_is_known_at_the_end(s3: Any) -> None:
+    given = scored(s3)
+    assert persist_output.handler(given, Context()) == {"uri": f"s3://{OUTPUT_BUCKET}/{OUTPUT}", "rows": 1}
+    assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT)["Body"].read() == b"a,p\n1,2\n"
+    tags = tags_of(s3, OUTPUT)
+    assert (tags["rows"], tags["execution"]) == ("1", EXECUTION)
+    assert float(tags["duration_seconds"]) != 0
+
+
+def test_publishing_may_be_repeated(s3: Any) -> None:
+    given = scored(s3)
+    assert persist_output.handler(given, Context()) == persist_output.handler(given, Context())
+
+
+def test_an_upload_that_somebody_aborted_is_an_error(s3: Any) -> None:
+    given = scored(s3)
+    s3.abort_multipart_upload(Bucket=OUTPUT_BUCKET, Key=OUTPUT, UploadId=given["state"]["scoring"]["upload_id"])
+    with pytest.raises(ScoringFailed):
+        persist_output.handler(given, Context())
+
+
+def failed(**held: Any) -> dict[str, Any]:
+    return envelope(state(**held, error=error_of(PodCrashed("It crashed.", "Repair it.", exit_code=1))))
+
+
+def written(s3: Any) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(s3.get_object(Bucket=OUTPUT_BUCKET, Key=ERROR)["Body"].read())
+    return document
+
+
+def test_an_error_is_written_where_the_user_looks_and_told_to_the_state_machine(s3: Any) -> None:
+    uri = f"s3://{OUTPUT_BUCKET}/{ERROR}"
+    assert persist_error.handler(failed(), Context()) == {
+        "error": "PodCrashed",
+        "cause": f"It crashed. Repair it. See {uri}",
+        "uri": uri,
+    }
+    document = written(s3)
+    assert (document["summary"], document["stage"], document["attempt"]) == (
+        "It crashed.",
+        "resolve_request",
+        ATTEMPT_ID,
+    )
+    assert document["details"] == {"exit_code": 1}
+    assert document["execution"]["arn"] == EXECUTION
+    assert tags_of(s3, ERROR) == {
+        "error": "PodCrashed",
+        "stage": "resolve_request",
+        "sequencer": state()["source"]["sequencer"],
+    }
+
+
+def test_an_error_does_not_hide_the_result_of_a_newer_version(s3: Any) -> None:
+    s3.put_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT, Body=b"newer", Tagging="sequencer=FF")
+    persist_error.handler(failed(), Context())
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=OUTPUT_BUCKET)["Contents"]] == [OUTPUT]
+
+
+def test_an_error_brings_the_pods_last_words(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "connect", lambda name: FakeApi(pods=crashed()))
+    persist_error.handler(failed(request=request(), pod=pod_state()), Context())
+    document = written(s3)
+    assert document["stage"] == "await_pod"
+    assert document["pod"]["log_tail"] == ["loading model", "ready"]
+    assert document["pod"]["status"]["container"]["state"]["terminated"]["exitCode"] == 1
+
+
+def test_an_error_is_written_even_if_its_cluster_is_gone(s3: Any) -> None:
+    persist_error.handler(failed(request=request(), pod=pod_state()), Context())
+    assert written(s3)["pod"]["missing"] == ["EKS has no cluster dropscore-local in this account and region."]
+
+
+@pytest.mark.parametrize("error", [{"Error": "States.Timeout"}, {"Error": "Lambda.Unknown", "Cause": "[" * 5_000}])
+def test_an_error_that_no_function_raised_is_written_too(s3: Any, error: dict[str, str]) -> None:
+    told = persist_error.handler(envelope(state(error=error)), Context())
+    assert told["error"] == error["Error"]
+    assert written(s3)["error"] == error["Error"]
+
+
+def test_an_error_that_cannot_be_written_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def put_object(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+
+        get_object_tagging = put_object
+
+    monkeypatch.setattr(aws, "client", lambda service: Refusing())
+    with pytest.raises(AccessDenied, match=r"s3:PutObject of s3://dropscore-output/scored/2026/loans\.csv\.error"):
+        persist_error.handler(failed(), Context())
+
+
+def test_a_file_whose_execution_was_stopped_gets_its_error_too(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    aborted = state(error={"Error": "Aborted", "Cause": None})
+    monkeypatch.setattr(evidence, "unreported", lambda detail, stepfunctions: aborted)
+    told = persist_error.handler(event("tear_down_eventbridge"), Context())
+    assert told["error"] == "Aborted"
+    assert written(s3)["summary"] == "Somebody stopped the execution before the file was scored."
+
+
+def test_a_file_that_has_its_outcome_gets_no_other(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "unreported", lambda detail, stepfunctions: None)
+    assert persist_error.handler(event("tear_down_eventbridge"), Context()) == {}
+    assert "Contents" not in s3.list_objects_v2(Bucket=OUTPUT_BUCKET)

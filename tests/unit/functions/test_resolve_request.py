@@ -1,0 +1,89 @@
+"""resolve_request: tags of the file → the request, with the image by digest."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scoring import aws
+from scoring.errors import ClusterNotFound, ImageNotAllowed, ImageNotFound, InvalidTags, SourceGone
+from tests.builders import CLUSTER, INPUT_BUCKET, REGISTRY, Context, event, function
+from tests.unit.intake.test_images import MEDIA_TYPE
+
+app = function("resolve_request")
+
+
+@pytest.fixture
+def account(s3: Any) -> str:
+    """An account with the cluster and the default model's image; its digest."""
+    aws.client("eks").create_cluster(
+        name=CLUSTER, roleArn="arn:aws:iam::000000000000:role/eks", resourcesVpcConfig={"subnetIds": ["subnet-1"]}
+    )
+    ecr = aws.client("ecr")
+    ecr.create_repository(repositoryName="sas-anomaly")
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": MEDIA_TYPE, "config": {}, "layers": []})
+    pushed = ecr.put_image(repositoryName="sas-anomaly", imageManifest=manifest, imageTag="latest")
+    return str(pushed["image"]["imageId"]["imageDigest"])
+
+
+def drop(s3: Any, **tags: str) -> dict[str, Any]:
+    """The sample event, of a file that is there."""
+    given = event("resolve_request")
+    source = given["state"]["source"]
+    tagging = "&".join(f"{key}={value}" for key, value in tags.items())
+    s3.put_object(Bucket=INPUT_BUCKET, Key=source["key"], Body=b"a\n1\n", Tagging=tagging)
+    source |= {"version_id": ""}
+    return given
+
+
+def test_a_file_without_tags_gets_the_defaults_with_the_image_by_digest(s3: Any, account: str) -> None:
+    assert app.handler(drop(s3), Context()) == {
+        "image": f"{REGISTRY}/sas-anomaly@{account}",
+        "cluster": CLUSTER,
+        "namespace": "dropscore",
+        "protocol": "sas",
+        "resources": {"cpu": "500m", "memory": "1Gi"},
+        "split": "file",
+        "delimiter": ",",
+        "output": {
+            "bucket": "dropscore-output",
+            "key": "scored/2026/people & march.csv.scoreout",
+            "progress": f"scored/.progress/{event('resolve_request')['attempt_id']}",
+        },
+        "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
+    }
+
+
+def test_tags_choose_among_what_is_configured(s3: Any, account: str) -> None:
+    asked = app.handler(drop(s3, k8snamespace="batch", protocol="mlflow", memory="2Gi"), Context())
+    assert (asked["namespace"], asked["protocol"], asked["resources"]["memory"]) == ("batch", "mlflow", "2Gi")
+
+
+@pytest.mark.parametrize(
+    ("tags", "error"),
+    [
+        ({"model_image": "nothing"}, ImageNotFound),
+        ({"model_image": "sas-anomaly:v9"}, ImageNotFound),
+        ({"model_image": "docker.io/library/nginx"}, ImageNotAllowed),
+        ({"model_image": "No Image"}, InvalidTags),
+        ({"eks_cluster": "elsewhere"}, ClusterNotFound),
+    ],
+)
+def test_what_cannot_be_had_is_refused_before_anything_is_launched(
+    s3: Any, account: str, tags: dict[str, str], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        app.handler(drop(s3, **tags), Context())
+
+
+def test_a_cluster_that_is_configured_but_gone_is_refused(s3: Any, account: str) -> None:
+    aws.client("eks").delete_cluster(name=CLUSTER)
+    with pytest.raises(ClusterNotFound, match="EKS has no cluster"):
+        app.handler(drop(s3), Context())
+
+
+def test_a_file_that_was_deleted_meanwhile_is_gone(s3: Any, account: str) -> None:
+    given = drop(s3)
+    s3.delete_object(Bucket=INPUT_BUCKET, Key=given["state"]["source"]["key"])
+    with pytest.raises(SourceGone):
+        app.handler(given, Context())

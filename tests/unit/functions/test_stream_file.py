@@ -1,0 +1,234 @@
+"""stream_file: one step further with the file, and who is to blame when there is none."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from scoring.cluster import api as clusters
+from scoring.cluster import readiness
+from scoring.errors import ModelFailed, PodCrashed, PodLost
+from scoring.protocols import RowProtocol, model
+from scoring.streaming import silence, whole_file
+from tests.builders import Context, FakeApi, crashed, envelope, function, pod_state, request, running, state
+from tests.unit.servers import HangUp, Reply, Request, Server, Silence
+from tests.unit.streaming.test_streaming import drop
+
+app = function("stream_file")
+FILE = b"a,b\n1,2\n3,4\n"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+    monkeypatch.setattr(whole_file, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(whole_file, "_POLL_PAUSE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    found = FakeApi(pods=running())
+    monkeypatch.setattr(clusters, "connect", lambda name: found)
+    return found
+
+
+def given(s3: Any, server: Server, protocol: str) -> dict[str, Any]:
+    held = {
+        "request": request(protocol=protocol),
+        "pod": pod_state(),
+        "endpoint": {"status": "READY", "url": server.url},
+    }
+    return envelope(state(**held) | {"source": drop(s3, FILE).to_json()})
+
+
+def steps(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each further call gives, as the state machine hands it on."""
+    while True:
+        event["state"]["scoring"] = app.handler(event, Context(seconds=900))
+        yield event["state"]["scoring"]
+
+
+def test_the_first_step_only_opens_the_upload_so_that_it_can_always_be_aborted(s3: Any, server: Server) -> None:
+    opened = next(steps(given(s3, server, "sagemaker")))
+    assert opened["status"] == "OPENED"
+    assert datetime.fromisoformat(opened["started"]) <= datetime.now(UTC)
+    assert not server.requests
+
+
+def test_the_next_steps_score_the_file(s3: Any, server: Server) -> None:
+    server.answers["POST /invocations"] = Reply(body=b"0.5\n0.25\n")
+    assert [scoring["status"] for scoring, _ in zip(steps(given(s3, server, "sagemaker")), range(2), strict=False)] == [
+        "OPENED",
+        "DONE",
+    ]
+
+
+SILENCES = [HangUp(), Reply(502), Reply(body=b"0.5", promised=100)]
+
+
+@pytest.mark.parametrize(("found", "error"), [(crashed(), PodCrashed), (running(uid="another"), PodLost)])
+@pytest.mark.parametrize("answer", SILENCES)
+def test_a_model_that_falls_silent_is_told_by_what_became_of_its_pod(
+    s3: Any, server: Server, api: FakeApi, answer: Any, found: dict[str, Any], error: type[Exception]
+) -> None:
+    server.answers["POST /invocations"] = answer
+    api.put("pods", found)
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    with pytest.raises(error) as blamed:
+        next(further)
+    assert "silence" not in str(blamed.value), "internal names are of no use to the user"
+
+
+@pytest.mark.parametrize("answer", SILENCES)
+def test_a_model_that_answers_its_ping_but_not_this_is_asked_once_more(
+    s3: Any, server: Server, api: FakeApi, answer: Any
+) -> None:
+    server.answers |= {"POST /invocations": answer, "GET /ping": Reply()}
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    with pytest.raises(ModelFailed, match=r"record 1 alone\. Its container is running still\.") as failed:
+        next(further)
+    assert "gunicorn" in failed.value.remedy, "the most frequent cause"
+
+
+def test_a_node_that_is_gone_without_a_word_is_waited_for_until_the_cluster_knows(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster shows its pods as running for minutes; then they are lost, and the file goes on elsewhere."""
+    monkeypatch.setattr(silence, "_MOST_SECONDS", 3_600.0)
+    server.answers["POST /invocations"] = HangUp()
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    for _ in range(4):
+        running_on = next(further)
+        assert (running_on["status"], running_on["wait_seconds"]) == ("RUNNING", 15)
+    api.put("pods", running(uid="another"))
+    with pytest.raises(PodLost):
+        next(further)
+
+
+def test_a_model_is_not_waited_for_for_ever(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers["POST /invocations"] = HangUp()
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    monkeypatch.setattr(silence, "_MOST_SECONDS", 0.0)
+    with pytest.raises(ModelFailed, match="Its container is running still"):
+        next(further)
+
+
+def test_a_model_that_got_on_meanwhile_has_a_new_start(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RowProtocol, "most_bytes", 4)
+    server.answers |= {"POST /invocations": HangUp(), "GET /ping": Reply()}
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    assert next(further)["silent"]["times"] == 1
+
+    def first_only(asked: Request) -> Reply:
+        if asked.body.startswith(b"1"):
+            return Reply(body=b"0.5\n")
+        raise HangUp
+
+    server.answers["POST /invocations"] = first_only
+    again = next(further)
+    assert (again["status"], again["silent"]["times"]) == ("RUNNING", 1)
+    server.answers["POST /invocations"] = Reply(body=b"0.25\n")
+    assert next(further)["status"] == "DONE"
+
+
+def test_the_silence_of_a_lost_pod_is_not_held_against_the_next(s3: Any, server: Server, api: FakeApi) -> None:
+    server.answers["POST /invocations"] = HangUp()
+    event = given(s3, server, "sagemaker")
+    further = steps(event)
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    event["state"]["scoring"]["silent"] |= {"since": "2026-01-01T00:00:00+00:00"}
+    event["state"]["pod"] = pod_state(uid="uid-2")
+    api.put("pods", running(uid="uid-2"))
+    assert next(further)["status"] == "RUNNING"
+    event["state"]["scoring"]["silent"] |= {"since": "2026-01-01T00:00:00+00:00"}
+    with pytest.raises(ModelFailed):
+        next(further)
+
+
+def test_a_result_whose_connection_breaks_is_fetched_on_from_there(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often, and long before it fills a part."""
+    monkeypatch.setattr(model, "CHUNK_BYTES", 3)
+    rows = b"a,b\n" + b"1,2\n" * 2
+
+    def breaks(asked: Request) -> Reply:
+        offset = int(asked.headers.get("range", "bytes=0-")[len("bytes=") : -1])
+        return Reply(206 if offset else 200, rows[offset : offset + 3], promised=len(rows) - offset)
+
+    server.answers |= {
+        "POST /executions": Reply(201, b'{"id": "7.1"}'),
+        "GET /query/7.1/log": Reply(body=b"Completed!\n"),
+        "GET /query/7.1": breaks,
+        "GET /": Reply(body=b"pong"),
+    }
+    statuses = [scoring["status"] for scoring, _ in zip(steps(given(s3, server, "sas")), range(5), strict=False)]
+    assert statuses == ["OPENED", "RUNNING", "RUNNING", "RUNNING", "DONE"], "12 bytes, three at a time"
+
+
+def test_a_container_whose_route_is_away_while_it_is_polled_is_polled_again(
+    s3: Any, server: Server, api: FakeApi
+) -> None:
+    server.answers |= {"POST /executions": Reply(201, b'{"id": "7.1"}'), "GET /query/7.1/log": Reply(503)}
+    further = steps(given(s3, server, "sas"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    server.answers |= {"GET /query/7.1/log": Reply(body=b"Completed!\n"), "GET /query/7.1": Reply(body=FILE)}
+    assert next(further)["status"] == "DONE"
+    assert sum(asked.method == "POST" for asked in server.requests) == 1, "the file is not sent again"
+
+
+@pytest.mark.parametrize(("found", "error"), [(running(uid="another"), PodLost), (running(), ModelFailed)])
+def test_a_route_that_answers_in_the_models_place_is_told_by_what_became_of_its_pod(
+    s3: Any, server: Server, api: FakeApi, found: dict[str, Any], error: type[Exception]
+) -> None:
+    """A data plane has taken the route away with the pod already: it answers 404."""
+    server.answers["POST /invocations"] = Reply(404, b"no route")
+    api.put("pods", found)
+    further = steps(given(s3, server, "sagemaker"))
+    next(further)
+    with pytest.raises(error):
+        next(further)
+
+
+def test_a_result_that_stops_in_the_middle_is_told_by_what_became_of_its_pod(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoring.protocols.sas._ANSWER_SECONDS", 0.1)
+    server.answers |= {
+        "POST /executions": Reply(201, b'{"id": "7.1"}'),
+        "GET /query/7.1/log": Reply(body=b"Completed!\n"),
+        "GET /query/7.1": Reply(body=b"half", promised=100, stalls=True),
+    }
+    api.put("pods", crashed())
+    further = steps(given(s3, server, "sas"))
+    next(further)
+    with pytest.raises(PodCrashed):
+        next(further)
+
+
+def test_a_slow_container_is_come_back_to_but_not_a_dead_one(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead one may look just as slow: packets to it are dropped."""
+    monkeypatch.setattr("scoring.protocols.sas._ANSWER_SECONDS", 0.1)
+    server.answers |= {"POST /executions": Reply(201, b'{"id": "7.1"}'), "GET /query/7.1/log": Silence()}
+    further = steps(given(s3, server, "sas"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    api.put("pods", running(uid="another"))
+    with pytest.raises(PodLost):
+        next(further)

@@ -1,0 +1,144 @@
+"""tear_down: nothing is left of an attempt that is over, whoever says so."""
+
+from typing import Any
+
+import pytest
+
+from scoring import aws
+from scoring.cluster import api as clusters
+from scoring.errors import ClusterUnreachable
+from scoring.files import objects
+from scoring.outcome import history
+from scoring.streaming.progress import Progress
+from tests.builders import (
+    ATTEMPT_ID,
+    EXECUTION,
+    OUTPUT_BUCKET,
+    POD_NAME,
+    Context,
+    FakeApi,
+    envelope,
+    function,
+    path,
+    request,
+    running,
+    state,
+)
+
+app = function("tear_down")
+LABELS = {"app.kubernetes.io/managed-by": "dropscore", "dropscore.io/attempt": ATTEMPT_ID}
+
+
+def tear_down(event: dict[str, Any]) -> list[str]:
+    answer: dict[str, list[str]] = app.handler(event, Context())
+    return answer["deleted"]
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    """The attempt's cluster; another one is not asked."""
+    found = FakeApi(pods=running(labels=LABELS))
+    monkeypatch.setattr(clusters, "connect", {found.name: found}.__getitem__)
+    return found
+
+
+@pytest.fixture
+def histories(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The last state of executions, by ARN."""
+    states: dict[str, Any] = {}
+    monkeypatch.setattr(history, "last_state", lambda stepfunctions, arn: states[arn])
+    return states
+
+
+# EventBridge's event of an attempt that somebody stopped.
+STOPPED = {"detail": {"name": ATTEMPT_ID, "executionArn": EXECUTION, "status": "ABORTED", "input": None}}
+
+
+def uploads(s3: Any) -> list[str]:
+    return [found["UploadId"] for found in s3.list_multipart_uploads(Bucket=OUTPUT_BUCKET).get("Uploads", [])]
+
+
+@pytest.fixture
+def scoring(s3: Any) -> dict[str, Any]:
+    """The `scoring` of a state whose upload is under way."""
+    output = request()["output"]
+    return {"status": "RUNNING", "upload_id": objects.Upload.create(s3, output["bucket"], output["key"], {})}
+
+
+def test_an_attempt_that_launched_nothing_has_nothing_to_tear_down(api: FakeApi) -> None:
+    assert tear_down(envelope(state(error={"Error": "InvalidTags", "Cause": ""}))) == []
+    assert not api.calls
+
+
+def test_pod_and_unfinished_upload_go_and_the_call_may_be_repeated(
+    s3: Any, api: FakeApi, scoring: dict[str, Any]
+) -> None:
+    event = envelope(state(request=request(), scoring=scoring))
+    assert tear_down(event) == [f"upload/{scoring['upload_id']}", f"pods/{POD_NAME}"]
+    assert (api.objects, uploads(s3)) == ({}, [])
+    assert f"pods/{POD_NAME}" not in tear_down(event)
+
+
+def test_the_upload_of_a_scored_file_is_left_alone(s3: Any, api: FakeApi, scoring: dict[str, Any]) -> None:
+    event = envelope(state(request=request(), scoring=scoring, output={"uri": "s3://…"}))
+    assert tear_down(event) == [f"pods/{POD_NAME}"]
+    assert uploads(s3) == [scoring["upload_id"]]
+
+
+def test_the_upload_of_a_lost_pod_is_left_to_the_next_one(s3: Any, api: FakeApi, scoring: dict[str, Any]) -> None:
+    event = envelope(state(request=request(), scoring=scoring)) | {"keep_upload": True}
+    assert tear_down(event) == [f"pods/{POD_NAME}"]
+    assert uploads(s3) == [scoring["upload_id"]]
+
+
+def test_an_attempt_that_was_stopped_is_torn_down_as_far_as_it_had_come(
+    s3: Any, api: FakeApi, scoring: dict[str, Any], histories: dict[str, Any]
+) -> None:
+    """A stopped execution runs no further state; EventBridge tells of it."""
+    histories[EXECUTION] = state(request=request(), scoring=scoring)
+    assert tear_down(STOPPED) == [f"upload/{scoring['upload_id']}", f"pods/{POD_NAME}"]
+    assert uploads(s3) == []
+
+
+def test_an_attempt_that_was_stopped_while_it_opened_its_upload_leaves_neither_that_nor_a_record(
+    s3: Any, api: FakeApi, histories: dict[str, Any]
+) -> None:
+    """The function's answer with the id of the upload has reached no state any more."""
+    output = request()["output"]
+    upload_id = objects.Upload.create(s3, output["bucket"], output["key"], {})
+    Progress(upload_id=upload_id).save(s3, output)
+    histories[EXECUTION] = state(request=request(), endpoint={"status": "READY"})
+    assert tear_down(STOPPED) == [f"upload/{upload_id}", f"pods/{POD_NAME}"]
+    assert uploads(s3) == []
+    assert "Contents" not in s3.list_objects_v2(Bucket=output["bucket"])
+    assert tear_down(STOPPED) == [], "once more, as EventBridge may"
+
+
+def test_an_attempt_that_was_stopped_before_it_had_a_request_left_nothing(
+    mocked_aws: None, api: FakeApi, histories: dict[str, Any]
+) -> None:
+    histories[EXECUTION] = state()
+    assert tear_down(STOPPED) == []
+
+
+def test_an_attempt_that_tore_down_itself_and_then_failed_is_no_trouble(
+    s3: Any, api: FakeApi, scoring: dict[str, Any], histories: dict[str, Any]
+) -> None:
+    """EventBridge tells of each FAILED attempt, those that ended in good order too."""
+    histories[EXECUTION] = state(request=request(), scoring=scoring, failure={})
+    tear_down(STOPPED)
+    assert tear_down(STOPPED) == [f"upload/{scoring['upload_id']}"], "aborting what is aborted is success"
+
+
+def test_what_could_not_be_torn_down_fails_the_call_so_that_it_is_repeated(mocked_aws: None, api: FakeApi) -> None:
+    api.refusals[f"DELETE {path('pods')}"] = ClusterUnreachable("down")
+    with pytest.raises(ClusterUnreachable):
+        tear_down(envelope(state(request=request())))
+
+
+def test_aws_is_not_asked_for_what_the_state_tells(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_client(service: str) -> None:
+        raise AssertionError(service)
+
+    monkeypatch.setattr(aws, "client", no_client)
+    assert tear_down(envelope(state(request=request()))) == [f"pods/{POD_NAME}"]

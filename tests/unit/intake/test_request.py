@@ -1,0 +1,158 @@
+"""Tags and settings → the request: each tag by itself, none of them trusted."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.errors import ClusterNotFound, DropscoreError, InvalidTags, NamespaceNotAllowed
+from scoring.intake import request
+from tests.builders import CLUSTER, GATEWAY_URL, settings
+
+OTHER = {"namespaces": ["gpu"], "route": "pod_ip"}
+CLUSTERS = json.dumps(
+    {CLUSTER: {"namespaces": ["dropscore", "batch"], "url": GATEWAY_URL}, "other": OTHER},
+)
+
+
+def test_a_file_without_tags_gets_the_defaults() -> None:
+    wanted = request.from_tags({}, settings())
+    assert (wanted.model_image, wanted.cluster.name, wanted.namespace) == ("sas-anomaly", CLUSTER, "dropscore")
+    assert (wanted.protocol, wanted.resources) == ("sas", {"cpu": "500m", "memory": "1Gi"})
+    assert (wanted.split, wanted.delimiter) == ("file", ",")
+
+
+@pytest.mark.parametrize(
+    ("tags", "field", "value"),
+    [
+        ({"model_image": "credit:3"}, "model_image", "credit:3"),
+        ({"modelimagename": "credit:3"}, "model_image", "credit:3"),
+        ({"k8s_namespace": "batch"}, "namespace", "batch"),
+        ({"k8snamespace": "batch"}, "namespace", "batch"),
+        ({"protocol": "mlflow"}, "protocol", "mlflow"),
+        ({"split": "rows"}, "split", "rows"),
+        ({"split": "file"}, "split", "file"),
+        ({"delimiter": "comma"}, "delimiter", ","),
+        ({"delimiter": "semicolon"}, "delimiter", ";"),
+        ({"delimiter": "tab"}, "delimiter", "\t"),
+        ({"delimiter": "pipe"}, "delimiter", "|"),
+        ({"cpu": "2"}, "resources", {"cpu": "2", "memory": "1Gi"}),
+        ({"memory": "512Mi"}, "resources", {"cpu": "500m", "memory": "512Mi"}),
+        ({"gpu": "01"}, "resources", {"cpu": "500m", "memory": "1Gi", "gpu": "1"}),
+        ({"gpu": "0"}, "resources", {"cpu": "500m", "memory": "1Gi"}),
+        ({"ingress_url": f"{GATEWAY_URL}/"}, "namespace", "dropscore"),
+        ({"k8singressurl": GATEWAY_URL}, "namespace", "dropscore"),
+        ({"owner": "risk", "model_image": " credit "}, "model_image", "credit"),
+        ({"model_image": "  ", "modelimagename": "credit"}, "model_image", "credit"),
+    ],
+)
+def test_each_tag_is_taken_under_either_name_and_the_rest_falls_back(
+    tags: dict[str, str], field: str, value: object
+) -> None:
+    configured = settings(max_gpu="2")
+    wanted = request.from_tags(tags, configured)
+    assert getattr(wanted, field) == value
+    others = {"model_image", "cluster", "namespace", "protocol", "split", "delimiter", "resources"} - {field}
+    defaults = request.from_tags({}, configured)
+    assert all(getattr(wanted, other) == getattr(defaults, other) for other in others)
+
+
+@pytest.mark.parametrize("tag", ["eks_cluster", "k8scluster"])
+def test_another_cluster_brings_its_own_first_namespace(tag: str) -> None:
+    wanted = request.from_tags({tag: "other"}, settings(clusters=CLUSTERS))
+    assert (wanted.cluster.name, wanted.namespace) == ("other", "gpu")
+
+
+def test_both_names_of_a_tag_may_be_there_if_they_agree() -> None:
+    agreed = {"model_image": "a", "modelimagename": "a"}
+    assert request.from_tags(agreed, settings()).model_image == "a"
+    with pytest.raises(InvalidTags, match="model_image and modelimagename mean the same but differ"):
+        request.from_tags(agreed | {"modelimagename": "b"}, settings())
+
+
+@pytest.mark.parametrize(
+    ("tags", "error", "sentence"),
+    [
+        ({"eks_cluster": "elsewhere"}, ClusterNotFound, "'elsewhere' is not one that dropscore is set up for"),
+        ({"k8s_namespace": "kube-system"}, NamespaceNotAllowed, "(dropscore, batch are)"),
+        ({"k8s_namespace": "../default"}, NamespaceNotAllowed, "not open to dropscore"),
+        ({"ingress_url": "http://attacker.example.com"}, InvalidTags, f"is reached at {GATEWAY_URL}"),
+        ({"ingress_url": f"{GATEWAY_URL}.attacker.example.com"}, InvalidTags, "The tag ingress_url is"),
+        ({"eks_cluster": "other", "ingress_url": GATEWAY_URL}, InvalidTags, "is reached at its pods"),
+        ({"protocol": "SAS"}, InvalidTags, "must be one of sas, sagemaker, mlflow"),
+        ({"split": "columns"}, InvalidTags, "The tag split is 'columns'; it must be rows, or left out"),
+        ({"delimiter": ";"}, InvalidTags, "must be one of comma, semicolon, tab, pipe"),
+        ({"cpu": "4001m"}, InvalidTags, "at most 4 is allowed"),
+        ({"cpu": "0"}, InvalidTags, "The tag cpu is '0'"),
+        ({"cpu": "-1"}, InvalidTags, "write it as Kubernetes does"),
+        ({"cpu": "1e3"}, InvalidTags, "write it as Kubernetes does"),
+        ({"cpu": "٢"}, InvalidTags, "write it as Kubernetes does"),
+        ({"memory": "17Gi"}, InvalidTags, "at most 16Gi is allowed"),
+        ({"memory": "18G"}, InvalidTags, "at most 16Gi is allowed"),
+        ({"memory": "1GB"}, InvalidTags, "write it as Kubernetes does"),
+        ({"gpu": "1"}, InvalidTags, "at most 0 are allowed"),
+        ({"gpu": "1.5"}, InvalidTags, "must be a whole number"),
+        ({"gpu": "-1"}, InvalidTags, "must be a whole number"),
+        ({"gpu": "²"}, InvalidTags, "must be a whole number"),
+    ],
+)
+def test_what_a_tag_may_not_ask_for_is_refused_with_the_reason(
+    tags: dict[str, str], error: type[DropscoreError], sentence: str
+) -> None:
+    with pytest.raises(error) as refused:
+        request.from_tags(tags, settings(clusters=CLUSTERS))
+    assert sentence in refused.value.summary
+
+
+def test_a_file_without_an_image_and_without_a_default_is_told_to_name_one() -> None:
+    with pytest.raises(InvalidTags, match="no tag model_image"):
+        request.from_tags({}, settings(default_model_image=""))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(request.ALIASES)), st.text(max_size=256)))
+def test_no_value_of_a_tag_does_more_than_choose_or_fail_with_a_name(tags: dict[str, str]) -> None:
+    configured = settings(clusters=CLUSTERS, max_gpu="2")
+    try:
+        wanted = request.from_tags(tags, configured)
+    except DropscoreError:
+        return
+    assert wanted.cluster is configured.clusters[wanted.cluster.name]
+    assert wanted.namespace in wanted.cluster.namespaces
+    most = {"cpu": 4, "memory": 16 * 2**30, "gpu": 2}
+    for name, text in wanted.resources.items():
+        amount = request.quantity(text)
+        assert amount is not None
+        assert 0 < amount <= most[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("500m", "0.5"), ("2", 2), ("1.5Gi", 1_610_612_736), ("1k", 1000), ("3Ti", 3 * 2**40), ("1T", 10**12)],
+)
+def test_quantities_are_read_as_kubernetes_writes_them(text: str, amount: str | int) -> None:
+    assert request.quantity(text) == Decimal(amount)
+
+
+@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1gi", "1,5", "1e9", "0x10", "1\n"])
+def test_other_text_is_no_quantity(text: str) -> None:
+    assert request.quantity(text) is None
+
+
+def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
+    configured = settings(scoring_deadline_seconds="60")
+    output = {"bucket": "b", "key": "k"}
+    assert request.to_json(
+        request.from_tags({"gpu": "1"}, settings(max_gpu="1")), "r/i@sha256:0", output, configured
+    ) == {
+        "image": "r/i@sha256:0",
+        "cluster": CLUSTER,
+        "namespace": "dropscore",
+        "protocol": "sas",
+        "split": "file",
+        "delimiter": ",",
+        "resources": {"cpu": "500m", "memory": "1Gi", "gpu": "1"},
+        "output": output,
+        "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 60},
+    }

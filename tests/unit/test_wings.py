@@ -1,0 +1,45 @@
+"""The library's wings stand on each other: imports run downwards only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[2] / "layers/scoring/scoring"
+FLOORS = {
+    **dict.fromkeys(("errors", "settings", "aws", "observability"), 1),
+    "intake": 2,
+    "files": 3,
+    "protocols": 4,
+    **dict.fromkeys(("cluster", "streaming"), 5),
+    "outcome": 6,
+}
+
+
+def imported(module: Path) -> set[str]:
+    """The parts of the library that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: an import says where from"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("scoring.")}
+    return found
+
+
+def test_each_part_has_its_floor() -> None:
+    parts = {path.stem for path in LIBRARY.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts - {"__init__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize("module", sorted(LIBRARY.rglob("*.py")), ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_imports_run_downwards(module: Path) -> None:
+    own = module.relative_to(LIBRARY).parts[0].removesuffix(".py")
+    upwards = {part for part in imported(module) - {own} if FLOORS[part] >= FLOORS.get(own, 7)}
+    # Settings are the ground that errors stand on, too: on the ground floor alone, neighbours may know each other.
+    assert not upwards or all(FLOORS[part] == FLOORS[own] == 1 for part in upwards), f"{module} imports {upwards}"
