@@ -4,7 +4,8 @@ from typing import Any
 
 from scoring import aws, settings
 from scoring.cluster import api as clusters
-from scoring.files import objects
+from scoring.files import inspection, objects
+from scoring.files.rejects import Limit
 from scoring.intake import identity, images, request
 from scoring.observability import observed
 
@@ -15,7 +16,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidTags, ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed, SourceGone
+    InvalidTags, InvalidFile, EmptyFile, ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed, SourceGone
     """
     configured = settings.current()
     source = identity.Source.from_json(event["state"]["source"])
@@ -30,4 +31,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "key": identity.output_key(source.key, configured),
         "progress": identity.progress_key(event["attempt_id"], configured),
     }
-    return request.to_json(wanted, pinned.uri, output, configured)
+    # What cannot be read gets no pod.
+    spec = inspection.of_object(aws.client("s3"), source, wanted.reading, configured.input_suffix)
+    inspection.check_beginning(aws.client("s3"), source, spec, wanted.protocol, strict=not Limit.of(wanted.max_errors))
+    return request.to_json(wanted, pinned.uri, output, spec.to_json(), configured)

@@ -34,14 +34,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
     if ("endpoint" in state or scoring) and not event.get("keep_upload"):
         # First, since it needs no cluster: a cluster that is gone for good must not keep an upload alive.
         s3 = aws.client("s3")
-        upload_id = scoring.get("upload_id") or _recorded_upload(s3, request["output"])
-        if upload_id and "output" not in state:
-            outcome.abort(s3, request["output"], upload_id)
-            deleted.append(f"upload/{upload_id}")
+        if "output" not in state:
+            uploads = scoring if scoring.get("upload_id") else _recorded_uploads(s3, request["output"])
+            deleted += [f"upload/{upload_id}" for upload_id in outcome.abort(s3, request["output"], uploads)]
         progress.forget(s3, request["output"])
     return {"deleted": deleted + pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)}
 
 
-def _recorded_upload(s3: Any, output: dict[str, str]) -> str:
+def _recorded_uploads(s3: Any, output: dict[str, str]) -> dict[str, str]:
     found = progress.Progress.find(s3, output)
-    return found.upload_id if found else ""
+    return {"upload_id": found.upload_id, "rejected_upload_id": found.rejected_upload_id} if found else {}

@@ -143,6 +143,10 @@ class EmptyFile(DropscoreError):
     remedy = "Drop a file with a header line and at least one record."
 
 
+class InvalidFile(DropscoreError):
+    remedy = "Correct the file and drop it again."
+
+
 class AccessDenied(DropscoreError):
     remedy = "Ask the administrator to allow the call named above in the function's role, the bucket or the key policy."
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from scoring.files import records
+from collections.abc import Iterable, Sequence
+
+from scoring.files.dialect import RFC4180, Dialect
 
 
 def line_end(header: bytes) -> bytes:
     """The line end that the file uses."""
-    return b"\r\n" if header.endswith(b"\r\n") else b"\n"
+    for end in (b"\r\n", b"\r"):
+        if header.endswith(end):
+            return end
+    return b"\n"
 
 
-def joined_header(header: bytes, names: list[str], delimiter: bytes) -> bytes:
-    """The header of the output: the file's own columns, then the model's under names that the file does not have yet."""
-    own = header.rstrip(b"\r\n")
-    taken = {name.strip(b'" ') for name in own.removeprefix(records.BOM).split(delimiter)}
+def without_end(line: bytes) -> bytes:
+    """A line without its line end."""
+    return line.removesuffix(line_end(line))
+
+
+def new_names(own: Iterable[bytes], names: Sequence[str]) -> list[bytes]:
+    """The model's names, changed where the file has a column of that name already."""
+    taken = set(own)
     columns = []
     for name in names:
         column = name.encode("utf-8", "replace")
         while column in taken:
             column += b"_model"
         taken.add(column)
-        columns.append(quoted(column, delimiter))
-    return delimiter.join([own, *columns]) + line_end(header)
+        columns.append(column)
+    return columns
 
 
 def joined(rows: list[bytes], predictions: list[bytes], delimiter: bytes, end: bytes) -> bytes:
@@ -29,8 +38,23 @@ def joined(rows: list[bytes], predictions: list[bytes], delimiter: bytes, end: b
     return end.join(map(delimiter.join, zip(rows, predictions, strict=True))) + end
 
 
-def quoted(field: bytes, delimiter: bytes) -> bytes:
+def quoted(field: bytes, delimiter: bytes = b",") -> bytes:
     """A field as CSV has to write it."""
     if any(mark in field for mark in (delimiter, b'"', b"\n", b"\r")):
         return b'"' + field.replace(b'"', b'""') + b'"'
     return field
+
+
+def row(values: Iterable[bytes], delimiter: bytes = b",") -> bytes:
+    """Fields as a record of CSV."""
+    return delimiter.join(quoted(value, delimiter) for value in values)
+
+
+def redelimited(record: bytes, delimiter: bytes) -> bytes:
+    """A record of commas with another delimiter."""
+    return delimiter.join(_fit(field, delimiter) for field in RFC4180.fields(record))
+
+
+def _fit(written: bytes, delimiter: bytes) -> bytes:
+    """A field that was written between commas, fit to stand between other delimiters."""
+    return quoted(written, delimiter) if len(Dialect(delimiter).fields(written)) > 1 else written

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 
 from scoring.settings import Settings
 
-OUTPUT_SUFFIX, ERROR_SUFFIX = ".scoreout", ".error"
+OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX = ".scoreout", ".error", ".rejected"
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,11 @@ def slug(text: str, length: int = 40) -> str:
 def output_key(source_key: str, settings: Settings, suffix: str = OUTPUT_SUFFIX) -> str:
     """Where the outcome of a file goes: its path below the input prefix, below the output prefix."""
     return f"{settings.output_prefix}{source_key.removeprefix(settings.input_prefix)}{suffix}"
+
+
+def rejected_key(output_key: str) -> str:
+    """Where the list of a file's bad records goes: beside its `.scoreout`."""
+    return output_key.removesuffix(OUTPUT_SUFFIX) + REJECTED_SUFFIX
 
 
 def progress_key(attempt_id: str, settings: Settings) -> str:

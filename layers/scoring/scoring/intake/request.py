@@ -23,13 +23,33 @@ ALIASES = {
     "ingress_url": ("k8singressurl",),
     "protocol": (),
     "split": (),
+    "rows": (),
+    "max_errors": (),
+    "header": (),
     "delimiter": (),
+    "decimal": (),
+    "escape": (),
+    "encoding": (),
+    "exclude": (),
+    "include": (),
+    "output": (),
     "cpu": (),
     "memory": (),
     "gpu": (),
 }
-# A tag cannot hold most of these characters itself.
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+CHOICES = {
+    "split": ("file", "rows"),
+    "rows": ("same", "any"),
+    "header": ("first", "none"),
+    # A tag cannot hold most of these characters itself.
+    "delimiter": ("comma", "semicolon", "tab", "pipe"),
+    "decimal": ("point", "comma"),
+    "escape": ("double", "backslash"),
+}
+"""What those tags may say that choose among a few words; the first is what counts without the tag, or what is looked for."""
+READING = ("header", "delimiter", "decimal", "escape", "encoding", "exclude", "include", "output")
+"""The tags that say how the file is to be read: the file itself decides what they come to."""
+_ERRORS = re.compile(r"\d{1,12}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
 # Kubernetes quantities, the suffixes that cpu and memory are written with.
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _FACTOR: dict[str | None, Decimal] = {
@@ -49,7 +69,9 @@ class Wanted:
     namespace: str
     protocol: str
     split: str
-    delimiter: str
+    rows: str
+    max_errors: tuple[str, ...]
+    reading: dict[str, str]
     resources: dict[str, str]
 
 
@@ -83,12 +105,50 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
             f"The tag ingress_url is {url!r}, but the cluster {cluster.name} is reached at {cluster.url or 'its pods'}.",
             "Leave the tag out; the stack's settings know the address.",
         )
-    split, delimiter = values.get("split", "file"), values.get("delimiter", "comma")
-    if split not in ("file", "rows"):
-        raise InvalidTags(f"The tag split is {split!r}; it must be rows, or left out.")
-    if delimiter not in DELIMITERS:
-        raise InvalidTags(f"The tag delimiter is {delimiter!r}; it must be one of {', '.join(DELIMITERS)}.")
-    return Wanted(model_image, cluster, namespace, protocol, split, DELIMITERS[delimiter], _resources(values, settings))
+    for tag, words in CHOICES.items():
+        if values.get(tag, words[0]) not in words:
+            raise InvalidTags(f"The tag {tag} is {values[tag]!r}; it must be {' or '.join(words)}, or left out.")
+    split, rows = values.get("split", "file"), values.get("rows", "same")
+    if protocol == "sas" and split == "file":
+        _refuse(values, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole")
+    if protocol != "sas" and rows == "any":
+        raise InvalidTags(
+            f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
+        )
+    if rows == "any":
+        _refuse(values, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
+    reading = {tag: values[tag] for tag in READING if tag in values}
+    return Wanted(
+        model_image,
+        cluster,
+        namespace,
+        protocol,
+        split,
+        rows,
+        _max_errors(values.get("max_errors", "0"), settings.max_errors),
+        reading,
+        _resources(values, settings),
+    )
+
+
+def _refuse(values: Mapping[str, str], tags: tuple[str, ...], instead: str, why: str) -> None:
+    """No tag is ignored that would change a result."""
+    if found := [tag for tag in tags if tag in values]:
+        remedy = f"Tag the file with {instead}, too, or leave {found[0]} out." if instead else f"Leave {found[0]} out."
+        raise InvalidTags(f"The tag {found[0]} cannot be honoured: {why}.", remedy)
+
+
+def _max_errors(text: str, limit: str) -> tuple[str, ...]:
+    """What the tag max_errors says, and the stack's own limit where only the file's size can tell which is less."""
+    if not _ERRORS.fullmatch(text) or (text.endswith("%") and Decimal(text[:-1]) > 100):
+        raise InvalidTags(
+            f"The tag max_errors is {text!r}; write a number of records, or a share of them such as 0.1%."
+        )
+    if text.endswith("%") != limit.endswith("%"):
+        return ("0",) if text == "0" else (text, limit)
+    if Decimal(text.removesuffix("%")) > Decimal(limit.removesuffix("%")):
+        raise InvalidTags(f"The tag max_errors asks for {text}; at most {limit} are allowed (MaxErrors).")
+    return (text,)
 
 
 def _by_name(tags: Mapping[str, str]) -> dict[str, str]:
@@ -148,7 +208,9 @@ def quantity(text: str) -> Decimal | None:
     return Decimal(match[1]) * _FACTOR[match[2]] if match else None
 
 
-def to_json(wanted: Wanted, image: str, output: Mapping[str, str], settings: Settings) -> dict[str, Any]:
+def to_json(
+    wanted: Wanted, image: str, output: Mapping[str, str], file_format: Mapping[str, Any], settings: Settings
+) -> dict[str, Any]:
     """The `request` of the attempt's state; see docs/state.md."""
     return {
         "image": image,
@@ -156,7 +218,9 @@ def to_json(wanted: Wanted, image: str, output: Mapping[str, str], settings: Set
         "namespace": wanted.namespace,
         "protocol": wanted.protocol,
         "split": wanted.split,
-        "delimiter": wanted.delimiter,
+        "rows": wanted.rows,
+        "max_errors": list(wanted.max_errors),
+        "format": dict(file_format),
         "resources": wanted.resources,
         "output": dict(output),
         "deadlines": {

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
-from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source
+from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejected_key
 
 # S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
 _NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
@@ -27,7 +27,9 @@ def tag_value(text: object) -> str:
 def scored_tags(
     source: Source, request: Mapping[str, Any], execution: str, more: Mapping[str, object] | None = None
 ) -> dict[str, str]:
-    """The tags of a `.scoreout`; `more` are those that are known only at the end (`duration_seconds`, `rows`)."""
+    """The tags of a `.scoreout`; `more` are those that are known only at the end (`duration_seconds`, `rows`, `padded`,
+    `rejected`).
+    """
     image, _, digest = request["image"].partition("@")
     tags: dict[str, object] = {
         "source": source.uri,
@@ -62,35 +64,48 @@ def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags
     """
     where = {"Bucket": output["bucket"], "Key": output["key"]}
     error = {"Bucket": output["bucket"], "Key": error_key(output["key"])}
+    rejected = {"Bucket": output["bucket"], "Key": rejected_key(output["key"])}
     with aws.errors_named(f"s3:CompleteMultipartUpload of s3://{output['bucket']}/{output['key']}"):
         there = _tags(s3, where)
         if is_newer(there.get("sequencer", ""), tags["sequencer"]):
-            abort(s3, output, scoring["upload_id"])
+            abort(s3, output, scoring)
             return False
-        try:
-            parts = _parts(s3, where, scoring)
-            s3.complete_multipart_upload(**where, UploadId=scoring["upload_id"], MultipartUpload={"Parts": parts})
-        except ClientError as refused:
-            if aws.code(refused) != "NoSuchUpload":
-                raise
-            # Completed by an earlier call of this attempt, whose answer was lost: then the object bears its execution.
-            if _tags(s3, where).get("execution") != tags["execution"]:
-                raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from refused
-        s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
-        if not is_newer(_tags(s3, error).get("sequencer", ""), tags["sequencer"]):
-            s3.delete_object(**error)
+        # First, so that a scored file never lacks the list of what it lacks.
+        if scoring.get("rejected"):
+            upload = {name: scoring[f"rejected_{name}"] for name in ("upload_id", "parts", "bytes")}
+            _complete(s3, rejected, upload, tags)
+        elif upload_id := scoring.get("rejected_upload_id"):
+            _abort(s3, rejected, upload_id)
+        _complete(s3, where, scoring, tags)
+        stale = (error,) if scoring.get("rejected") else (error, rejected)
+        for each in stale:
+            if not is_newer(_tags(s3, each).get("sequencer", ""), tags["sequencer"]):
+                s3.delete_object(**each)
     return True
 
 
-def _parts(s3: Any, where: Mapping[str, str], scoring: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _complete(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    try:
+        parts = _parts(s3, where, upload)
+        s3.complete_multipart_upload(**where, UploadId=upload["upload_id"], MultipartUpload={"Parts": parts})
+    except ClientError as refused:
+        if aws.code(refused) != "NoSuchUpload":
+            raise
+        # Completed by an earlier call of this attempt, whose answer was lost: then the object bears its execution.
+        if _tags(s3, where).get("execution") != tags["execution"]:
+            raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from refused
+    s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+
+
+def _parts(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any]) -> list[dict[str, Any]]:
     listed = [
         part
-        for page in s3.get_paginator("list_parts").paginate(**where, UploadId=scoring["upload_id"])
+        for page in s3.get_paginator("list_parts").paginate(**where, UploadId=upload["upload_id"])
         for part in page.get("Parts", ())
         # A later part is what a killed function left; its rows came again in the parts that count.
-        if part["PartNumber"] <= scoring["parts"]
+        if part["PartNumber"] <= upload["parts"]
     ]
-    if len(listed) != scoring["parts"] or sum(part["Size"] for part in listed) != scoring["bytes"]:
+    if len(listed) != upload["parts"] or sum(part["Size"] for part in listed) != upload["bytes"]:
         raise ScoringFailed(
             "The parts of the scored file are not those that were uploaded: a function that was given up wrote on.",
             "Redrive the execution.",
@@ -127,14 +142,22 @@ def _tags(s3: Any, where: Mapping[str, str]) -> dict[str, str]:
         raise
 
 
-def abort(s3: Any, output: Mapping[str, str], upload_id: str) -> None:
-    """Throw an unfinished upload away; that there is none (any more) is success."""
-    with aws.errors_named(f"s3:AbortMultipartUpload of s3://{output['bucket']}/{output['key']}"):
-        try:
-            s3.abort_multipart_upload(Bucket=output["bucket"], Key=output["key"], UploadId=upload_id)
-        except ClientError as error:
-            if aws.code(error) != "NoSuchUpload":
-                raise
+def abort(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any]) -> list[str]:
+    """Throw the unfinished uploads of an attempt away and give their ids; that there is none (any more) is success."""
+    ids = {output["key"]: scoring.get("upload_id"), rejected_key(output["key"]): scoring.get("rejected_upload_id")}
+    for key, upload_id in ids.items():
+        if upload_id:
+            with aws.errors_named(f"s3:AbortMultipartUpload of s3://{output['bucket']}/{key}"):
+                _abort(s3, {"Bucket": output["bucket"], "Key": key}, upload_id)
+    return [upload_id for upload_id in ids.values() if upload_id]
+
+
+def _abort(s3: Any, where: Mapping[str, str], upload_id: str) -> None:
+    try:
+        s3.abort_multipart_upload(**where, UploadId=upload_id)
+    except ClientError as error:
+        if aws.code(error) != "NoSuchUpload":
+            raise
 
 
 def error_document(

@@ -1,7 +1,8 @@
 """The protocols of models that answer one prediction for each record: SageMaker's and MLflow's.
 
 Sources: Amazon SageMaker Developer Guide, "Custom Inference Code with Hosting Services" (`GET /ping`, `POST /invocations`,
-text/csv without header); MLflow documentation, "MLflow Model Serving" (the same paths, text/csv with header, and
+text/csv without header) and "Use your own inference code with batch transform" (application/jsonlines for lines of JSON);
+MLflow documentation, "MLflow Model Serving" (the same paths, text/csv with header or JSON `dataframe_records`, and
 `{"predictions": […]}` as the answer).
 """
 
@@ -10,12 +11,19 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from scoring.errors import ModelFailed, RowCountMismatch
-from scoring.files import records
-from scoring.files.joining import joined, joined_header, line_end, quoted
+from scoring.files import jsontext
+from scoring.files.delimited import Csv
+from scoring.files.dialect import RFC4180
+from scoring.files.formats import Batch, Format
+from scoring.files.joining import quoted, redelimited
 from scoring.protocols.model import Model, check_load
+
+Rows = Sequence[Any]
+"""Predictions, one for each record: text of CSV, or a list of JSON texts (see `Format.answers`)."""
 
 
 class RowProtocol(ABC):
@@ -34,8 +42,8 @@ class RowProtocol(ABC):
         answer = self._model.request("GET", self.ping, 5.0)
         return None if answer.status == 200 else f"{answer.status} {answer.text}"
 
-    def submit(self, header: bytes, block: bytes, seconds: float) -> bytes:
-        """Send a block of whole records and give the model's answer; `header` is the file's own header line.
+    def submit(self, file: Format, batch: Batch, places: Sequence[int], seconds: float) -> bytes:
+        """Send records of a batch and give the model's answer.
 
         Raises
         ------
@@ -43,17 +51,16 @@ class RowProtocol(ABC):
             Any status but 200.
         NoAnswer, StillBusy, TookTooLong, TooMuch, TooMany
         """
-        headers = {"Content-Type": "text/csv", "Accept": self.accept}
-        answer = self._model.request("POST", "/invocations", seconds, body=self.body(header, block), headers=headers)
+        body, media_type = self.body(file, batch, places)
+        headers = {"Content-Type": media_type, "Accept": self.accept}
+        answer = self._model.request("POST", "/invocations", seconds, body=body, headers=headers)
         check_load(answer)
         if answer.status != 200:
-            raise ModelFailed(
-                f"The model answered {answer.status} to a batch of records.", status=answer.status, answer=answer.text
-            )
+            raise ModelFailed(f"The model answered {answer.status}", status=answer.status, answer=answer.text)
         return answer.body
 
-    def collect(self, answer: bytes, expected: int, delimiter: bytes = b",") -> tuple[list[str], list[bytes]]:
-        """Names of the prediction columns, and their CSV text for each of the `expected` records.
+    def collect(self, file: Format, answer: bytes, expected: int) -> tuple[list[str], Rows]:
+        """Names of the prediction columns, and the predictions for each of the `expected` records.
 
         Raises
         ------
@@ -62,127 +69,156 @@ class RowProtocol(ABC):
         RowCountMismatch
         """
         try:
-            names, rows = self.parse(answer, delimiter)
+            names, rows = self.parse(answer, file.answers)
         except RecursionError as error:
             raise ModelFailed("The model's answer is nested too deeply.", answer=_snippet(answer)) from error
         if len(rows) != expected:
-            raise RowCountMismatch(f"The model answered {len(rows)} predictions to {expected} records.")
+            raise RowCountMismatch(
+                f"The model answered {len(rows)} predictions to {expected} records.", answer=_snippet(answer)
+            )
         return names, rows
 
-    def scored(
-        self, header: bytes, block: bytes, answer: bytes, expected: int, delimiter: bytes
-    ) -> tuple[list[str], bytes]:
-        """The model's columns, and the `expected` records of the block with their predictions behind them.
+    def header(self, file: Format, names: list[str]) -> bytes:
+        """What the scored file begins with."""
+        return file.header(names)
 
-        Raises
-        ------
-        ModelFailed, RowCountMismatch
-        """
-        names, predictions = self.collect(answer, expected, delimiter)
-        return names, joined(records.split(block), predictions, delimiter, line_end(header))
-
-    def header(self, header: bytes, columns: list[str], delimiter: bytes) -> bytes:
-        """The header of the output."""
-        return joined_header(header, columns, delimiter)
+    def joined(self, file: Format, batch: Batch, names: list[str], predictions: Sequence[Any | None]) -> bytes:
+        """The records of a batch with their predictions; None for one that has none."""
+        return file.joined(batch, names, predictions)
 
     accept: str
 
     @abstractmethod
-    def body(self, header: bytes, block: bytes) -> bytes:
-        """What is sent for a block."""
+    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
+        """What is sent for records, and its media type."""
 
     @abstractmethod
-    def parse(self, answer: bytes, delimiter: bytes) -> tuple[list[str], list[bytes]]:
-        """Column names and rows of an answer."""
+    def parse(self, answer: bytes, delimiter: bytes | None) -> tuple[list[str], Rows]:
+        """Column names and rows of an answer; without a delimiter, rows of JSON texts."""
 
 
 class SageMaker(RowProtocol):
     accept = "text/csv"
 
-    def body(self, header: bytes, block: bytes) -> bytes:  # noqa: ARG002  (the other protocol needs it)
-        return block
+    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
+        return file.body(batch, places), file.media_type
 
-    def parse(self, answer: bytes, delimiter: bytes) -> tuple[list[str], list[bytes]]:
-        rows = records.split(answer)
+    def parse(self, answer: bytes, delimiter: bytes | None) -> tuple[list[str], Rows]:
+        if delimiter is None:
+            return _json_rows([line.strip() for line in answer.split(b"\n") if line.strip()], answer)
+        rows = csv_rows(answer)
         columns = _columns(rows[0]) if rows else 1
         if b"," in answer and any(_columns(row) != columns for row in rows):
             raise ModelFailed("The model's answer has rows of different lengths.", answer=_snippet(answer))
         if delimiter != b"," and (b"," in answer or b'"' in answer or delimiter in answer):
             # The model writes commas whatever the file does.
-            rows = [delimiter.join(_field(field, delimiter) for field in records.fields(row, b",")) for row in rows]
+            rows = [redelimited(row, delimiter) for row in rows]
         return _names(columns), rows
 
 
 class MLflow(RowProtocol):
     accept = "application/json"
 
-    def body(self, header: bytes, block: bytes) -> bytes:
-        return header.removeprefix(records.BOM) + block
+    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
+        if isinstance(file, Csv):
+            return file.sent_header + file.body(batch, places), file.media_type
+        records = b", ".join(file.records(batch, places))
+        return b'{"dataframe_records": [%b]}' % records, "application/json"
 
-    def parse(self, answer: bytes, delimiter: bytes) -> tuple[list[str], list[bytes]]:
+    def parse(self, answer: bytes, delimiter: bytes | None) -> tuple[list[str], Rows]:
         numbers = _NUMBERS.fullmatch(answer)
         try:
-            if numbers:
+            if numbers and delimiter is not None:
                 # Nothing but numbers, as most models answer: checked as JSON, then taken as they were written. (int()
                 # would refuse more than 4,300 digits.)
                 json.loads(answer, parse_int=float)
                 return _names(1), numbers[1].translate(None, b" \t\r\n").split(b",")
-            # Numbers stay the text that the model wrote: no digit is lost on the way into the file.
-            document = json.loads(answer, parse_float=_Number, parse_int=_Number)
-            predictions = document["predictions"]
+            predictions = jsontext.loads(answer)["predictions"]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFailed(
                 'The model\'s answer is not JSON of the form {"predictions": […]}.', answer=_snippet(answer)
             ) from error
         if not isinstance(predictions, list):
             raise ModelFailed("The model's predictions are not a list.", answer=_snippet(answer))
-        first = predictions[0] if predictions else None
-        if isinstance(first, dict):
-            names = [str(name) for name in first]
-            table = [
-                [row[name] for name in names] if isinstance(row, dict) and row.keys() == first.keys() else None
-                for row in predictions
-            ]
-        elif isinstance(first, list):
-            names = _names(len(first))
-            table = [row if isinstance(row, list) and len(row) == len(names) else None for row in predictions]
-        else:
-            names, table = _names(1), [[value] for value in predictions]
-        rows = [delimiter.join(field(value, delimiter) for value in row) for row in table if row is not None]
-        if len(rows) != len(predictions):
-            raise ModelFailed("The model's predictions have different shapes.", answer=_snippet(answer))
-        return names, rows
+        names, table = _table(predictions, answer, takes_lists_apart=delimiter is not None)
+        if delimiter is None:
+            return names, [[jsontext.encoded(value) for value in row] for row in table]
+        return names, [delimiter.join(field(value, delimiter) for value in row) for row in table]
 
 
 _NUMBERS = re.compile(rb'\s*\{\s*"predictions"\s*:\s*\[([-+.eE0-9, \t\r\n]*[0-9]\s*)\]\s*\}\s*')
 
 
-class _Number(str):
-    """A number of a JSON document, as it was written."""
+def _table(predictions: list[Any], answer: bytes, *, takes_lists_apart: bool) -> tuple[list[str], list[list[Any]]]:
+    """Names and cells of predictions: single values, or objects, or lists of the same shape."""
+    first = predictions[0] if predictions else None
+    table: list[list[Any] | None]
+    if isinstance(first, dict):
+        names = [str(name) for name in first]
+        table = [
+            [row[name] for name in names] if isinstance(row, dict) and row.keys() == first.keys() else None
+            for row in predictions
+        ]
+    elif isinstance(first, list) and takes_lists_apart:
+        names = _names(len(first))
+        table = [row if isinstance(row, list) and len(row) == len(names) else None for row in predictions]
+    else:
+        names, table = _names(1), [[value] for value in predictions]
+    rows = [row for row in table if row is not None]
+    if len(rows) != len(predictions):
+        raise ModelFailed("The model's predictions have different shapes.", answer=_snippet(answer))
+    return names, rows
+
+
+def csv_rows(answer: bytes) -> list[bytes]:
+    """The rows of an answer in CSV, fit to be written behind others.
+
+    Raises
+    ------
+    ModelFailed
+        It is broken off in the middle of a quoted field, or is no UTF-8.
+    """
+    pieces = RFC4180.pieces(answer)
+    rows = [line for line in RFC4180.lines(answer, pieces) if not RFC4180.is_blank(line)]
+    try:
+        if not answer.isascii():
+            answer.decode()
+    except UnicodeDecodeError as error:
+        raise ModelFailed("The model's answer is not UTF-8.", answer=_snippet(answer)) from error
+    if RFC4180.is_open(pieces):
+        raise ModelFailed("The model's answer ends in the middle of a quoted field.", answer=_snippet(answer))
+    if b"\r" in answer and any(b"\r" in RFC4180.marks(RFC4180.pieces(row)) for row in rows):
+        raise ModelFailed("The model's answer has a carriage return in the middle of a row.", answer=_snippet(answer))
+    return rows
+
+
+def _json_rows(rows: list[bytes], answer: bytes) -> tuple[list[str], Rows]:
+    """Lines of an answer as JSON: values as they are, objects by their names; what is no JSON is text."""
+    values = [_json_value(row) for row in rows]
+    names, table = _table(values, answer, takes_lists_apart=False)
+    return names, [[jsontext.encoded(value) for value in row] for row in table]
+
+
+def _json_value(line: bytes) -> Any:
+    try:
+        return jsontext.loads(line)
+    except ValueError:
+        return [_scalar(value) for value in RFC4180.values(line)] if b"," in line else _scalar(line)
+
+
+def _scalar(text: bytes) -> Any:
+    try:
+        return jsontext.loads(text)
+    except ValueError:
+        return text.decode("utf-8", "replace")
 
 
 def field(value: Any, delimiter: bytes = b",") -> bytes:
     """A JSON value as a CSV field: nothing for null, quoted where CSV needs it."""
     if value is None:
         return b""
-    text = value if isinstance(value, str) else _json(value)
+    text = value if isinstance(value, str) else jsontext.dumps(value)
     return quoted(text.encode("utf-8", "replace"), delimiter)
-
-
-def _field(written: bytes, delimiter: bytes) -> bytes:
-    """A field that the model wrote between commas, fit to stand between other delimiters."""
-    return quoted(written, delimiter) if len(records.fields(written, delimiter)) > 1 else written
-
-
-def _json(value: Any) -> str:
-    """A JSON value as text again, its numbers as they were written."""
-    if isinstance(value, _Number):
-        return value
-    if isinstance(value, list):
-        return f"[{', '.join(map(_json, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_json(name)}: {_json(item)}' for name, item in value.items())}}}"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _names(columns: int) -> list[str]:
@@ -190,8 +226,7 @@ def _names(columns: int) -> list[str]:
 
 
 def _columns(row: bytes) -> int:
-    outside = row.split(b'"')[::2] if b'"' in row else [row]
-    return 1 + sum(part.count(b",") for part in outside)
+    return len(RFC4180.fields(row)) if b'"' in row else 1 + row.count(b",")
 
 
 def _snippet(answer: bytes) -> str:

@@ -11,18 +11,24 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
-from scoring.files import records
-from scoring.files.joining import line_end
+from scoring.files.dialect import RFC4180
+from scoring.files.formats import Batch, Format
+from scoring.files.joining import redelimited, row
 from scoring.protocols.model import MAX_ANSWER_BYTES, Model, StillBusy, TookTooLong, TooMany, TooMuch, check_load
+from scoring.protocols.rows import Rows, csv_rows
 
 _ANSWER_SECONDS = 30.0
 _POLL_PAUSE_SECONDS = 0.1
 # The id goes into a path; a container makes it of a time stamp.
 _ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
-_RAISED = re.compile(r"^Traceback \(most recent call last\):|^Execution halted", re.MULTILINE)
+# An uncaught exception's traceback has its line for itself (NumPy prints another one as a warning), or stands below the
+# name of a group of them; R has a sentence.
+_TRACEBACK = re.compile(r"(?: {2}\+ Exception Group )?Traceback \(most recent call last\):\s*")
+_HALTED = "Execution halted"
 _LOG_TAIL = 4_000
 
 
@@ -31,8 +37,8 @@ class Sas:
 
     ping = "/"
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    def __init__(self, model: Model, *, any_rows: bool = False) -> None:
+        self._model, self._any_rows = model, any_rows
 
     def ready(self) -> str | None:
         """None if the model is ready, else what it answered."""
@@ -99,7 +105,8 @@ class Sas:
             check_load(log)
         except (StillBusy, TookTooLong, TooMuch, TooMany):
             return False
-        return judge(log.status, log.body.decode("utf-8", "replace"))
+        # Where any number of rows is right, nothing but the log tells a whole result from half of one.
+        return judge(log.status, log.body.decode("utf-8", "replace"), strict=self._any_rows)
 
     def collect(self, execution_id: str, offset: int = 0, seconds: float | None = None) -> Iterator[bytes]:
         """The scored CSV in chunks, from byte `offset` on, each waited for at most `seconds`.
@@ -118,23 +125,38 @@ class Sas:
             raise TooMany(f"The model answered {status} when it was asked for the result.", None)
         if status not in (200, 206):
             answer = next(chunks, b"")[:_LOG_TAIL].decode("utf-8", "replace")
-            raise ModelFailed(f"The model's script ended without a result: {status}.", status=status, answer=answer)
+            log = self._model.request("GET", f"/query/{execution_id}/log", seconds or _ANSWER_SECONDS).body.decode(
+                "utf-8", "replace"
+            )
+            error = raised(log, strict=True)
+            raise ModelFailed(
+                f"The model's script ended without a result: {status}."
+                + (f" It raised an error: {error}" if error else ""),
+                status=status,
+                answer=answer,
+                log_tail=log[-_LOG_TAIL:],
+            )
         return chunks
 
 
 class SasRows:
-    """The same container, fed with batches of records: one execution a batch (the tag `split=rows`)."""
+    """The same container, fed with batches of records: one execution a batch (the tag `split=rows`).
+
+    What comes back is what the script writes. Only where the file's tags choose columns do the file's own come back as
+    they were, and of the script's those that it has added.
+    """
 
     # Each batch starts the script anew, so batches grow until that no longer counts; the container works on one at a time.
     most_bytes, most_in_flight, patience = 4 << 20, 1, 10.0
     # Records are counted here, never taken apart.
     most_records = 4 << 20
 
-    def __init__(self, model: Model) -> None:
-        self._sas = Sas(model)
+    def __init__(self, model: Model, *, any_rows: bool = False) -> None:
+        self._sas = Sas(model, any_rows=any_rows)
+        self._any_rows = any_rows
 
-    def submit(self, header: bytes, block: bytes, seconds: float) -> bytes:
-        """Score a block of whole records; the CSV that the script wrote.
+    def submit(self, file: Format, batch: Batch, places: Sequence[int], seconds: float) -> bytes:
+        """Score records of a batch; the CSV that the script wrote.
 
         Raises
         ------
@@ -145,7 +167,8 @@ class SasRows:
         def left() -> float:
             return min(max(until - time.monotonic(), 1.0), _ANSWER_SECONDS)
 
-        execution_id = self._sas.submit((header, block), len(header) + len(block), seconds)
+        body = file.body(batch, places)
+        execution_id = self._sas.submit((file.sent_header, body), len(file.sent_header) + len(body), seconds)
         while not self._sas.poll(execution_id, left()):
             if time.monotonic() > until:
                 raise StillBusy(f"The model was not done with a batch after {seconds:.0f} s.")
@@ -157,38 +180,68 @@ class SasRows:
                 raise ModelFailed(f"The model's answer to a batch is longer than {MAX_ANSWER_BYTES >> 20} MiB.")
         return bytes(answer)
 
-    def scored(
-        self,
-        header: bytes,  # noqa: ARG002  (as RowProtocol's)
-        block: bytes,  # noqa: ARG002
-        answer: bytes,
-        expected: int,
-        delimiter: bytes,  # noqa: ARG002
-    ) -> tuple[list[str], bytes]:
+    def collect(self, file: Format, answer: bytes, expected: int) -> tuple[list[str], Rows]:  # noqa: ARG002
         """The script's own header line (as the one column name) and its rows.
 
         Raises
         ------
-        RowCountMismatch
+        ModelFailed, RowCountMismatch
         """
-        end = records.first_end(answer) or len(answer)
-        body = answer[end:]
-        rows = records.count(body)
-        if rows != expected:
-            raise RowCountMismatch(f"The model answered {rows} rows to {expected} records.")
-        if not body.endswith(b"\n"):
-            body += line_end(answer[:end])
-        return [answer[:end].decode("utf-8", "surrogateescape")], body
+        header, *rows = csv_rows(answer) or [b""]
+        if len(rows) != expected and not self._any_rows:
+            raise RowCountMismatch(f"The model answered {len(rows)} rows to {expected} records.")
+        return [header.decode()], rows
 
-    def header(self, header: bytes, columns: list[str], delimiter: bytes) -> bytes:  # noqa: ARG002
+    def header(self, file: Format, names: list[str]) -> bytes:
         """The header of the output: the one that the script wrote."""
-        return columns[0].encode("utf-8", "surrogateescape")
+        written = names[0].encode()
+        if file.spec.sent is None and file.spec.kept is None:
+            return written + b"\n"
+        added, _ = self._added(file, written)
+        return file.header([name.decode() for name in RFC4180.values(row(added))])
+
+    def joined(self, file: Format, batch: Batch, names: list[str], predictions: Sequence[Any | None]) -> bytes:
+        """What the script wrote, or the file's own columns and the script's new ones."""
+        if self._any_rows:
+            return b"".join(found + b"\n" for found in predictions if found is not None)
+        written = names[0].encode()
+        if file.spec.sent is None and file.spec.kept is None:
+            lines = [
+                self._without_answer(file, written, batch.own[place]) if found is None else found
+                for place, found in enumerate(predictions)
+            ]
+            return b"\n".join(lines) + b"\n"
+        added, places = self._added(file, written)
+        found_rows = [
+            None if found is None else self._taken(file, RFC4180.fields(found), places) for found in predictions
+        ]
+        return file.joined(batch, [name.decode() for name in added], found_rows)
+
+    @staticmethod
+    def _added(file: Format, written: bytes) -> tuple[list[bytes], list[int]]:
+        """The script's columns that the file does not have, and where they are."""
+        names, own = RFC4180.values(written), set(file.names)
+        places = [place for place, name in enumerate(names) if name not in own]
+        return [names[place] for place in places], places
+
+    @staticmethod
+    def _taken(file: Format, fields: Sequence[bytes], places: Sequence[int]) -> bytes:
+        if places and places[-1] >= len(fields):
+            raise ModelFailed("The script wrote a row that is shorter than its header.")
+        return redelimited(b",".join(fields[place] for place in places), file.answers or b",")
+
+    @staticmethod
+    def _without_answer(file: Format, written: bytes, own: bytes) -> bytes:
+        """A row for a record that the script has not scored: what is the file's own, and nothing else."""
+        values = dict(zip(file.names, file.values(own), strict=False))
+        return row(values.get(name, b"") for name in RFC4180.values(written))
 
 
-def judge(status: int, log: str) -> bool:
+def judge(status: int, log: str, *, strict: bool = False) -> bool:
     """What a container's answer for the log of an execution means: True for ended well, False for still at work.
 
-    A result alone proves nothing: a script that raises half way leaves a truncated CSV that answers 200.
+    A result alone proves nothing: a script that raises half way leaves a truncated CSV that answers 200. A traceback is
+    what a script ended with only if it is the log's last word: libraries print some as warnings. With `strict`, any is.
 
     Raises
     ------
@@ -202,7 +255,22 @@ def judge(status: int, log: str) -> bool:
         raise ModelFailed(
             f"The model cannot show the log of the execution: {status}.", status=status, answer=log[:2_000]
         )
-    if _RAISED.search(log):
-        lines = [line for line in log.splitlines() if line.strip() and line.strip() != "Completed!"]
-        raise ModelFailed(f"The model's script raised an error: {lines[-1].strip()}", log_tail=log[-_LOG_TAIL:])
-    return log.rstrip().endswith("Completed!")
+    ended = log.rstrip().endswith("Completed!")
+    error = raised(log, strict=strict)
+    if error and ended:
+        raise ModelFailed(f"The model's script raised an error: {error}", log_tail=log[-_LOG_TAIL:])
+    return ended
+
+
+def raised(log: str, *, strict: bool = False) -> str | None:
+    """The error that a script ended with, by its log; None if it did not. With `strict`, it need not be the last word."""
+    lines = [line.rstrip() for line in log.splitlines() if line.strip() and line.strip() != "Completed!"]
+    halted = lines[-1:] == [_HALTED] or (strict and _HALTED in lines)
+    starts = [number for number, line in enumerate(lines) if _TRACEBACK.fullmatch(line)]
+    if halted:
+        return _HALTED
+    if not starts:
+        return None
+    # Frames are indented; the first line that is not has the exception, and more may be said after it.
+    after = [line for line in lines[starts[-1] + 1 :] if not line.startswith((" ", "\t"))]
+    return (after or lines)[-1].strip() if strict or len(after) <= 1 else None

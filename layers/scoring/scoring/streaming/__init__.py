@@ -13,7 +13,8 @@ from typing import Any
 
 from scoring.errors import EmptyFile
 from scoring.files import checksums, objects
-from scoring.intake.identity import Source
+from scoring.files.rejects import Limit
+from scoring.intake.identity import Source, rejected_key
 from scoring.protocols import BY_ROWS, Sas, SasRows
 from scoring.streaming import batches, whole_file
 from scoring.streaming.job import Job
@@ -36,10 +37,12 @@ def open_upload(
         raise EmptyFile(f"The file {source.uri} is empty.")
     output = request["output"]
     checksum = checksums.held(s3, source)
-    upload_id = objects.Upload.create(s3, output["bucket"], output["key"], tags)
-    # With the id of the upload: an execution that is stopped now holds it nowhere else.
-    Progress(upload_id=upload_id).save(s3, output)
-    return {"status": "OPENED", "upload_id": upload_id, "started": now.isoformat(), "checksum": checksum}
+    ids = {"upload_id": objects.Upload.create(s3, output["bucket"], output["key"], tags)}
+    if Limit.of(request.get("max_errors")):
+        ids["rejected_upload_id"] = objects.Upload.create(s3, output["bucket"], rejected_key(output["key"]), tags)
+    # With the ids of the uploads: an execution that is stopped now holds them nowhere else.
+    Progress(upload_id=ids["upload_id"], rejected_upload_id=ids.get("rejected_upload_id", "")).save(s3, output)
+    return {"status": "OPENED", **ids, "started": now.isoformat(), "checksum": checksum}
 
 
 def advance(job: Job) -> dict[str, Any]:
@@ -52,12 +55,12 @@ def advance(job: Job) -> dict[str, Any]:
 
     Raises
     ------
-    ModelFailed, ModelTimeout, RowCountMismatch, EmptyFile, SourceGone, SourceChanged
+    InvalidFile, ModelFailed, ModelTimeout, RowCountMismatch, EmptyFile, SourceGone, SourceChanged
         What the file or the model did.
     NoAnswer
         The model fell silent: the pod's state tells why.
     """
-    name = job.request["protocol"]
+    name, any_rows = job.request["protocol"], job.request.get("rows") == "any"
     if name == "sas" and job.request.get("split") != "rows":
-        return whole_file.advance(job, Sas(job.model))
-    return batches.advance(job, SasRows(job.model) if name == "sas" else BY_ROWS[name](job.model))
+        return whole_file.advance(job, Sas(job.model, any_rows=any_rows))
+    return batches.advance(job, SasRows(job.model, any_rows=any_rows) if name == "sas" else BY_ROWS[name](job.model))

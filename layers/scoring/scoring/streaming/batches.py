@@ -2,136 +2,235 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-from scoring.errors import EmptyFile, PodLost
-from scoring.files import objects, records
+from scoring.errors import EmptyFile, InvalidFile, ModelFailed, PodLost
+from scoring.files import content, objects, rejects
+from scoring.files.blocks import Blocks
 from scoring.files.checksums import Digest
+from scoring.files.formats import Batch, Format
+from scoring.files.inspection import format_of
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer
 from scoring.streaming.job import Job
 from scoring.streaming.pace import FIRST_BYTES, Pace
 from scoring.streaming.progress import Progress
-from scoring.streaming.scorer import OutOfTime, Scorer, other_columns
+from scoring.streaming.scorer import OutOfTime, Scored, Scorer
 
 # A slow model fills no part for a long time; what it has done is kept all the same.
 _SAVE_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """A block on its way: where it ends in the input, how many records it holds, and its scored rows to come.
-
-    `crc` is that of the input up to its end.
-    """
-
-    end: int
-    crc: int
-    size: int
-    rows: int
-    scored: Future[tuple[list[str], bytes, float]]
+# Records without a prediction wait for the first one that tells how many columns there are; so many bytes of them.
+_MOST_HELD_BYTES = 16 << 20
 
 
 def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
     """One step; see `streaming.advance`."""
-    output = job.request["output"]
-    progress = Progress.load(job.s3, output)
-    start = progress.offset
-    digest = job.digest(start, progress.crc)
-    blocks = records.Blocks(objects.read(job.s3, job.source, start), FIRST_BYTES, start, digest.update)
-    first = records.Blocks(objects.read(job.s3, job.source), FIRST_BYTES) if start else blocks
-    header = first.header()
-    if not header.strip():
-        raise EmptyFile(f"The file {job.source.uri} holds no header and no record.")
-    progress.offset = began_at = start or blocks.consumed
+    progress = Progress.load(job.s3, job.request["output"])
+    start, spec = progress.offset, job.spec
+    chunks, digest, passed = content.read(
+        job.s3,
+        job.source,
+        spec.compression,
+        spec.encoding,
+        start,
+        lambda offset: job.digest(offset, progress.crc if offset else 0),
+    )
+    blocks = Blocks(chunks, FIRST_BYTES, spec.dialect, start, passed)
+    file = format_of(spec)
+    first = content.text(objects.read(job.s3, job.source), spec.compression, spec.encoding) if start else chunks
+    file.open(Blocks(first, FIRST_BYTES, spec.dialect) if start else blocks)
+    progress.offset = began_at = start or blocks.position
     progress.crc = digest.crc
     pace = Pace(protocol.most_bytes, protocol.most_in_flight, protocol.patience)
     pace.resume(progress.pace)
-    scorer = Scorer(job, protocol, header, pace, threading.Event())
-    upload, saved = job.upload(progress), time.monotonic()
-    wait_seconds, failure = 1, None
+    output = _Output(job, protocol, file, progress)
+    scorer = Scorer(job, protocol, file, pace, threading.Event(), output.allowed, progress.columns)
+    feed = _Feed(scorer, blocks, digest, progress.rows)
+    saved, wait_seconds, failure, is_done = time.monotonic(), 1, None, False
     with ThreadPoolExecutor(protocol.most_in_flight) as pool:
-        for batch in _scored(scorer, blocks, digest, pool, start, progress.rows):
+        for batch, future in feed.scored(pool):
             try:
-                columns, body, seconds = batch.scored.result()
+                scored = future.result()
             except OutOfTime as out_of_time:
                 wait_seconds = out_of_time.wait_seconds
                 break
             except (NoAnswer, PodLost) as lost:
                 failure = lost
                 break
-            pace.answered(batch.size, len(body), seconds, time.monotonic())
-            if batch.rows:
-                body = _with_header(protocol, header, columns, body, progress, job.delimiter)
-                upload.write(body)
-            progress.offset, progress.crc, progress.rows = batch.end, batch.crc, progress.rows + batch.rows
-            progress.written += len(body)
-            if upload.checkpoint() or time.monotonic() - saved > _SAVE_SECONDS:
+            if scored.seconds:
+                pace.answered(len(batch.block), len(scored.body), scored.seconds, time.monotonic())
+            output.take(batch, scored, scorer)
+            if output.checkpoint() or time.monotonic() - saved > _SAVE_SECONDS:
                 saved = time.monotonic()
                 progress.pace = pace.to_json()
-                job.save(progress, upload)
-    if failure or progress.offset < job.source.size:
+                output.save()
+        else:
+            is_done = feed.ended
+    if failure or not is_done:
         progress.pace = pace.to_json()
-        job.save(progress, upload)
+        output.save()
         if failure:
             raise failure
         # Each time counts in the history of an execution, so a step that came to nothing is not repeated at once.
         return job.running(wait_seconds if progress.offset > began_at else job.pause(wait_seconds))
     digest.check()
-    if not progress.rows:
-        raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
-    upload.close()
-    progress.part = upload.part
+    output.close()
     return job.done(progress)
 
 
-def _scored(
-    scorer: Scorer, blocks: records.Blocks, digest: Digest, pool: ThreadPoolExecutor, start: int, row: int
-) -> Iterator[_Batch]:
-    """Batches in the order of the input, as many under way as the pace says; ends when the time of the Lambda does."""
-    under_way: deque[_Batch] = deque()
-    source, more = iter(blocks), True
-    pace = scorer.pace
-    most_bytes = pace.size
-    try:
-        while more or under_way:
-            while more and len(under_way) < pace.in_flight:
-                blocks.size = min(pace.block_bytes, most_bytes)
-                block = next(source, None) if scorer.job.has_time_for(pace.seconds) else None
-                if block is None:
-                    more = False
-                    break
-                rows = records.count(block)
-                most_bytes = max(len(block) * scorer.protocol.most_records // max(rows, 1), 1)
-                end = start + blocks.consumed
-                future = pool.submit(scorer.score, block, rows, row + 1)
-                under_way.append(_Batch(end, digest.crc, len(block), rows, future))
-                row += rows
-            if under_way:
-                yield under_way.popleft()
-    finally:
-        scorer.stopped.set()
-        for batch in under_way:
-            batch.scored.cancel()
+class _Feed:
+    """Batches in the order of the input, as many under way as the pace says; it has `ended` when the file has."""
+
+    def __init__(self, scorer: Scorer, blocks: Blocks, digest: Digest, rows: int) -> None:
+        self.ended = False
+        self._scorer, self._blocks, self._digest, self._row = scorer, blocks, digest, rows + 1
+
+    def scored(self, pool: ThreadPoolExecutor) -> Iterator[tuple[Batch, Future[Scored]]]:
+        """Each batch and what comes of it; ends when the file does, or the time of the Lambda."""
+        under_way: deque[tuple[Batch, Future[Scored]]] = deque()
+        scorer, pace, blocks = self._scorer, self._scorer.pace, self._blocks
+        source, more, most_bytes = iter(blocks), True, pace.size
+        try:
+            while more or under_way:
+                while more and len(under_way) < pace.in_flight:
+                    if not scorer.job.has_time_for(pace.seconds):
+                        more = False
+                        break
+                    blocks.size, blocks.row = min(pace.block_bytes, most_bytes), self._row
+                    block = next(source, None)
+                    if block is None:
+                        more, self.ended = False, True
+                        break
+                    batch = scorer.file.batch(block, blocks.position - len(block), self._row, self._digest.crc)
+                    rows = len(batch.records)
+                    most_bytes = max(len(block) * scorer.protocol.most_records // max(rows, 1), 1)
+                    under_way.append((batch, pool.submit(scorer.score, batch)))
+                    self._row += rows
+                if under_way:
+                    yield under_way.popleft()
+        finally:
+            scorer.stopped.set()
+            for _, future in under_way:
+                future.cancel()
 
 
-def _with_header(
-    protocol: RowProtocol | SasRows,
-    header: bytes,
-    columns: list[str],
-    body: bytes,
-    progress: Progress,
-    delimiter: bytes,
-) -> bytes:
-    if not progress.rows:
-        progress.columns = columns
-        return protocol.header(header, columns, delimiter) + body
-    if columns != progress.columns:
-        raise other_columns(columns)
-    return body
+class _Output:
+    """The scored file and the list of bad records, as they are written."""
+
+    def __init__(self, job: Job, protocol: RowProtocol | SasRows, file: Format, progress: Progress) -> None:
+        self._job, self._protocol, self._file, self._progress = job, protocol, file, progress
+        self._limit = job.limit
+        self._upload, self._rejects = job.upload(progress), job.rejects(progress)
+        # Batches without any prediction, while no batch has told the model's columns.
+        self._held: list[tuple[Batch, Scored]] = []
+
+    def allowed(self) -> float:
+        """How many more records may be bad, as far as can be told before the end of the file."""
+        held = sum(len(scored.bad) for _, scored in self._held)
+        return self._limit.allowed(self._most_rows()) - self._progress.rejected - held
+
+    def _most_rows(self) -> float:
+        """As many rows as the file can have at most: a record has one byte and a line end, or more."""
+        if not self._job.spec.is_own_text:
+            return math.inf
+        return self._progress.rows + (self._job.source.size - self._progress.offset) / 2 + 1
+
+    def take(self, batch: Batch, scored: Scored, scorer: Scorer) -> None:
+        """Write what came of a batch.
+
+        Raises
+        ------
+        InvalidFile, ModelFailed, RowCountMismatch
+            One bad record more than there may be.
+        """
+        progress = self._progress
+        if scored.error or (scored.names is None and batch.records and not progress.columns):
+            self._held.append((batch, scored))
+            if scored.error:
+                raise self._too_many(scored, scorer)
+            if sum(len(held.block) for held, _ in self._held) > _MOST_HELD_BYTES:
+                raise self._none_scored(scorer)
+            return
+        if scored.names is not None and not progress.columns:
+            progress.columns = scorer.columns = scored.names
+            header = self._protocol.header(self._file, scored.names)
+            self._upload.write(header)
+            progress.written += len(header)
+        for each, found in [*self._held, (batch, scored)]:
+            self._write(each, found, scorer)
+        self._held = []
+
+    def _write(self, batch: Batch, scored: Scored, scorer: Scorer) -> None:
+        progress, body = self._progress, scored.body
+        if scored.names is None and batch.records:
+            body = self._protocol.joined(self._file, batch, progress.columns, scored.predictions)
+        self._upload.write(body)
+        progress.written += len(body)
+        if scored.bad and self._rejects:
+            bad = scorer.bad_records(batch, scored)
+            lines = (b"" if progress.rejected else rejects.HEADER) + b"".join(one.to_csv() for one in bad)
+            self._rejects.write(lines)
+            progress.rejected_written += len(lines)
+            progress.rejected += len(bad)
+            progress.first = [*progress.first, *(one.to_json() for one in bad)][: rejects.TOLD]
+        progress.offset, progress.crc = batch.end, batch.crc
+        progress.rows, progress.padded = progress.rows + len(batch.records), progress.padded + batch.padded
+
+    def _too_many(self, scored: Scored, scorer: Scorer) -> Exception:
+        error = scored.error
+        assert error
+        if not self._limit:
+            return error
+        told = [*self._progress.first]
+        for batch, held in self._held:
+            told += [one.to_json() for one in scorer.bad_records(batch, held)]
+        summary = f"More records are bad than max_errors allows ({self._limit}); the last of them: {error.summary}"
+        return type(error)(summary, error.remedy, **{**error.details, "rejected": told[: rejects.TOLD]})
+
+    def _none_scored(self, scorer: Scorer) -> Exception:
+        told = [one for batch, held in self._held for one in scorer.bad_records(batch, held)]
+        return ModelFailed(
+            f"None of the first {len(told)} records could be scored. {told[0].reason}",
+            rejected=[one.to_json() for one in told[: rejects.TOLD]],
+        )
+
+    def checkpoint(self) -> bool:
+        """Upload what is enough for a part; True if it was."""
+        written = self._upload.checkpoint()
+        return (self._rejects.checkpoint() if self._rejects else False) or written
+
+    def save(self) -> None:
+        """Keep what is done, in S3."""
+        self._job.save(self._progress, self._upload, self._rejects)
+
+    def close(self) -> None:
+        """Upload the rest.
+
+        Raises
+        ------
+        EmptyFile, InvalidFile, ModelFailed
+            There is no record, or no good one, or there are too many bad ones.
+        """
+        progress = self._progress
+        if self._held:
+            told = [bad for _, held in self._held for bad in held.bad.values()]
+            raise ModelFailed(f"None of the file's {len(told)} records could be scored. {told[0]}", rejected=told[:10])
+        if not progress.rows:
+            raise EmptyFile(f"The file {self._job.source.uri} holds no record below its header.")
+        if progress.rejected > self._limit.allowed(progress.rows):
+            raise InvalidFile(
+                f"{progress.rejected} of {progress.rows} records are bad; max_errors allows {self._limit}.",
+                "Correct them, or allow for more with the tag max_errors, and drop the file again.",
+                rejected=progress.first,
+            )
+        self._upload.close()
+        progress.part = self._upload.part
+        if progress.rejected and self._rejects:
+            self._rejects.close()
+            progress.rejected_part = self._rejects.part

@@ -11,7 +11,9 @@ from typing import Any
 from scoring.errors import ModelTimeout
 from scoring.files import objects
 from scoring.files.checksums import Digest
-from scoring.intake.identity import Source
+from scoring.files.formats import Spec
+from scoring.files.rejects import Limit
+from scoring.intake.identity import Source, rejected_key
 from scoring.protocols.model import Model
 from scoring.streaming.progress import Progress
 
@@ -50,9 +52,14 @@ class Job:
         return min(left, self.seconds_left() - RESERVE_SECONDS)
 
     @property
-    def delimiter(self) -> bytes:
-        """What separates the columns of the file."""
-        return str(self.request.get("delimiter", ",")).encode()
+    def spec(self) -> Spec:
+        """How the file is to be read."""
+        return Spec.of(self.request)
+
+    @property
+    def limit(self) -> Limit:
+        """How many of its records may be bad."""
+        return Limit.of(self.request.get("max_errors"))
 
     def has_time_for(self, seconds: float) -> bool:
         """Whether this Lambda lives long enough for something that takes about so many seconds."""
@@ -62,9 +69,11 @@ class Job:
         """A checksum of the file's bytes from `offset` on; see `checksums.Digest`."""
         return Digest(self.source, self.scoring.get("checksum", {}), offset, crc)
 
-    def save(self, progress: Progress, upload: objects.Upload) -> None:
+    def save(self, progress: Progress, upload: objects.Upload, rejects: objects.Upload | None = None) -> None:
         """Keep what is done, in S3."""
         progress.part, progress.tail = upload.part, upload.tail
+        if rejects:
+            progress.rejected_part, progress.rejected_tail = rejects.part, rejects.tail
         progress.save(self.s3, self.request["output"])
 
     def upload(self, progress: Progress) -> objects.Upload:
@@ -73,6 +82,14 @@ class Job:
         return objects.Upload(
             self.s3, output["bucket"], output["key"], self.scoring["upload_id"], progress.part, progress.tail
         )
+
+    def rejects(self, progress: Progress) -> objects.Upload | None:
+        """The upload of the list of bad records, as far as `progress` says; None where there may be none."""
+        upload_id, output = self.scoring.get("rejected_upload_id"), self.request["output"]
+        if not upload_id:
+            return None
+        key = rejected_key(output["key"])
+        return objects.Upload(self.s3, output["bucket"], key, upload_id, progress.rejected_part, progress.rejected_tail)
 
     def running(self, wait_seconds: int = 1) -> dict[str, Any]:
         """Come back, after `wait_seconds`."""
@@ -90,4 +107,9 @@ class Job:
 
     def done(self, progress: Progress) -> dict[str, Any]:
         result = {"rows": progress.rows, "bytes": progress.written, "parts": progress.part}
+        if progress.padded:
+            result["padded"] = progress.padded
+        if progress.rejected:
+            result["rejected"] = progress.rejected
+            result |= {"rejected_parts": progress.rejected_part, "rejected_bytes": progress.rejected_written}
         return dict(self.scoring) | {"status": "DONE"} | result

@@ -1,7 +1,7 @@
 """How far a file is, kept in S3 beside the output while it is being scored.
 
-One small object an attempt, written after each part: a line of JSON, then the bytes of the output that are not enough for
-a part yet (S3 takes no part under 5 MiB but the last). Whatever happens to a Lambda or a pod, the next one goes on here.
+One small object an attempt, written after each part: a line of JSON, then the bytes of the output (and of the list of bad
+records) that are not enough for a part yet (S3 takes no part under 5 MiB but the last). Whatever happens to a Lambda or a pod, the next one goes on here.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class Progress:
     """`offset` bytes of the input are scored: `rows` records, `written` bytes of output, `part` parts and a `tail` of them.
 
     `crc` is the CRC-32 of the bytes scored, if it is needed; `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
-    of whose result `begun` stands for a record that is written in part (see `records.Counter`). `etag` is that of the record
-    itself as it was loaded or saved last.
+    of whose result `begun` stands for a record that is written in part (see `blocks.Counter`). Of the rows, `padded` were
+    short and `rejected` are bad: these are told of in an upload of their own, with parts and a tail, and the `first` of them
+    in the `.error`. `etag` is that of the record itself as it was loaded or saved last.
     """
 
     offset: int = 0
@@ -40,7 +41,14 @@ class Progress:
     pace: dict[str, Any] = field(default_factory=dict)
     execution: dict[str, Any] = field(default_factory=dict)
     begun: str = ""
+    padded: int = 0
+    rejected: int = 0
+    first: list[dict[str, Any]] = field(default_factory=list)
+    rejected_upload_id: str = ""
+    rejected_part: int = 0
+    rejected_written: int = 0
     tail: bytes = b""
+    rejected_tail: bytes = b""
     etag: str = ""
 
     def save(self, s3: Any, output: Mapping[str, str]) -> None:
@@ -56,8 +64,9 @@ class Progress:
         AccessDenied
         """
         told = asdict(self)
-        tail, etag = told.pop("tail"), told.pop("etag")
-        body = json.dumps(told).encode() + b"\n" + tail
+        tail, rejected_tail, etag = told.pop("tail"), told.pop("rejected_tail"), told.pop("etag")
+        told["tail_bytes"] = len(tail)
+        body = json.dumps(told).encode() + b"\n" + tail + rejected_tail
         condition = {"IfMatch": etag} if etag else {}
         with aws.errors_named(f"s3:PutObject of s3://{output['bucket']}/{output['progress']}"):
             try:
@@ -93,8 +102,10 @@ class Progress:
     @classmethod
     def _read(cls, s3: Any, output: Mapping[str, str]) -> Progress:
         answer = s3.get_object(Bucket=output["bucket"], Key=output["progress"])
-        told, _, tail = answer["Body"].read().partition(b"\n")
-        return cls(**json.loads(told), tail=tail, etag=answer["ETag"])
+        line, _, tails = answer["Body"].read().partition(b"\n")
+        told = json.loads(line)
+        size = told.pop("tail_bytes")
+        return cls(**told, tail=tails[:size], rejected_tail=tails[size:], etag=answer["ETag"])
 
 
 def _reading(output: Mapping[str, str]) -> AbstractContextManager[None]:

@@ -1,14 +1,26 @@
-"""Gets a block of records scored, whatever the model or the route to it does to single requests."""
+"""Gets a batch of records scored, whatever the model or the route to it does to single requests."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from scoring.errors import AwsThrottled, ClusterUnreachable, DropscoreError, ModelFailed, ModelTimeout
-from scoring.files import records
+from scoring.errors import (
+    AwsThrottled,
+    ClusterUnreachable,
+    DropscoreError,
+    ModelFailed,
+    ModelTimeout,
+    RowCountMismatch,
+)
+from scoring.files.formats import Batch, Format
+from scoring.files.inspection import bad_record
+from scoring.files.rejects import Bad
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
@@ -21,6 +33,8 @@ _PATIENCE_FOR_ONE_RECORD_SECONDS = 300.0
 _LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS, _MOST_SILENT_PAUSE_SECONDS = 0.25, 30.0, 4.0
 # A route may be away for a moment: some ten seconds of the pauses above.
 _TRIES_TO_CONNECT = 6
+# What a model answers to records that it cannot score. A 500 without a word may be anybody's.
+_OF_RECORDS = (400, 422, 500)
 
 
 class OutOfTime(Exception):
@@ -31,32 +45,55 @@ class OutOfTime(Exception):
         self.wait_seconds = wait_seconds
 
 
-def other_columns(columns: list[str]) -> ModelFailed:
-    """What to raise when the model's columns change on the way."""
-    return ModelFailed("The model's answers have other columns than those before.", columns=columns[:50])
+@dataclass
+class Scored:
+    """What came of a batch: `names` of the model's columns (None if it has scored none of the records) and a prediction
+    for each record, None for a `bad` one. `seconds` are those of requests that were answered well.
+
+    `error` is that of the record that was one bad one too many: nothing behind it counts.
+    """
+
+    predictions: list[Any | None]
+    names: list[str] | None = None
+    bad: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: DropscoreError | None = None
+    body: bytes = b""
+    refusals: int = 0
 
 
-def _too_much(row: int, error: DropscoreError) -> ModelFailed:
-    return ModelFailed(
-        f"Record {row} alone is too much for the model: {error.summary}",
-        "Shorten this record, or raise the limit of the model or of the route to it.",
-    )
+class _TooManyBad(Exception):
+    """One bad record more than there may be."""
 
 
 @dataclass(frozen=True)
+class _Trouble:
+    """What became of earlier tries of the same records: how often in a row the route gave no answer to them, or to what
+    they are a part of; since when; how often they were throttled.
+    """
+
+    times: int = 0
+    since: float = 0.0
+    throttled: int = 0
+
+
+@dataclass
 class Scorer:
-    """Scores blocks, in any thread, until it is `stopped`."""
+    """Scores batches, in any thread, until it is `stopped`.
+
+    `columns` are the model's, once they are known; `allowed` tells how many more records may be bad.
+    """
 
     job: Job
     protocol: RowProtocol | SasRows
-    header: bytes
+    file: Format
     pace: Pace
     stopped: threading.Event
+    allowed: Callable[[], float]
+    columns: list[str] = field(default_factory=list)
 
-    def score(self, block: bytes, rows: int, row: int) -> tuple[list[str], bytes, float]:
-        """The model's columns, the scored rows of a block of `rows` records (the first is the file's `row`th), seconds.
-
-        The seconds are those of requests that were answered well.
+    def score(self, batch: Batch) -> Scored:
+        """Get the records of a batch scored; those that are bad are found out.
 
         Raises
         ------
@@ -64,66 +101,140 @@ class Scorer:
         PodCrashed, PodLost
             What became of a model that fell silent.
         """
-        return self._answered(block, rows, row) if rows else ([], b"", 0.0)
+        scored = Scored([None] * len(batch.records))
+        allowed = self.allowed()
+        for place, reason in batch.bad.items():
+            scored.bad[place] = reason
+            if len(scored.bad) > allowed:
+                scored.error = bad_record(self.file, batch, place, reason)
+                return scored
+        with suppress(_TooManyBad):
+            if places := batch.good:
+                self._answered(batch, places, scored, _Trouble())
+        if scored.names is not None and not scored.error:
+            scored.body = self.protocol.joined(self.file, batch, scored.names, scored.predictions)
+        return scored
 
-    def _answered(
-        self, block: bytes, rows: int, row: int, *, trouble: int = 0, since: float = 0.0, throttled: int = 0
-    ) -> tuple[list[str], bytes, float]:
-        """As `score`, of a block that was sent before, first at the time `since`, and `throttled` so many times.
+    def bad_records(self, batch: Batch, scored: Scored) -> list[Bad]:
+        """The bad records of a batch, in the order of the file."""
+        places = sorted(scored.bad)
+        return [
+            Bad(batch.row + place, self.file.place(batch, place), scored.bad[place], batch.records[place])
+            for place in places
+        ]
 
-        `trouble` is how often in a row the route gave no answer to it, or to what it is a part of.
-        """
+    def _answered(self, batch: Batch, places: Sequence[int], scored: Scored, trouble: _Trouble) -> None:
+        """Fill in the predictions of the records at these places."""
         budget, began = self.job.budget(), time.monotonic()
         if budget <= 0 or self.stopped.is_set():
             raise OutOfTime
+        size, is_one = batch.size(places), len(places) == 1
         try:
-            answer = self.protocol.submit(self.header, block, budget)
+            answer = self.protocol.submit(self.file, batch, places, budget)
+            names, predictions = self.protocol.collect(self.file, answer, len(places))
+            expected = self.columns or scored.names
+            if expected and names != expected:
+                raise ModelFailed("The model's answers have other columns than those before.", columns=names[:50])
         except TooMany as error:
             self.pace.throttled()
-            self._wait(throttled, budget, _MOST_PAUSE_SECONDS, error.seconds)
-            return self._answered(block, rows, row, trouble=trouble, since=since, throttled=throttled + 1)
+            self._wait(trouble.throttled, budget, _MOST_PAUSE_SECONDS, error.seconds)
+            again = _Trouble(trouble.times, trouble.since, trouble.throttled + 1)
+            return self._answered(batch, places, scored, again)
         except TooMuch as error:
-            self.pace.refused(len(block), for_good=True)
-            if rows == 1:
-                raise _too_much(row, error) from error
-            return self._halved(block, row)
+            self.pace.refused(size, for_good=True)
+            if is_one:
+                return self._reject(batch, places[0], _too_much(error), scored, "Record {row} {summary}")
+            return self._halved(batch, places, scored, _Trouble())
         except (TookTooLong, NoAnswer) as error:
             self._check_pod()
-            self._wait(trouble, budget, self._longest_pause(error, rows, row, trouble, since))
+            longest = self._longest_pause(error, is_one, batch.row + places[0], trouble)
+            if longest is None:
+                return self._reject(batch, places[0], _too_much(error), scored, "Record {row} {summary}")
+            self._wait(trouble.times, budget, longest)
             # It may pass, or it may be for the size of what was sent.
-            if not trouble or rows == 1 or isinstance(error, NoConnection):
-                return self._answered(block, rows, row, trouble=trouble + 1, since=since or began, throttled=throttled)
+            if not trouble.times or is_one or isinstance(error, NoConnection):
+                again = _Trouble(trouble.times + 1, trouble.since or began, trouble.throttled)
+                return self._answered(batch, places, scored, again)
             try:
-                return self._halved(block, row, trouble + 1)
+                return self._halved(batch, places, scored, _Trouble(trouble.times + 1))
             finally:
                 # Also when time runs out on the way: the next step shall begin with what may get through.
-                self.pace.refused(len(block))
+                self.pace.refused(size)
         except NotReading as error:
             # It works on what an earlier step has sent, and so it may well be minutes.
             self.pace.throttled()
             raise OutOfTime(self.job.pause()) from error
         except StillBusy as error:
-            self.pace.refused(len(block))
+            self.pace.refused(size)
             passed = time.monotonic() - began
-            if rows > 1 or passed < _PATIENCE_FOR_ONE_RECORD_SECONDS:
+            if not is_one or passed < _PATIENCE_FOR_ONE_RECORD_SECONDS:
                 raise OutOfTime from error
+            row = batch.row + places[0]
             raise ModelTimeout(f"The model did not answer record {row} alone in {passed:.0f} s.") from error
-        seconds = time.monotonic() - began
-        return *self.protocol.scored(self.header, block, answer, rows, self.job.delimiter), seconds
+        except (ModelFailed, RowCountMismatch) as refusal:
+            return self._refused(batch, places, refusal, scored)
+        scored.seconds += time.monotonic() - began
+        scored.names = names
+        if len(places) == len(scored.predictions) or len(predictions) != len(places):
+            scored.predictions = [*(found for found in scored.predictions if found is not None), *predictions]
+        else:
+            for place, found in zip(places, predictions, strict=True):
+                scored.predictions[place] = found
+        return None
 
-    def _longest_pause(self, error: DropscoreError, rows: int, row: int, trouble: int, since: float) -> float:
-        """The longest pause before the next try; raises the error if there is no use in one."""
+    def _refused(
+        self, batch: Batch, places: Sequence[int], refusal: ModelFailed | RowCountMismatch, scored: Scored
+    ) -> None:
+        """Find the record for which the model refuses a batch: in halves, until it stands alone."""
+        status = refusal.details.get("status")
+        if status is not None and (status not in _OF_RECORDS or (status == 500 and not refusal.details.get("answer"))):
+            raise _worded(refusal, f"{refusal.summary.rstrip('.')} to a batch of records.") from refusal
+        if len(places) == 1:
+            scored.refusals = 0
+            return self._reject(batch, places[0], refusal, scored, "{summary}, for row {row} alone.")
+        scored.refusals += 1
+        # A culprit among n records is found with two requests for each of log2(n) levels; whoever refuses more often than
+        # that without one does so for what they are together.
+        if scored.refusals > 2 * math.ceil(math.log2(len(batch.records))):
+            rows = f"rows {batch.row + places[0]} to {batch.row + places[-1]}"
+            raise _worded(
+                refusal, f"{refusal.summary.rstrip('.')}, for {rows} together, but for none of the rows before alone."
+            ) from refusal
+        before = len(scored.bad)
+        self._halved(batch, places, scored, _Trouble())
+        if len(scored.bad) == before:
+            # Both halves went well: it was the size.
+            self.pace.refused(batch.size(places))
+        return None
+
+    def _reject(self, batch: Batch, place: int, error: DropscoreError, scored: Scored, sentence: str) -> None:
+        """Take note of a record that cannot be scored."""
+        told = self._of_record(batch, place, error, sentence)
+        words = str(error.details.get("answer", "")).strip()
+        scored.bad[place] = f"{error.summary} {words}".strip()
+        if len(scored.bad) > self.allowed():
+            scored.error = told
+            raise _TooManyBad
+
+    def _of_record(self, batch: Batch, place: int, error: DropscoreError, sentence: str) -> DropscoreError:
+        """The error of a file that ends for one record."""
+        bad = Bad(batch.row + place, self.file.place(batch, place), error.summary, batch.records[place])
+        summary = sentence.format(summary=error.summary.rstrip("."), row=bad.row)
+        return _worded(error, summary, row=bad.row, offset=bad.offset, record=bad.text)
+
+    def _longest_pause(self, error: DropscoreError, is_one: bool, row: int, trouble: _Trouble) -> float | None:
+        """The longest pause before the next try; raises the error if there is no use in one. None: it is the record."""
         if isinstance(error, NoConnection):
-            if trouble >= _TRIES_TO_CONNECT:
+            if trouble.times >= _TRIES_TO_CONNECT:
                 raise error
         elif isinstance(error, TookTooLong):
-            if not trouble:
+            if not trouble.times:
                 self.pace.throttled()
-            if rows == 1:
-                if since and time.monotonic() - since > _PATIENCE_FOR_ONE_RECORD_SECONDS:
-                    raise _too_much(row, error) from error
+            if is_one:
+                if trouble.since and time.monotonic() - trouble.since > _PATIENCE_FOR_ONE_RECORD_SECONDS:
+                    return None
                 return _MOST_PAUSE_SECONDS
-        elif rows == 1 and since:
+        elif is_one and trouble.since:
             raise NoAnswer(f"{error.summary} It was sent record {row} alone.") from error
         return _MOST_SILENT_PAUSE_SECONDS
 
@@ -132,19 +243,11 @@ class Scorer:
         with suppress(ClusterUnreachable, AwsThrottled):
             self.job.check_pod()
 
-    def _halved(self, block: bytes, row: int, trouble: int = 0) -> tuple[list[str], bytes, float]:
-        columns: list[str] = []
-        bodies: list[bytes] = []
-        seconds = 0.0
-        for half, rows in records.halves(block):
-            # When the first one went well, the second has a new start.
-            named, body, took = self._answered(half, rows, row, trouble=0 if bodies else trouble)
-            if bodies and named != columns:
-                raise other_columns(named)
-            columns, seconds = named, seconds + took
-            bodies.append(body)
-            row += rows
-        return columns, b"".join(bodies), seconds
+    def _halved(self, batch: Batch, places: Sequence[int], scored: Scored, trouble: _Trouble) -> None:
+        middle = len(places) // 2
+        self._answered(batch, places[:middle], scored, trouble)
+        # When the first one went well, the second has a new start.
+        self._answered(batch, places[middle:], scored, _Trouble())
 
     def _wait(self, tries: int, budget: float, most: float, asked: float | None = None) -> None:
         """Leave the model alone, for as long as it asked for; longer than a Lambda should be paid for, without one."""
@@ -152,3 +255,15 @@ class Scorer:
         if seconds > min(budget, _MOST_PAUSE_SECONDS) or self.stopped.wait(seconds):
             # Each time counts in the history of an execution: the longer this has gone on, the rarer it is.
             raise OutOfTime(self.job.pause(seconds))
+
+
+def _too_much(error: DropscoreError) -> ModelFailed:
+    return ModelFailed(
+        f"alone is too much for the model: {error.summary}",
+        "Shorten this record, or raise the limit of the model or of the route to it.",
+    )
+
+
+def _worded(error: DropscoreError, summary: str, **more: Any) -> DropscoreError:
+    """The same error in other words."""
+    return type(error)(summary, error.remedy, **{**error.details, **more})

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
-from scoring.files import objects, records
+from scoring.errors import EmptyFile, InvalidFile, ModelFailed, ModelTimeout, RowCountMismatch
+from scoring.files import content, objects
+from scoring.files.blocks import Blocks, Counter
+from scoring.files.delimited import Csv
+from scoring.files.formats import Spec
+from scoring.files.inspection import bad_record, format_of
 from scoring.protocols import Sas
 from scoring.protocols.model import NoAnswer, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
@@ -16,6 +21,7 @@ from scoring.streaming.progress import Progress
 # How long one step waits for a model that works on after its POST, before the state machine waits for less money.
 _POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5
 _SHORTEST_TIME_OUT_SECONDS = 25.0
+_BLOCK_BYTES = 256 << 10
 
 
 def advance(job: Job, protocol: Sas) -> dict[str, Any]:
@@ -44,7 +50,7 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
     if not _ended(job, protocol, progress.execution["id"]):
         return job.running(job.pause())
     upload = job.upload(progress)
-    counter = records.Counter(progress.rows, progress.begun.encode())
+    counter = Counter(records=progress.rows, begun=progress.begun.encode())
     try:
         for chunk in counter.pass_on(protocol.collect(progress.execution["id"], progress.written)):
             upload.write(chunk)
@@ -59,20 +65,34 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
         # Those who come back go on from here.
         job.save(progress, upload)
         raise
-    sent, progress.rows = progress.execution["rows"], counter.records
-    if progress.rows != sent:
-        raise RowCountMismatch(f"The model answered {max(progress.rows, 0)} rows to {sent} records.")
+    sent, progress.rows = progress.execution["rows"], max(counter.records, 0)
+    if progress.rows != sent and job.request.get("rows") != "any":
+        raise RowCountMismatch(
+            f"The model answered {progress.rows} rows to {sent} records.",
+            "The model must answer one row for each row of the file: repair it, or tag the file with rows=any if its script "
+            "drops or adds rows on purpose, then drop the file again.",
+        )
+    progress.padded = progress.execution.get("padded", 0)
     upload.close()
     progress.part = upload.part
     return job.done(progress)
 
 
 def _send(job: Job, protocol: Sas) -> dict[str, Any]:
-    sent, digest = records.Counter(), job.digest()
-    seconds, began = job.budget(), time.monotonic()
-    chunks = _until(began + seconds, digest.pass_on(objects.read(job.s3, job.source)))
+    spec, seconds, began = job.spec, job.budget(), time.monotonic()
+    digest = job.digest()
+    raw = digest.pass_on(objects.read(job.s3, job.source))
+    padded = 0
+    if _is_sent_as_is(spec):
+        counter = Counter(spec.dialect)
+        chunks, size = counter.pass_on(_checked(raw, spec, counter)), job.source.size
+    else:
+        # The length has to be told before the first byte: with it nothing between us and the model buffers the file.
+        size, padded = _measured(job, began + seconds)
+        counter = Counter()
+        chunks = counter.pass_on(_rewritten(raw, spec))
     try:
-        execution = protocol.submit(sent.pass_on(chunks), job.source.size, seconds)
+        execution = protocol.submit(_until(began + seconds, chunks), size, seconds)
     except NotReading:
         raise
     except StillBusy as error:
@@ -90,9 +110,71 @@ def _send(job: Job, protocol: Sas) -> dict[str, Any]:
             "Raise that limit, or tag the file with split=rows, so that the model gets it in batches of records.",
         ) from error
     digest.check()
-    if sent.records < 2:
+    rows = counter.records - spec.header
+    if rows < 1:
         raise EmptyFile(f"The file {job.source.uri} holds no record below its header.")
-    return {"id": execution, "pod": job.pod_uid, "rows": sent.records - 1}
+    return {"id": execution, "pod": job.pod_uid, "rows": rows} | ({"padded": padded} if padded else {})
+
+
+def _is_sent_as_is(spec: Spec) -> bool:
+    """Whether a script reads the object's own bytes as we do: UTF-8 with commas and doubled quotes."""
+    plain = spec.is_own_text and spec.delimiter == "," and spec.decimal == "point"
+    return plain and spec.escape != "backslash" and spec.preamble in ("", "\ufeff")
+
+
+def _checked(chunks: Iterator[bytes], spec: Spec, counter: Counter) -> Iterator[bytes]:
+    """The chunks of a file that is sent as it is, each looked at before it is sent: UTF-8, and no quote that may mean two
+    things.
+    """
+    file, decoder, before, offset = Csv(spec), codecs.getincrementaldecoder("utf-8")(), b"", 0
+    for chunk in chunks:
+        try:
+            decoder.decode(chunk)
+        except UnicodeDecodeError as error:
+            # A character may begin in the chunk before.
+            place = max(offset + error.start - (len(error.object) - len(chunk)), 0)
+            raise InvalidFile(
+                f"The file is not UTF-8: byte {place}, in or after row {max(counter.records - spec.header, 0) + 1}.",
+                "Tag the file with its encoding (encoding=latin-1, cp1252, utf-16-le …), or write it as UTF-8, and drop "
+                "it again.",
+                offset=place,
+            ) from error
+        # A quote at the end of a chunk is looked at with the next one.
+        file.check_quotes(before + chunk, max(counter.records - spec.header, 0) + 1, offset - len(before))
+        before = chunk[-2:] if chunk.endswith((b"\\", b'\\"')) else b""
+        offset += len(chunk)
+        yield chunk
+
+
+def _rewritten(raw: Iterator[bytes], spec: Spec) -> Iterator[bytes]:
+    """The file as a model gets it."""
+    for body, _ in _bodies(raw, spec):
+        yield body
+
+
+def _measured(job: Job, until: float) -> tuple[int, int]:
+    """How many bytes that has, and how many records are short."""
+    size = padded = 0
+    for body, short in _bodies(_until(until, objects.read(job.s3, job.source)), job.spec):
+        size, padded = size + len(body), padded + short
+    return size, padded
+
+
+def _bodies(raw: Iterator[bytes], spec: Spec) -> Iterator[tuple[bytes, int]]:
+    file = format_of(spec)
+    blocks = Blocks(content.text(raw, spec.compression, spec.encoding), _BLOCK_BYTES, spec.dialect)
+    file.open(blocks)
+    if spec.header:
+        yield file.sent_header, 0
+    row = 1
+    for block in blocks:
+        batch = file.batch(block, blocks.position - len(block), row)
+        for place, reason in batch.bad.items():
+            raise bad_record(file, batch, place, reason)
+        if batch.records:
+            yield file.body(batch, batch.good), batch.padded
+        row += len(batch.records)
+        blocks.row = row
 
 
 def _until(moment: float, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,174 @@
+"""A stream of bytes, cut into blocks of whole records, or counted as it passes by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from scoring.errors import InvalidFile
+from scoring.files.dialect import BACKSLASH, QUOTE, RFC4180, Dialect
+
+# A quote that is never closed makes one record of all that follows it: that must end before the memory does.
+MOST_RECORD_BYTES = 16 << 20
+_BLANK = {end: re.compile(rb"%b[ \t\r]*%b" % (end, end)) for end in (b"\n", b"\r")}
+
+
+def never_closed(row: int, offset: int) -> InvalidFile:
+    """What to raise when a quote makes one record of the rest of the file."""
+    return InvalidFile(
+        f"Row {row}, at byte {offset}, begins a quote that is never closed, or is larger than "
+        f"{MOST_RECORD_BYTES >> 20} MiB.",
+        "Close the quote, and double each quote inside a quoted field (RFC 4180). Where a backslash stands before it "
+        "instead, as Spark, Hive and MySQL write, tag the file with escape=backslash. Then drop it again.",
+        row=row,
+        offset=offset,
+    )
+
+
+class Blocks:
+    """Bytes as they come → blocks of whole records of about `size` bytes each (one record at least).
+
+    `size` may be changed between two blocks; `position` is the place in the text up to which records have been handed out
+    or skipped; `passed` is told of their bytes. `row` is the number of the first record to come, for a message.
+
+    Raises
+    ------
+    InvalidFile
+        A record is too large to be one.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        size: int,
+        dialect: Dialect = RFC4180,
+        start: int = 0,
+        passed: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        self.size, self.position, self.row = size, start, 0
+        self._dialect, self._passed = dialect, passed
+        self._chunks = iter(chunks)
+        self._pending = b""
+        self._ended = False
+
+    def skip(self, size: int) -> None:
+        """Leave out bytes that are no records."""
+        while len(self._pending) < size and not self._ended:
+            self._read()
+        self._take(size)
+
+    def first(self, *, keep: bool = False) -> bytes:
+        """The first record with its line end, blank lines before it skipped; empty at the end of the data.
+
+        With `keep`, it comes again with the first block.
+        """
+        while True:
+            end = self._dialect.first_end(self._pending)
+            if not end and not self._ended:
+                self._read_on()
+                continue
+            end = end or len(self._pending)
+            record = self._pending[:end]
+            is_blank = self._dialect.is_blank(record.rstrip(b"\r\n"))
+            if is_blank or not keep:
+                self._take(end)
+            if not is_blank or not record:
+                return b"" if is_blank else record
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            while len(self._pending) < self.size and not self._ended:
+                self._read()
+            whole = self._ended and len(self._pending) <= self.size
+            end = len(self._pending) if whole else self._dialect.cut(self._pending[: self.size])
+            # The first record is larger than a block: it goes alone, as soon as it is whole.
+            while not end and not (end := self._dialect.first_end(self._pending)):
+                if self._ended:
+                    end = len(self._pending)
+                    break
+                self._read_on()
+            if not end:
+                return
+            yield self._take(end)
+
+    def _take(self, end: int) -> bytes:
+        taken, self._pending = self._pending[:end], self._pending[end:]
+        self.position += len(taken)
+        self._passed(taken)
+        return taken
+
+    def _read_on(self) -> None:
+        """Read more of a record that is not whole yet."""
+        if len(self._pending) > MOST_RECORD_BYTES:
+            raise never_closed(self.row, self.position)
+        self._read()
+
+    def _read(self) -> None:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            self._ended = True
+        else:
+            self._pending += chunk
+
+
+class Counter:
+    """Counts the records of a stream that passes by, the header included.
+
+    `records` are whole, and `begun` stands for the one that is not: with both, a count goes on elsewhere.
+    """
+
+    def __init__(self, dialect: Dialect = RFC4180, records: int = 0, begun: bytes = b"") -> None:
+        self.records, self.begun = records, begun
+        self._dialect = dialect
+
+    def pass_on(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            ended, self.begun = tally(self._dialect, self.begun, chunk)
+            self.records += ended
+            yield chunk
+        self.records += not self._dialect.is_blank(self.begun.rstrip(b"\r"))
+        self.begun = b""
+
+
+def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
+    """How many records end in `data`, and the shortest beginning that counts as the one does that has not ended.
+
+    `begun` is that of the data before. A record may be larger than the memory; its abridged beginning is not.
+    """
+    text, end = begun + data, dialect.end
+    ends, after = text.count(end), 0
+    section = b""
+    for found in dialect.sections(text):
+        section, after = found[0], found.end()
+        ends -= section.count(end)
+    last = text.rfind(end, after)
+    if text.startswith((b"\n", b"\r", b" ", b"\t")) or _BLANK[end].search(text):
+        ends = sum(not dialect.is_blank(line) for line in dialect.lines(text[: dialect.cut(text)]))
+    if last != -1 or not after:
+        return ends, _abridged(dialect, text[last + 1 :])
+    if after < len(text):
+        return ends, b"-" + _last(dialect, text)
+    return ends, _abridged_section(dialect, section)
+
+
+def _abridged(dialect: Dialect, begun: bytes) -> bytes:
+    """A beginning without quotes."""
+    if dialect.is_blank(begun.rstrip(b"\r")):
+        return begun[:1] + (b"\r" if begun.endswith(b"\r") and len(begun) > 1 else b"")
+    return b"-" + _last(dialect, begun)
+
+
+def _last(dialect: Dialect, begun: bytes) -> bytes:
+    """The last byte, if it matters for what a next one means."""
+    return begun[-1:] if begun.endswith((dialect.delimiter, b"\r")) else b""
+
+
+def _abridged_section(dialect: Dialect, section: bytes) -> bytes:
+    """A beginning that ends with a section."""
+    pending = dialect.backslash and (len(section) - len(section.rstrip(BACKSLASH))) % 2 == 1
+    if not section.startswith(QUOTE):
+        # A character was escaped, or the next one is.
+        return b"-" + (BACKSLASH if pending else b"\\-")
+    if dialect.is_open([b"", section, b""]):
+        return QUOTE + (BACKSLASH if pending else b"")
+    return b"-" if section.endswith(BACKSLASH) else QUOTE + QUOTE

@@ -1,0 +1,219 @@
+"""CSV: records of fields between delimiters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from scoring.errors import EmptyFile, InvalidFile
+from scoring.files.blocks import Blocks, never_closed
+from scoring.files.columns import Columns
+from scoring.files.dialect import BACKSLASH, QUOTE
+from scoring.files.formats import Batch, Format, Spec
+from scoring.files.joining import joined, line_end, new_names, row, without_end
+
+# A decimal comma, in a field that is nothing but a number.
+_DECIMAL = re.compile(rb"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
+
+
+class Csv(Format):
+    media_type = "text/csv"
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._dialect = spec.dialect
+        self.answers = self._delimiter = spec.delimiter.encode()
+        # RFC 4180 says nothing of a backslash, Spark, Hive and MySQL do.
+        self._ambiguous = re.compile(rb'\\"(?![%b\r\n]|\Z)' % re.escape(self._delimiter))
+        self._header, self._names, self._end = b"", list[bytes](), b"\n"
+
+    def open(self, blocks: Blocks) -> None:
+        blocks.skip(len(self.spec.preamble.encode()))
+        first = blocks.first(keep=not self.spec.header)
+        if not first:
+            raise EmptyFile("The file holds no header and no record: nothing but blank lines.")
+        self.check_text(first, 0 if self.spec.header else 1, blocks.position)
+        self._end = line_end(first)
+        self._header = without_end(first)
+        if self._dialect.is_open(self._dialect.pieces(first)):
+            raise never_closed(0, 0)
+        self._names = self._dialect.values(self._header)
+        width = len(self._names)
+        self._sent, self._kept = Columns.of(self.spec.sent, width), Columns.of(self.spec.kept, width)
+        ends = (self.spec.end.encode(),) if self.spec.end == "\r" else (b"\n", b"\r\n")
+        self._units = [self._delimiter * (width - 1) + end for end in ends]
+        if not self.spec.header:
+            self.sent_header = row(str(number).encode() for number in range(len(self._sent or self._names))) + b"\n"
+        elif self._is_sent_as_is and not self._dialect.is_irregular(self._dialect.pieces(self._header)):
+            self.sent_header = first if first.endswith(b"\n") else self._header + b"\n"
+        else:
+            self.sent_header = row(self._sent.of_fields(self._names) if self._sent else self._names) + b"\n"
+
+    @property
+    def first(self) -> bytes:
+        """The header, or without one the first record."""
+        return self._header
+
+    @property
+    def names(self) -> list[bytes]:
+        """What the columns are called; empty without a header."""
+        return self._names if self.spec.header else []
+
+    @cached_property
+    def _is_sent_as_is(self) -> bool:
+        spec = self.spec
+        return spec.delimiter == "," and spec.decimal == "point" and spec.sent is None and spec.end == "\n"
+
+    def check_text(self, data: bytes, row: int, offset: int) -> None:
+        """Look whether records mean one thing only; the first is the file's `row`th (0 is the header).
+
+        Raises
+        ------
+        InvalidFile
+        """
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            which, at = self._which(data, error.start, row)
+            raise InvalidFile(
+                f"The file is not UTF-8: {which} holds the byte 0x{data[error.start]:02x} (byte {offset + error.start} "
+                "of the file).",
+                "Tag the file with its encoding (encoding=latin-1, cp1252, utf-16-le …), or write it as UTF-8, and drop it again.",
+                row=at,
+                offset=offset + error.start,
+            ) from error
+        self.check_quotes(data, row, offset)
+
+    def check_quotes(self, data: bytes, row: int, offset: int) -> None:
+        """Look whether each backslash before a quote means one thing only; otherwise as `check_text`."""
+        if not self.spec.escape and b'\\"' in data and (found := self._ambiguous.search(data)):
+            which, at = self._which(data, found.start(), row)
+            raise InvalidFile(
+                f"It cannot be told what the backslash before a quote means in {which}.",
+                "Tag the file with escape=backslash if the backslash protects the quote (Spark, Hive and MySQL write so), "
+                "or with escape=double if it is a character like any other (RFC 4180), and drop it again.",
+                row=at,
+                offset=offset + found.start(),
+            )
+
+    def _which(self, data: bytes, place: int, row: int) -> tuple[str, int]:
+        number = row + len(self._dialect.records(data[: self._dialect.cut(data[:place])] or b""))
+        return (f"row {number}" if number else "the header"), number
+
+    def batch(self, block: bytes, start: int, row: int, crc: int = 0) -> Batch:
+        self.check_text(block, row, start)
+        dialect = self._dialect
+        pieces = dialect.pieces(block)
+        if dialect.is_open(pieces):
+            last = dialect.cut(block)
+            raise never_closed(row + len(dialect.records(block[:last])), start + last)
+        lines = own = dialect.lines(block, pieces)
+        bad: dict[int, str] = {}
+        padded, is_regular = 0, self._is_regular(dialect.marks(pieces), block, lines)
+        if not is_regular:
+            lines, own, bad, padded = self._shaped(lines, start, row)
+        is_quoted_well = not dialect.is_irregular(pieces)
+        sent = None
+        if not (self._is_sent_as_is and is_regular and is_quoted_well):
+            sent = own if self._is_sent_as_is and is_quoted_well else list(map(self._as_sent, own))
+        return Batch(block, start, start + len(block), row, lines, own, sent, bad, padded, crc)
+
+    def _is_regular(self, marks: bytes, block: bytes, lines: list[bytes]) -> bool:
+        """Whether each line is a record of as many fields as the header has."""
+        if len(self._units[0]) == 1 and any(map(self._dialect.is_blank, lines)):
+            return False
+        for unit in self._units:
+            end = unit.lstrip(self._delimiter) if len(unit) > 1 else unit
+            whole = marks if block.endswith(end) else marks + end
+            if whole == unit * (len(whole) // len(unit)):
+                return True
+        return False
+
+    def _shaped(self, lines: list[bytes], start: int, row: int) -> tuple[list[bytes], list[bytes], dict[int, str], int]:
+        """The records among lines, what comes back of them, what is wrong with them, and how many were short."""
+        width, dialect = len(self._names), self._dialect
+        records: list[bytes] = []
+        own: list[bytes] = []
+        bad: dict[int, str] = {}
+        padded = 0
+        for line in lines:
+            if dialect.is_blank(line):
+                continue
+            pieces = dialect.pieces(line)
+            number = row + len(records)
+            if any(b"\r" in piece or b"\n" in piece for piece in pieces[::2]):
+                raise InvalidFile(
+                    f"Row {number} holds a line end of another kind than the file's: it ends a record for some readers "
+                    "and not for others.",
+                    "Quote the field that it is in, or write one kind of line end throughout, and drop the file again.",
+                    row=number,
+                    offset=start,
+                )
+            fields = line.count(self._delimiter) + 1 if len(pieces) == 1 else len(dialect.fields(line))
+            records.append(line)
+            if fields > width:
+                of = "the header has" if self.spec.header else "the first record has"
+                bad[len(own)] = f"It has {fields} fields, {of} {width}."
+                own.append(self._delimiter.join(dialect.fields(line)[:width]))
+            else:
+                padded += fields < width
+                own.append(line + self._delimiter * (width - fields))
+        return records, own, bad, padded
+
+    def _as_sent(self, record: bytes) -> bytes:
+        """A record as the model gets it: between commas, as RFC 4180 has it."""
+        dialect, columns = self._dialect, self._sent
+        is_plain = QUOTE not in record and not (dialect.backslash and BACKSLASH in record)
+        if is_plain and (self.spec.delimiter == "," or b"," not in record):
+            fields = columns.of_record(record, self._delimiter) if columns else None
+            sent = record if fields is None else self._delimiter.join(fields)
+            sent = sent if self.spec.delimiter == "," else sent.replace(self._delimiter, b",")
+            return sent if sent.strip() else b'""'
+        if self._is_sent_as_is and not dialect.is_irregular(dialect.pieces(record)):
+            return record
+        values = dialect.values(record)
+        chosen = columns.of_fields(values) if columns else values
+        if self.spec.decimal == "comma":
+            chosen = [value.replace(b",", b".") if _DECIMAL.fullmatch(value) else value for value in chosen]
+        sent = row(chosen)
+        return sent if sent.strip() else b'""'
+
+    def records(self, batch: Batch, places: Sequence[int]) -> list[bytes]:
+        sent = batch.records if batch.sent is None else batch.sent
+        return sent if len(places) == len(sent) else [sent[place] for place in places]
+
+    def body(self, batch: Batch, places: Sequence[int]) -> bytes:
+        if batch.sent is None and len(places) == len(batch.records):
+            return batch.block
+        return b"\n".join(self.records(batch, places)) + b"\n"
+
+    def header(self, names: Sequence[str]) -> bytes:
+        preamble = self.spec.preamble.encode()
+        if not self.spec.header:
+            return preamble
+        columns = [row([name], self._delimiter) for name in new_names(self._names, names)]
+        return preamble + self._delimiter.join([self._as_kept(self._header), *columns]) + self._end
+
+    def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> bytes:
+        own = list(map(self._as_kept, batch.own)) if self._kept else batch.own
+        none = self._delimiter * (len(names) - 1)
+        return joined(own, [none if found is None else found for found in predictions], self._delimiter, self._end)
+
+    def _as_kept(self, record: bytes) -> bytes:
+        """The columns of a record that come back, as they are written."""
+        if not self._kept:
+            return record
+        if len(self._dialect.pieces(record)) == 1:
+            fields = self._kept.of_record(record, self._delimiter)
+        else:
+            fields = self._kept.of_fields(self._dialect.fields(record))
+        return self._delimiter.join(fields)
+
+    def values(self, record: bytes) -> list[bytes]:
+        """What the fields of a record say."""
+        return self._dialect.values(record)
+
+    def place(self, batch: Batch, number: int) -> int:
+        return batch.start + self._dialect.starts(batch.block)[number]

@@ -1,0 +1,44 @@
+"""JSON whose numbers stay the text that somebody wrote: no digit is lost on the way through."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class Number(str):
+    """A number of a JSON document, as it was written."""
+
+
+def loads(text: bytes) -> Any:
+    """Read a document.
+
+    Raises
+    ------
+    ValueError
+        It is none, or nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_float=Number, parse_int=Number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def dumps(value: Any) -> str:
+    """A value as text again, its numbers as they were written."""
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, list):
+        return f"[{', '.join(map(dumps, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{dumps(name)}: {dumps(item)}' for name, item in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def encoded(value: Any) -> bytes:
+    """A value as UTF-8; half a surrogate pair, which no UTF-8 has, as its escape."""
+    text = dumps(value)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return "".join(rf"\u{ord(c):04x}" if 0xD800 <= ord(c) < 0xE000 else c for c in text).encode()
