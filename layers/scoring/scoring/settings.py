@@ -59,11 +59,16 @@ class ClusterSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings; times are seconds, `memory` is a Kubernetes quantity such as `1Gi`, `cpu` such as `500m`."""
+    """All settings; times are seconds, `memory` is a Kubernetes quantity such as `1Gi`, `cpu` such as `500m`.
+
+    `input_suffix` is in lower case.
+    """
 
     input_bucket: str = ""
     input_prefix: str = ""
-    input_suffix: str = ""
+    input_suffix: tuple[str, ...] = ()
+    # Its default is the template's alone: an empty parameter means that nothing is ignored.
+    ignored_files: tuple[str, ...] = ()
     output_bucket: str = ""
     output_prefix: str = ""
     ecr_registry: str = ""
@@ -100,8 +105,10 @@ class Settings:
                 continue
             if name == "clusters":
                 values[name] = _clusters(text)
-            elif name == "allowed_model_images":
-                values[name] = tuple(pattern.strip() for pattern in text.split(",") if pattern.strip())
+            elif name == "input_suffix":
+                values[name] = _listed(text.lower())
+            elif spec.type == "tuple[str, ...]":
+                values[name] = _listed(text)
             elif spec.type == "int":
                 if not text.isdigit():
                     raise InvalidSettings(f"{name.upper()} must be a whole number, not {text!r}.")
@@ -115,6 +122,10 @@ class Settings:
         ):
             raise InvalidSettings("The output prefix lies under the input prefix: scored files would be scored again.")
         return settings
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 def _clusters(text: str) -> dict[str, ClusterSettings]:
