@@ -28,7 +28,7 @@ def test_every_variable_is_set_by_the_template() -> None:
 
 def test_the_tests_go_by_what_the_template_ships() -> None:
     parameters = template()["Parameters"]
-    for name in ("InputSuffix", "IgnoredFiles"):
+    for name in ("InputSuffix", "IgnoredFiles", "MaxErrors"):
         variable = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).upper()
         assert ENVIRONMENT[variable] == parameters[name]["Default"]
         assert parameter_takes(name, parameters[name]["Default"])
@@ -75,6 +75,19 @@ def test_ignored_files_are_patterns_and_may_be_none(text: str, patterns: tuple[s
 @pytest.mark.parametrize("text", ["/", "_temporary/0", "/_*", "_*,"])
 def test_the_stack_is_not_deployed_with_patterns_that_match_no_name(text: str) -> None:
     assert not parameter_takes("IgnoredFiles", text)
+
+
+@pytest.mark.parametrize("text", ["0", "10000", "5%", "0.1%"])
+def test_a_limit_of_errors_is_a_number_or_a_percentage(text: str) -> None:
+    assert settings(max_errors=text).max_errors == text
+    assert parameter_takes("MaxErrors", text)
+
+
+@pytest.mark.parametrize("text", ["-1", "0.1", ".1%", "1.%", "10 %", "%", "ten", "²"])
+def test_any_other_limit_of_errors_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettings, match="MAX_ERRORS must be a number of records or a percentage"):
+        settings(max_errors=text)
+    assert not parameter_takes("MaxErrors", text)
 
 
 @pytest.mark.parametrize("output_prefix", ["incoming/", "incoming/scored/"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,8 @@ from scoring.errors import InvalidSettings
 
 ROUTES = ("gateway", "ingress", "pod_ip")
 PROTOCOLS = ("sas", "sagemaker", "mlflow")
+# Bad records that are put up with: so many, or such a part of the file.
+MAX_ERRORS = re.compile(r"[0-9]+(([.][0-9]+)?%)?")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class ClusterSettings:
 class Settings:
     """All settings; times are seconds, `memory` is a Kubernetes quantity such as `1Gi`, `cpu` such as `500m`.
 
-    `input_suffix` is in lower case.
+    `input_suffix` is in lower case; `max_errors` is a number of records or a percentage such as `0.1%`.
     """
 
     input_bucket: str = ""
@@ -82,6 +85,7 @@ class Settings:
     max_cpu: str = "4"
     max_memory: str = "16Gi"
     max_gpu: int = 0
+    max_errors: str = "10000"
     start_deadline_seconds: int = 900
     route_deadline_seconds: int = 120
     scoring_deadline_seconds: int = 86_400
@@ -116,6 +120,10 @@ class Settings:
             else:
                 values[name] = text
         settings = cls(**values)
+        if not MAX_ERRORS.fullmatch(settings.max_errors):
+            raise InvalidSettings(
+                f"MAX_ERRORS must be a number of records or a percentage such as 0.1%, not {settings.max_errors!r}."
+            )
         # S3's own loop detection does not see a loop that passes through Step Functions.
         if settings.output_bucket == settings.input_bucket != "" and (
             settings.output_prefix.startswith(settings.input_prefix)
