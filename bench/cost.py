@@ -105,6 +105,12 @@ def dropscore(case: Case) -> Bill:
     )
 
 
+def ignored(given: Mapping[str, Any], measured: Mapping[str, Any]) -> Bill:
+    """An object that start_scoring is told of and leaves alone."""
+    seconds, memory = measured["seconds"]["start_scoring"], given["lambda_mb"]["start_scoring"]
+    return Bill(gb_seconds=seconds * memory / 1024, invocations=1)
+
+
 def waiting_lambda(case: Case) -> Bill | str:
     """One function that launches the pod, waits for it, downloads, sends, waits, uploads; or why it cannot."""
     seconds = case.pod_seconds + case.measured["waiting_overhead_seconds"]
@@ -189,6 +195,7 @@ def page(inputs: Inputs) -> str:
     seconds = ", ".join(f"{name} {value:.2f}" for name, value in measured["seconds"].items())
     return TEMPLATE.read_text().format(
         table=table(inputs),
+        ignored=dollars(sum(ignored(given, measured).usd(inputs.usd).values()) * 1_000_000),
         prices=listed,
         date=prices["date"],
         region=prices["region"],

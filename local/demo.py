@@ -152,16 +152,16 @@ def show_rows(path: Path) -> None:
 def parse_options() -> argparse.Namespace:
     """Read the command line, and refuse what cannot be dropped."""
     parser = argparse.ArgumentParser(
-        prog="make demo", usage="make demo [FILE=….csv [TAGS='name=value&…']] [OUT=folder]", description=__doc__
+        prog="make demo", usage="make demo [FILE=… [TAGS='name=value&…']] [OUT=folder]", description=__doc__
     )
-    parser.add_argument("--file", type=Path, help="a CSV file of your own (default: each example model's sample)")
+    parser.add_argument("--file", type=Path, help="a file of your own (default: each example model's sample)")
     parser.add_argument("--tags", default="", help="its tags, as S3 writes them: model_image=…&protocol=…")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where results are put (default: %(default)s)")
     options = parser.parse_args()
     if options.file and not options.file.is_file():
         parser.error(f"There is no file {options.file}.")
-    if options.file and options.file.suffix != ".csv":
-        parser.error(f"{options.file}: the folder takes files named .csv.")
+    if options.file and options.file.name.startswith(("_", ".")):
+        parser.error(f"{options.file}: names that begin with _ or . are ignored (the parameter IgnoredFiles).")
     if options.tags and not options.file:
         parser.error("TAGS are the tags of a FILE: name that too.")
     try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import yaml
 
 from scoring.cluster import api as clusters
 from scoring.errors import DropscoreError
@@ -31,7 +34,8 @@ GATEWAY_URL = "http://gateway.example.com"
 ENVIRONMENT = {
     "INPUT_BUCKET": INPUT_BUCKET,
     "INPUT_PREFIX": "incoming/",
-    "INPUT_SUFFIX": ".csv",
+    "INPUT_SUFFIX": ".csv,.csv.gz,.jsonl",
+    "IGNORED_FILES": "_*,.*,_temporary/,.spark-staging*/",
     "OUTPUT_BUCKET": OUTPUT_BUCKET,
     "OUTPUT_PREFIX": "scored/",
     "ECR_REGISTRY": REGISTRY,
@@ -41,6 +45,7 @@ ENVIRONMENT = {
     "CLUSTERS": json.dumps({CLUSTER: {"namespaces": [NAMESPACE, "batch"], "route": "gateway", "url": GATEWAY_URL}}),
     "DEFAULT_PROTOCOL": "sas",
     "TAG_WAIT_SECONDS": "0",
+    "MAX_ERRORS": "10000",
     "SCORE_FILE_STATE_MACHINE_ARN": f"{STATES}:stateMachine:score_file",
     "ATTEMPT_STATE_MACHINE_ARN": f"{STATES}:stateMachine:attempt",
 }
@@ -50,6 +55,24 @@ PROGRESS = "scored/.progress/attempt-1"
 
 def settings(**changes: str) -> Settings:
     return Settings.from_environ(ENVIRONMENT | {name.upper(): value for name, value in changes.items()})
+
+
+class _Template(yaml.SafeLoader):
+    """YAML with CloudFormation's short functions, each read as a text such as `!GetAtt TearDown.Arn`."""
+
+
+_Template.add_multi_constructor("!", lambda loader, tag, node: f"!{tag} {node.value}")
+
+
+def template() -> dict[str, Any]:
+    """template.yaml."""
+    found: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader=_Template)
+    return found
+
+
+def parameter_takes(name: str, value: str) -> bool:
+    """Whether a parameter of template.yaml may have this value, by its AllowedPattern."""
+    return bool(re.fullmatch(template()["Parameters"][name]["AllowedPattern"], value))
 
 
 def source(**changes: Any) -> Source:

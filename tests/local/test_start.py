@@ -65,7 +65,7 @@ def test_a_change_of_any_source_is_noticed(tmp_path: Path) -> None:
     ("options", "problem"),
     [
         (["--file", "nowhere.csv"], "There is no file nowhere.csv."),
-        (["--file", __file__], "the folder takes files named .csv"),
+        (["--file", str(parts.ROOT / ".gitignore")], "names that begin with _ or . are ignored"),
         (["--tags", "a=b"], "TAGS are the tags of a FILE"),
         (["--file", str(parts.ROOT / "models/sas-anomaly/sample.csv"), "--tags", "model_image"], "name=value pairs"),
     ],

@@ -6,11 +6,11 @@ import inspect
 from typing import Any
 
 import pytest
-import yaml
 
 from scoring import errors
 from scoring.cluster import pods
 from scoring.errors import DropscoreError
+from tests.builders import template
 from tests.statemachine.definitions import MACHINES, PLACEHOLDER, ROOT, definition, tasks, text
 
 # Step Functions Developer Guide, "Best practices": the errors of Lambda itself, which pass.
@@ -138,16 +138,8 @@ def test_the_parent_is_one_task_without_a_catch_so_that_redrive_starts_a_fresh_a
     assert only["Resource"].endswith("startExecution.sync:2")
 
 
-class Template(yaml.SafeLoader):
-    """YAML with CloudFormation's short functions, each read as a text such as `!GetAtt TearDown.Arn`."""
-
-
-Template.add_multi_constructor("!", lambda loader, tag, node: f"!{tag} {node.value}")
-
-
 def resources() -> dict[str, Any]:
-    loaded = yaml.load((ROOT / "template.yaml").read_text(), Loader=Template)
-    found: dict[str, Any] = loaded["Resources"]
+    found: dict[str, Any] = template()["Resources"]
     return found
 
 

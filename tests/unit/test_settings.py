@@ -1,6 +1,7 @@
 """Settings out of the environment: what is taken, and what is refused at once."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from scoring import settings as settings_module
 from scoring.errors import InvalidSettings
 from scoring.settings import ClusterSettings, Settings
-from tests.builders import CLUSTER, GATEWAY_URL, ROOT, settings
+from tests.builders import CLUSTER, ENVIRONMENT, GATEWAY_URL, ROOT, parameter_takes, settings, template
 
 
 def test_what_template_yaml_sets_is_read() -> None:
@@ -25,6 +26,14 @@ def test_every_variable_is_set_by_the_template() -> None:
     assert not missing
 
 
+def test_the_tests_go_by_what_the_template_ships() -> None:
+    parameters = template()["Parameters"]
+    for name in ("InputSuffix", "IgnoredFiles", "MaxErrors"):
+        variable = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).upper()
+        assert ENVIRONMENT[variable] == parameters[name]["Default"]
+        assert parameter_takes(name, parameters[name]["Default"])
+
+
 def test_what_is_not_set_keeps_its_default() -> None:
     found = Settings.from_environ({"MAX_CPU": "", "DEFAULT_CPU": "2"})
     assert (found.max_cpu, found.default_cpu, found.scoring_deadline_seconds) == ("4", "2", 86_400)
@@ -38,6 +47,47 @@ def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_allow_list_is_split_at_commas() -> None:
     assert settings(allowed_model_images=" a/* , b/c,,").allowed_model_images == ("a/*", "b/c")
+
+
+@pytest.mark.parametrize(
+    ("text", "suffixes"),
+    [(".csv", (".csv",)), (".CSV, .csv.GZ", (".csv", ".csv.gz"))],
+)
+def test_suffixes_are_a_list_in_lower_case(text: str, suffixes: tuple[str, ...]) -> None:
+    assert settings(input_suffix=text).input_suffix == suffixes
+    assert parameter_takes("InputSuffix", text)
+
+
+@pytest.mark.parametrize("text", ["", ".csv,", ",.csv", ".csv,,.jsonl", "a/b.csv", "*.csv", ". csv"])
+def test_the_stack_is_not_deployed_with_suffixes_that_no_name_can_have(text: str) -> None:
+    assert not parameter_takes("InputSuffix", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [("", ()), ("_*", ("_*",)), ("Thumbs.db, ~$*, .spark-*/", ("Thumbs.db", "~$*", ".spark-*/"))],
+)
+def test_ignored_files_are_patterns_and_may_be_none(text: str, patterns: tuple[str, ...]) -> None:
+    assert settings(ignored_files=text).ignored_files == patterns
+    assert parameter_takes("IgnoredFiles", text)
+
+
+@pytest.mark.parametrize("text", ["/", "_temporary/0", "/_*", "_*,"])
+def test_the_stack_is_not_deployed_with_patterns_that_match_no_name(text: str) -> None:
+    assert not parameter_takes("IgnoredFiles", text)
+
+
+@pytest.mark.parametrize("text", ["0", "10000", "5%", "0.1%"])
+def test_a_limit_of_errors_is_a_number_or_a_percentage(text: str) -> None:
+    assert settings(max_errors=text).max_errors == text
+    assert parameter_takes("MaxErrors", text)
+
+
+@pytest.mark.parametrize("text", ["-1", "0.1", ".1%", "1.%", "10 %", "%", "ten", "²"])
+def test_any_other_limit_of_errors_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettings, match="MAX_ERRORS must be a number of records or a percentage"):
+        settings(max_errors=text)
+    assert not parameter_takes("MaxErrors", text)
 
 
 @pytest.mark.parametrize("output_prefix", ["incoming/", "incoming/scored/"])

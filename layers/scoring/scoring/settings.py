@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,8 @@ from scoring.errors import InvalidSettings
 
 ROUTES = ("gateway", "ingress", "pod_ip")
 PROTOCOLS = ("sas", "sagemaker", "mlflow")
+# Bad records that are put up with: so many, or such a part of the file.
+MAX_ERRORS = re.compile(r"[0-9]+(([.][0-9]+)?%)?")
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,16 @@ class ClusterSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings; times are seconds, `memory` is a Kubernetes quantity such as `1Gi`, `cpu` such as `500m`."""
+    """All settings; times are seconds, `memory` is a Kubernetes quantity such as `1Gi`, `cpu` such as `500m`.
+
+    `input_suffix` is in lower case; `max_errors` is a number of records or a percentage such as `0.1%`.
+    """
 
     input_bucket: str = ""
     input_prefix: str = ""
-    input_suffix: str = ""
+    input_suffix: tuple[str, ...] = ()
+    # Its default is the template's alone: an empty parameter means that nothing is ignored.
+    ignored_files: tuple[str, ...] = ()
     output_bucket: str = ""
     output_prefix: str = ""
     ecr_registry: str = ""
@@ -77,6 +85,7 @@ class Settings:
     max_cpu: str = "4"
     max_memory: str = "16Gi"
     max_gpu: int = 0
+    max_errors: str = "10000"
     start_deadline_seconds: int = 900
     route_deadline_seconds: int = 120
     scoring_deadline_seconds: int = 86_400
@@ -100,8 +109,10 @@ class Settings:
                 continue
             if name == "clusters":
                 values[name] = _clusters(text)
-            elif name == "allowed_model_images":
-                values[name] = tuple(pattern.strip() for pattern in text.split(",") if pattern.strip())
+            elif name == "input_suffix":
+                values[name] = _listed(text.lower())
+            elif spec.type == "tuple[str, ...]":
+                values[name] = _listed(text)
             elif spec.type == "int":
                 if not text.isdigit():
                     raise InvalidSettings(f"{name.upper()} must be a whole number, not {text!r}.")
@@ -109,12 +120,20 @@ class Settings:
             else:
                 values[name] = text
         settings = cls(**values)
+        if not MAX_ERRORS.fullmatch(settings.max_errors):
+            raise InvalidSettings(
+                f"MAX_ERRORS must be a number of records or a percentage such as 0.1%, not {settings.max_errors!r}."
+            )
         # S3's own loop detection does not see a loop that passes through Step Functions.
         if settings.output_bucket == settings.input_bucket != "" and (
             settings.output_prefix.startswith(settings.input_prefix)
         ):
             raise InvalidSettings("The output prefix lies under the input prefix: scored files would be scored again.")
         return settings
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 def _clusters(text: str) -> dict[str, ClusterSettings]:

@@ -130,7 +130,7 @@ KEYS = {
     "upper-case": ("UPPER_Case.CSV.csv",),
     "plus": ("a+b.csv", "a b.csv", "a%2Bb.csv"),
     "200-characters": (f"{'x' * 196}.csv",),
-    "quotes-and-dollars": ('it\'s "$(id)" & {a;b}.csv', "-rf.csv", "..csv"),
+    "quotes-and-dollars": ('it\'s "$(id)" & {a;b}.csv', "-rf.csv", "x..csv"),
     "same-name-in-two-folders": ("one/same.csv", "two/same.csv"),
     "folder-beside-hyphen": ("a/b.csv", "a-b.csv"),
     "deep": ("1/2/3/4/5/6/7/8/9/10.csv",),

@@ -9,6 +9,7 @@ import pytest
 from bench import cost
 from bench.cost import Bill, Case
 from scoring.files import objects
+from tests.builders import template
 
 PRICES = {
     "state_transition": 0.000025,
@@ -80,6 +81,20 @@ def test_a_long_file_takes_one_invocation_after_the_other() -> None:
     assert bill.transitions == 17 + 3
     assert bill.invocations == 1 + 3
     assert bill.reads == 4 + 5
+
+
+def test_an_ignored_object_pays_for_one_short_call() -> None:
+    given, measured = GIVEN | {"lambda_mb": {"start_scoring": 256}}, {"seconds": {"start_scoring": 0.5}}
+    bill = cost.ignored(given, measured)
+    assert bill == Bill(gb_seconds=0.5 / 4, invocations=1)
+    assert sum(bill.usd(PRICES).values()) == pytest.approx(0.00000125 + 0.0000002)
+
+
+def test_the_memory_that_is_paid_for_is_the_memory_that_the_template_gives() -> None:
+    everywhere = template()["Globals"]["Function"]["MemorySize"]
+    given = json.loads(cost.ASSUMPTIONS.read_text())["given"]["lambda_mb"]
+    functions = {name: template()["Resources"][name.title().replace("_", "")]["Properties"] for name in given}
+    assert given == {name: found.get("MemorySize", everywhere) for name, found in functions.items()}
 
 
 def test_a_waiting_lambda_pays_for_every_second_with_the_file_in_its_memory() -> None:

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import AccessDenied, AwsThrottled
-from tests.builders import ENVIRONMENT, Context, event, function, s3_notification
+from tests.builders import ENVIRONMENT, Context, event, function, s3_notification, template
 
 app = function("start_scoring")
 
@@ -94,13 +94,25 @@ def test_of_several_files_those_that_are_not_to_be_scored_are_left_out(stepfunct
         "incoming/a.csv",
         "incoming/a.csv.scoreout",
         "incoming/a.csv.error",
+        "incoming/a.csv.rejected",
+        "incoming/_SUCCESS",
         "incoming/",
         "other/b.csv",
-        "incoming/b.csv",
+        "incoming/notes.txt",
     ]
     answer = start(s3_notification(*keys))
-    assert len(answer["started"]) == len(inputs(stepfunctions)) == 2
-    assert answer["skipped"] == [f"s3://dropscore-input/{key}" for key in keys[1:5]]
+    assert {found["source"]["key"] for found in inputs(stepfunctions).values()} == {keys[0], keys[-1]}
+    assert len(answer["started"]) == 2
+    assert answer["skipped"] == [f"s3://dropscore-input/{key}" for key in keys[1:-1]]
+
+
+def test_every_object_of_the_folder_is_heard_of_in_a_new_bucket_and_in_one_that_exists() -> None:
+    """What is left out is decided here alone: a filter more, and a file of another kind would never be answered."""
+    resources = template()["Resources"]
+    (notified,) = resources["InputBucket"]["Properties"]["NotificationConfiguration"]["LambdaConfigurations"]
+    assert notified["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "!Ref InputPrefix"}]
+    pattern = resources["ExistingInputBucketRule"]["Properties"]["EventPattern"]
+    assert pattern["detail"]["object"] == {"key": [{"prefix": "!Ref InputPrefix"}]}
 
 
 def test_the_event_that_s3_sends_to_try_a_new_notification_starts_nothing(stepfunctions: Any) -> None:

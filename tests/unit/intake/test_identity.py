@@ -59,18 +59,61 @@ def test_a_source_survives_the_way_through_the_state() -> None:
         ({"key": "incoming/2026/"}, "a folder"),
         ({"key": "incoming/a.csv.scoreout"}, "an output of dropscore itself"),
         ({"key": "incoming/a.csv.error"}, "an output of dropscore itself"),
-        ({"key": "incoming/a.parquet"}, "not a .csv file"),
+        ({"key": "incoming/a.csv.rejected"}, "an output of dropscore itself"),
+        ({"key": "incoming/_SUCCESS"}, "matches _* of"),
+        ({"key": "incoming/a/.part-0.csv.crc"}, "matches .* of"),
+        ({"key": "incoming/a/_temporary/0/part-0.csv"}, "matches _temporary/ of"),
+        ({"key": "incoming/.spark-staging-1/part-0.csv"}, "matches .spark-staging*/ of"),
+        # What nobody has asked to leave alone is answered, whatever it is.
+        ({"key": "incoming/a.parquet"}, None),
+        ({"key": "incoming/UPPER.CSV"}, None),
+        ({"key": "incoming/_months/.may/a.csv"}, None),
+        ({"key": "incoming/_temporary.d/a_.b.csv"}, None),
     ],
 )
-def test_only_dropped_files_are_scored(changes: dict[str, str], reason: str | None) -> None:
+def test_every_object_in_the_folder_has_an_outcome_but_those_that_are_ignored(
+    changes: dict[str, str], reason: str | None
+) -> None:
     refusal = identity.refusal(source(**changes), settings())
     assert (refusal is None) if reason is None else (refusal is not None and refusal.startswith(reason))
 
 
-def test_outputs_are_refused_even_if_every_suffix_is_scored() -> None:
-    configured = settings(input_suffix="")
+def test_outputs_start_nothing_even_if_nothing_is_ignored() -> None:
+    configured = settings(ignored_files="")
     assert identity.refusal(source(key="incoming/a.scoreout"), configured) == "an output of dropscore itself"
-    assert identity.refusal(source(key="incoming/a.txt"), configured) is None
+    assert identity.refusal(source(key="incoming/_temporary/_a.csv"), configured) is None
+
+
+def test_ignored_names_are_matched_in_their_own_case_and_below_the_input_prefix() -> None:
+    configured = settings(input_prefix="_in/", ignored_files="_in/,tmp/,*.TMP")
+    ignored = [
+        key
+        for key in ("_in/a.csv", "_in/_in/a.csv", "_in/tmp", "_in/TMP/a.csv", "_in/tmp/a.csv", "_in/a.tmp", "_in/a.TMP")
+        if identity.refusal(source(key=key), configured)
+    ]
+    assert ignored == ["_in/_in/a.csv", "_in/tmp/a.csv", "_in/a.TMP"]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("a.csv", ".csv"),
+        ("A.CSV", ".csv"),
+        ("a.b.Csv.gZ", ".csv.gz"),
+        ("a.jsonl", ".jsonl"),
+        ("a.gz", None),
+        ("a.csv.bz2", None),
+        ("csv", None),
+        ("a.csv/b", None),
+    ],
+)
+def test_a_suffix_is_found_in_any_case(name: str, suffix: str | None) -> None:
+    assert identity.suffix_of(f"incoming/{name}", settings()) == suffix
+
+
+@pytest.mark.parametrize("configured", [".gz,.csv.gz", ".csv.gz,.gz"])
+def test_the_longest_suffix_counts(configured: str) -> None:
+    assert identity.suffix_of("incoming/a.csv.gz", settings(input_suffix=configured)) == ".csv.gz"
 
 
 def test_the_same_event_delivered_twice_has_the_same_name() -> None:

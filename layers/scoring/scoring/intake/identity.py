@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -67,18 +68,27 @@ def sources(event: dict[str, Any]) -> Iterator[Source]:
 
 
 def refusal(source: Source, settings: Settings) -> str | None:
-    """Why this object is not to be scored, or None if it is."""
+    """Why this object starts nothing, or None if it is to have an outcome: its `.scoreout` or an `.error`."""
     if source.bucket != settings.input_bucket:
         return f"not in the input bucket {settings.input_bucket}"
     if not source.key.startswith(settings.input_prefix):
         return f"not under the input prefix {settings.input_prefix}"
     if source.key.endswith("/"):
         return "a folder"
-    if source.key.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX)):
+    if source.key.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX)):
         return "an output of dropscore itself"
-    if not source.key.endswith(settings.input_suffix):
-        return f"not a {settings.input_suffix} file"
+    *folders, name = source.key.removeprefix(settings.input_prefix).split("/")
+    for pattern in settings.ignored_files:
+        names = folders if pattern.endswith("/") else [name]
+        if any(fnmatchcase(each, pattern.removesuffix("/")) for each in names):
+            return f"matches {pattern} of IgnoredFiles"
     return None
+
+
+def suffix_of(key: str, settings: Settings) -> str | None:
+    """The longest suffix of the parameter InputSuffix that the key ends with, in any case; None if it has none."""
+    fitting = [suffix for suffix in settings.input_suffix if key.lower().endswith(suffix)]
+    return max(fitting, key=len, default=None)
 
 
 def file_id(source: Source) -> str:
