@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 
-from scoring.files import records
+from scoring.files.dialect import RFC4180
 from tests.unit.servers import Reply, Request, Server
 
 
@@ -18,11 +18,11 @@ def prediction(record: bytes) -> bytes:
 
 def sagemaker(asked: Request) -> Reply:
     """Two columns for each record: a comma is in the answer."""
-    return Reply(body=b"".join(prediction(row) + b",%d\n" % len(row) for row in records.split(asked.body)))
+    return Reply(body=b"".join(prediction(row) + b",%d\n" % len(row) for row in RFC4180.records(asked.body)))
 
 
 def mlflow(asked: Request) -> Reply:
-    rows = records.split(asked.body)[1:]
+    rows = RFC4180.records(asked.body)[1:]
     told = {"predictions": [{"p": prediction(row).decode(), "n": len(row)} for row in rows]}
     return Reply(body=json.dumps(told).encode())
 
@@ -65,7 +65,7 @@ class SasContainer:
 
 def sas_result(document: bytes) -> bytes:
     """What a script makes of a file: each record with its prediction, line ends of its own."""
-    header, *rows = records.split(document) or [b""]
+    header, *rows = RFC4180.records(document) or [b""]
     return header + b",p\r\n" + b"".join(row + b"," + prediction(row) + b"\r\n" for row in rows)
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from scoring.errors import ClusterNotFound, InvalidTags, NamespaceNotAllowed
-from scoring.settings import PROTOCOLS, ClusterSettings, Settings
+from scoring.settings import MAX_ERRORS, PROTOCOLS, ClusterSettings, Settings
 
 # The name in the documentation first; the others mean the same.
 ALIASES = {
@@ -49,7 +49,6 @@ CHOICES = {
 """What those tags may say that choose among a few words; the first is what counts without the tag, or what is looked for."""
 READING = ("header", "delimiter", "decimal", "escape", "encoding", "exclude", "include", "output")
 """The tags that say how the file is to be read: the file itself decides what they come to."""
-_ERRORS = re.compile(r"\d{1,12}|\d{1,3}(\.\d{1,6})?%", re.ASCII)
 # Kubernetes quantities, the suffixes that cpu and memory are written with.
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _FACTOR: dict[str | None, Decimal] = {
@@ -110,7 +109,9 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
             raise InvalidTags(f"The tag {tag} is {values[tag]!r}; it must be {' or '.join(words)}, or left out.")
     split, rows = values.get("split", "file"), values.get("rows", "same")
     if protocol == "sas" and split == "file":
-        _refuse(values, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole")
+        _refuse(
+            values, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole"
+        )
     if protocol != "sas" and rows == "any":
         raise InvalidTags(
             f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
@@ -140,7 +141,7 @@ def _refuse(values: Mapping[str, str], tags: tuple[str, ...], instead: str, why:
 
 def _max_errors(text: str, limit: str) -> tuple[str, ...]:
     """What the tag max_errors says, and the stack's own limit where only the file's size can tell which is less."""
-    if not _ERRORS.fullmatch(text) or (text.endswith("%") and Decimal(text[:-1]) > 100):
+    if not MAX_ERRORS.fullmatch(text):
         raise InvalidTags(
             f"The tag max_errors is {text!r}; write a number of records, or a share of them such as 0.1%."
         )
