@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from scoring import aws
-from scoring.errors import ClusterNotFound, ImageNotAllowed, ImageNotFound, InvalidTags, SourceGone
+from scoring.errors import (
+    ClusterNotFound,
+    EmptyFile,
+    ImageNotAllowed,
+    ImageNotFound,
+    InvalidFile,
+    InvalidTags,
+    SourceGone,
+)
+from scoring.files.formats import Spec
 from tests.builders import CLUSTER, INPUT_BUCKET, REGISTRY, Context, event, function
 from tests.unit.intake.test_images import MEDIA_TYPE
 
@@ -32,7 +41,8 @@ def drop(s3: Any, **tags: str) -> dict[str, Any]:
     source = given["state"]["source"]
     tagging = "&".join(f"{key}={value}" for key, value in tags.items())
     s3.put_object(Bucket=INPUT_BUCKET, Key=source["key"], Body=b"a\n1\n", Tagging=tagging)
-    source |= {"version_id": ""}
+    etag = s3.head_object(Bucket=INPUT_BUCKET, Key=source["key"])["ETag"].strip('"')
+    source |= {"version_id": "", "etag": etag}
     return given
 
 
@@ -44,7 +54,9 @@ def test_a_file_without_tags_gets_the_defaults_with_the_image_by_digest(s3: Any,
         "protocol": "sas",
         "resources": {"cpu": "500m", "memory": "1Gi"},
         "split": "file",
-        "delimiter": ",",
+        "rows": "same",
+        "max_errors": ["0"],
+        "format": Spec().to_json(),
         "output": {
             "bucket": "dropscore-output",
             "key": "scored/2026/people & march.csv.scoreout",
@@ -74,6 +86,28 @@ def test_what_cannot_be_had_is_refused_before_anything_is_launched(
 ) -> None:
     with pytest.raises(error):
         app.handler(drop(s3, **tags), Context())
+
+
+@pytest.mark.parametrize(
+    ("body", "tags", "error", "sentence"),
+    [
+        (b"", {}, EmptyFile, "is empty"),
+        (b"a,b\n", {}, EmptyFile, "no record below its header"),
+        (b"a,b\n1,2,3\n", {}, InvalidFile, "Row 1: It has 3 fields"),
+        (b"PAR1\x15\x00", {}, InvalidFile, "a Parquet file"),
+        (b"a,b\n1,2\n", {"protocol": "mlflow", "exclude": "c"}, InvalidTags, "no such column"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_launched(
+    s3: Any, account: str, body: bytes, tags: dict[str, str], error: type[Exception], sentence: str
+) -> None:
+    given = drop(s3, **tags)
+    source = given["state"]["source"]
+    tagging = "&".join(f"{key}={value}" for key, value in tags.items())
+    etag = s3.put_object(Bucket=INPUT_BUCKET, Key=source["key"], Body=body, Tagging=tagging)["ETag"].strip('"')
+    source |= {"etag": etag, "size": len(body)}
+    with pytest.raises(error, match=sentence):
+        app.handler(given, Context())
 
 
 def test_a_cluster_that_is_configured_but_gone_is_refused(s3: Any, account: str) -> None:

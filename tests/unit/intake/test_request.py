@@ -21,7 +21,7 @@ def test_a_file_without_tags_gets_the_defaults() -> None:
     wanted = request.from_tags({}, settings())
     assert (wanted.model_image, wanted.cluster.name, wanted.namespace) == ("sas-anomaly", CLUSTER, "dropscore")
     assert (wanted.protocol, wanted.resources) == ("sas", {"cpu": "500m", "memory": "1Gi"})
-    assert (wanted.split, wanted.delimiter) == ("file", ",")
+    assert (wanted.split, wanted.rows, wanted.max_errors, wanted.reading) == ("file", "same", ("0",), {})
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,13 @@ def test_a_file_without_tags_gets_the_defaults() -> None:
         ({"protocol": "mlflow"}, "protocol", "mlflow"),
         ({"split": "rows"}, "split", "rows"),
         ({"split": "file"}, "split", "file"),
-        ({"delimiter": "comma"}, "delimiter", ","),
-        ({"delimiter": "semicolon"}, "delimiter", ";"),
-        ({"delimiter": "tab"}, "delimiter", "\t"),
-        ({"delimiter": "pipe"}, "delimiter", "|"),
+        ({"rows": "any"}, "rows", "any"),
+        ({"delimiter": "tab"}, "reading", {"delimiter": "tab"}),
+        (
+            {"header": "none", "decimal": "comma", "escape": "double", "encoding": "cp1252"},
+            "reading",
+            {"header": "none", "decimal": "comma", "escape": "double", "encoding": "cp1252"},
+        ),
         ({"cpu": "2"}, "resources", {"cpu": "2", "memory": "1Gi"}),
         ({"memory": "512Mi"}, "resources", {"cpu": "500m", "memory": "512Mi"}),
         ({"gpu": "01"}, "resources", {"cpu": "500m", "memory": "1Gi", "gpu": "1"}),
@@ -54,7 +57,17 @@ def test_each_tag_is_taken_under_either_name_and_the_rest_falls_back(
     configured = settings(max_gpu="2")
     wanted = request.from_tags(tags, configured)
     assert getattr(wanted, field) == value
-    others = {"model_image", "cluster", "namespace", "protocol", "split", "delimiter", "resources"} - {field}
+    others = {
+        "model_image",
+        "cluster",
+        "namespace",
+        "protocol",
+        "split",
+        "rows",
+        "max_errors",
+        "reading",
+        "resources",
+    } - {field}
     defaults = request.from_tags({}, configured)
     assert all(getattr(wanted, other) == getattr(defaults, other) for other in others)
 
@@ -82,8 +95,15 @@ def test_both_names_of_a_tag_may_be_there_if_they_agree() -> None:
         ({"ingress_url": f"{GATEWAY_URL}.attacker.example.com"}, InvalidTags, "The tag ingress_url is"),
         ({"eks_cluster": "other", "ingress_url": GATEWAY_URL}, InvalidTags, "is reached at its pods"),
         ({"protocol": "SAS"}, InvalidTags, "must be one of sas, sagemaker, mlflow"),
-        ({"split": "columns"}, InvalidTags, "The tag split is 'columns'; it must be rows, or left out"),
-        ({"delimiter": ";"}, InvalidTags, "must be one of comma, semicolon, tab, pipe"),
+        ({"split": "columns"}, InvalidTags, "The tag split is 'columns'; it must be file or rows, or left out"),
+        ({"delimiter": ";"}, InvalidTags, "must be comma or semicolon or tab or pipe"),
+        ({"header": "yes"}, InvalidTags, "must be first or none"),
+        ({"exclude": "id"}, InvalidTags, "a sas container gets the file whole"),
+        ({"max_errors": "1"}, InvalidTags, "a sas container gets the file whole"),
+        ({"split": "rows", "rows": "any", "output": "1"}, InvalidTags, "no row belongs to a record"),
+        ({"protocol": "mlflow", "rows": "any"}, InvalidTags, "answers each record"),
+        ({"protocol": "mlflow", "max_errors": "few"}, InvalidTags, "write a number of records, or a share"),
+        ({"protocol": "mlflow", "max_errors": "10001"}, InvalidTags, "at most 10000 are allowed"),
         ({"cpu": "4001m"}, InvalidTags, "at most 4 is allowed"),
         ({"cpu": "0"}, InvalidTags, "The tag cpu is '0'"),
         ({"cpu": "-1"}, InvalidTags, "write it as Kubernetes does"),
@@ -128,6 +148,24 @@ def test_no_value_of_a_tag_does_more_than_choose_or_fail_with_a_name(tags: dict[
 
 
 @pytest.mark.parametrize(
+    ("tag", "stack", "limits"),
+    [
+        ("0", "10000", ("0",)),
+        ("5", "10000", ("5",)),
+        ("0.1%", "1%", ("0.1%",)),
+        ("0.1%", "10000", ("0.1%", "10000")),
+        ("7", "1%", ("7", "1%")),
+        ("0", "1%", ("0",)),
+    ],
+)
+def test_the_stacks_limit_counts_where_only_the_files_size_can_tell_which_is_less(
+    tag: str, stack: str, limits: tuple[str, ...]
+) -> None:
+    tags = {"protocol": "mlflow", "max_errors": tag}
+    assert request.from_tags(tags, settings(max_errors=stack)).max_errors == limits
+
+
+@pytest.mark.parametrize(
     ("text", "amount"),
     [("500m", "0.5"), ("2", 2), ("1.5Gi", 1_610_612_736), ("1k", 1000), ("3Ti", 3 * 2**40), ("1T", 10**12)],
 )
@@ -144,14 +182,16 @@ def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
     configured = settings(scoring_deadline_seconds="60")
     output = {"bucket": "b", "key": "k"}
     assert request.to_json(
-        request.from_tags({"gpu": "1"}, settings(max_gpu="1")), "r/i@sha256:0", output, configured
+        request.from_tags({"gpu": "1"}, settings(max_gpu="1")), "r/i@sha256:0", output, {"kind": "csv"}, configured
     ) == {
         "image": "r/i@sha256:0",
         "cluster": CLUSTER,
         "namespace": "dropscore",
         "protocol": "sas",
         "split": "file",
-        "delimiter": ",",
+        "rows": "same",
+        "max_errors": ["0"],
+        "format": {"kind": "csv"},
         "resources": {"cpu": "500m", "memory": "1Gi", "gpu": "1"},
         "output": output,
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 60},

@@ -139,7 +139,7 @@ def test_an_upload_that_is_gone_is_no_success_even_if_an_older_file_is_there(s3:
     older = scored(s3, b"old", tags=TAGS | {"execution": "another"})
     outcome.publish(s3, OUTPUT, older, TAGS | {"execution": "another"})
     aborted = scored(s3, b"new")
-    outcome.abort(s3, OUTPUT, aborted["upload_id"])
+    outcome.abort(s3, OUTPUT, aborted)
     with pytest.raises(ScoringFailed, match="aborted by somebody else"):
         outcome.publish(s3, OUTPUT, aborted, TAGS)
     assert published(s3)[0] == b"old"
@@ -147,7 +147,7 @@ def test_an_upload_that_is_gone_is_no_success_even_if_an_older_file_is_there(s3:
 
 def test_an_upload_that_is_gone_is_no_success_where_no_file_is(s3: Any) -> None:
     aborted = scored(s3, b"new")
-    outcome.abort(s3, OUTPUT, aborted["upload_id"])
+    outcome.abort(s3, OUTPUT, aborted)
     with pytest.raises(ScoringFailed, match="aborted by somebody else"):
         outcome.publish(s3, OUTPUT, aborted, TAGS)
 
@@ -198,14 +198,14 @@ def test_sequencers_tell_which_event_came_later(one: str, other: str, newer: boo
 def test_aborting_twice_is_aborting_once(s3: Any) -> None:
     scoring = scored(s3, b"x")
     for _ in range(2):
-        outcome.abort(s3, OUTPUT, scoring["upload_id"])
+        outcome.abort(s3, OUTPUT, scoring)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=OUTPUT_BUCKET)
 
 
 def test_aborting_what_is_published_leaves_it_there(s3: Any) -> None:
     scoring = scored(s3, b"x")
     outcome.publish(s3, OUTPUT, scoring, TAGS)
-    outcome.abort(s3, OUTPUT, scoring["upload_id"])
+    outcome.abort(s3, OUTPUT, scoring)
     assert published(s3)[0] == b"x"
 
 
@@ -219,7 +219,7 @@ def test_other_refusals_of_s3_are_not_swallowed(verb: str) -> None:
         if verb == "get_paginator":
             outcome.publish(Refusing(), OUTPUT, {"upload_id": "u", "parts": 1}, TAGS)
         else:
-            outcome.abort(Refusing(), OUTPUT, "u")
+            outcome.abort(Refusing(), OUTPUT, {"upload_id": "u"})
 
 
 def test_an_error_reads_from_what_happened_to_what_may_help() -> None:

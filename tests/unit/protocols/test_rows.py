@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.errors import DropscoreError, ModelFailed, RowCountMismatch
-from scoring.files import records
+from scoring.files.blocks import Blocks
+from scoring.files.dialect import Dialect
+from scoring.files.formats import Batch, Format, Spec
+from scoring.files.inspection import format_of
 from scoring.protocols import PROTOCOLS, MLflow, SageMaker
 from scoring.protocols import rows as rows_module
 from scoring.protocols.model import Model, NoAnswer, TookTooLong, TooMany, TooMuch
@@ -18,6 +21,22 @@ from tests.unit.servers import Reply, Server
 
 HEADER, BLOCK = b"\xef\xbb\xbfa,b\r\n", b'1,"x\ny"\r\n2,z\r\n'
 SAGEMAKER, MLFLOW = SageMaker(Model("")), MLflow(Model(""))
+
+
+def opened(document: bytes, **changes: Any) -> tuple[Format, Batch]:
+    """A file and all its records."""
+    spec = Spec(**changes)
+    file, blocks = format_of(spec), Blocks([document], 1 << 20, spec.dialect)
+    file.open(blocks)
+    return file, file.batch(next(iter(blocks)), blocks.position, 1)
+
+
+FILE, BATCH = opened(HEADER + BLOCK, preamble="\ufeff")
+DELIMITED = {delimiter: opened(b"a\n1\n", delimiter=delimiter.decode())[0] for delimiter in (b",", b";", b"\t", b"|")}
+
+
+def submit(protocol: SageMaker | MLflow) -> bytes:
+    return protocol.submit(FILE, BATCH, BATCH.good, 5.0)
 
 
 @pytest.mark.parametrize("name", ["sagemaker", "mlflow"])
@@ -39,7 +58,7 @@ def test_a_batch_is_sent_as_the_protocol_wants_it(
 ) -> None:
     """Without the header to SageMaker's, with it and without a byte order mark to MLflow's."""
     server.answers["POST /invocations"] = Reply(200, b"answer")
-    assert protocol(Model(server.url)).submit(HEADER, BLOCK, 5.0) == b"answer"
+    assert submit(protocol(Model(server.url))) == b"answer"
     (request,) = server.requests
     assert request.body == body
     assert (request.headers["content-type"], request.headers["accept"]) == ("text/csv", accept)
@@ -48,8 +67,8 @@ def test_a_batch_is_sent_as_the_protocol_wants_it(
 @pytest.mark.parametrize("status", [201, 204, 302, 400, 500])
 def test_any_other_status_is_a_failure_of_the_model_with_its_answer(server: Server, status: int) -> None:
     server.answers["POST /invocations"] = Reply(status, b"" if status == 204 else b"could not convert string to float")
-    with pytest.raises(ModelFailed, match=f"The model answered {status} to a batch") as failed:
-        SageMaker(Model(server.url)).submit(HEADER, BLOCK, 5.0)
+    with pytest.raises(ModelFailed, match=f"The model answered {status}") as failed:
+        submit(SageMaker(Model(server.url)))
     assert failed.value.details["status"] == status
     assert status == 204 or failed.value.details["answer"] == "could not convert string to float"
 
@@ -61,13 +80,13 @@ def test_a_batch_that_is_too_much_is_told_from_one_that_is_wrong(
     """Of the model or of a proxy in between: less at a time may do."""
     server.answers["POST /invocations"] = Reply(status, b"too large")
     with pytest.raises(error, match=f"answered {status}: too large"):
-        SageMaker(Model(server.url)).submit(HEADER, BLOCK, 5.0)
+        submit(SageMaker(Model(server.url)))
 
 
 def test_a_batch_whose_answer_is_cut_short_is_silence(server: Server) -> None:
     server.answers["POST /invocations"] = Reply(200, b"1\n2", promised=10)
     with pytest.raises(NoAnswer):
-        SageMaker(Model(server.url)).submit(HEADER, BLOCK, 5.0)
+        submit(SageMaker(Model(server.url)))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +100,60 @@ def test_a_batch_whose_answer_is_cut_short_is_silence(server: Server) -> None:
     ],
 )
 def test_lines_of_csv_are_predictions(answer: bytes, names: list[str], rows: list[bytes]) -> None:
-    assert SAGEMAKER.collect(answer, 2) == (names, rows)
+    assert SAGEMAKER.collect(FILE, answer, 2) == (names, rows)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (b'1\n"2\n', "in the middle of a quoted field"),
+        (b"1\n\xff\n", "is not UTF-8"),
+        (b"1\ra\n2\n", "carriage return"),
+    ],
+)
+def test_an_answer_that_would_spoil_the_rows_behind_it_is_a_failure_of_the_model(answer: bytes, sentence: str) -> None:
+    with pytest.raises(ModelFailed, match=sentence):
+        SAGEMAKER.collect(FILE, answer, 2)
+
+
+LINES, LINES_BATCH = opened(b'{"a": 1.0}\n\n{"a": null} \n', kind="jsonl", header=False)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "media_type", "body"),
+    [
+        (SAGEMAKER, "application/jsonlines", b'{"a": 1.0}\n{"a": null}\n'),
+        (MLFLOW, "application/json", b'{"dataframe_records": [{"a": 1.0}, {"a": null}]}'),
+    ],
+)
+def test_lines_of_json_are_sent_as_the_protocol_wants_them(
+    protocol: SageMaker | MLflow, media_type: str, body: bytes
+) -> None:
+    assert protocol.body(LINES, LINES_BATCH, LINES_BATCH.good) == (body, media_type)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "answer", "names", "rows"),
+    [
+        (SAGEMAKER, b"1.50\nnull\n", ["prediction"], [[b"1.50"], [b"null"]]),
+        (SAGEMAKER, b'yes\n"no, never"\n', ["prediction"], [[b'"yes"'], [b'"no, never"']]),
+        (SAGEMAKER, b"0.1,a\n0.2,b\n", ["prediction"], [[b'[0.1, "a"]'], [b'[0.2, "b"]']]),
+        (SAGEMAKER, b'{"p": 0.10, "l": "x"}\n{"p": 1, "l": "y"}\n', ["p", "l"], [[b"0.10", b'"x"'], [b"1", b'"y"']]),
+        (MLFLOW, b'{"predictions": [1.0, 2]}', ["prediction"], [[b"1.0"], [b"2"]]),
+        (MLFLOW, b'{"predictions": ["5", null]}', ["prediction"], [[b'"5"'], [b"null"]]),
+        (MLFLOW, b'{"predictions": [[1, 2], [3]]}', ["prediction"], [[b"[1, 2]"], [b"[3]"]]),
+    ],
+)
+def test_predictions_for_lines_of_json_keep_their_types(
+    protocol: SageMaker | MLflow, answer: bytes, names: list[str], rows: list[list[bytes]]
+) -> None:
+    assert protocol.collect(LINES, answer, 2) == (names, rows)
 
 
 @pytest.mark.parametrize("answer", [b"1,2\n3\n", b"1\n2,3\n", b"1,2\n3,4,5\n"])
 def test_lines_of_different_lengths_are_a_failure_of_the_model(answer: bytes) -> None:
     with pytest.raises(ModelFailed, match="rows of different lengths"):
-        SAGEMAKER.collect(answer, 2)
+        SAGEMAKER.collect(FILE, answer, 2)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +179,7 @@ def test_lines_of_different_lengths_are_a_failure_of_the_model(answer: bytes) ->
 def test_predictions_of_mlflow_become_columns_digit_for_digit(
     predictions: str, names: list[str], rows: list[bytes]
 ) -> None:
-    assert MLFLOW.collect(f'{{"predictions": {predictions}}}'.encode(), 3) == (names, rows)
+    assert MLFLOW.collect(FILE, f'{{"predictions": {predictions}}}'.encode(), 3) == (names, rows)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +203,7 @@ def test_predictions_of_mlflow_become_columns_digit_for_digit(
 )
 def test_an_answer_of_another_form_is_a_failure_of_the_model(answer: bytes) -> None:
     with pytest.raises(ModelFailed, match="The model's") as failed:
-        MLFLOW.collect(answer, 2)
+        MLFLOW.collect(FILE, answer, 2)
     assert len(failed.value.details.get("answer", "")) <= 2_000
 
 
@@ -171,7 +237,7 @@ def test_plain_numbers_are_read_the_short_way_as_the_long_way_reads_them(numbers
 )
 def test_what_only_looks_like_a_number_is_refused(number: bytes) -> None:
     with pytest.raises(ModelFailed, match="is not JSON"):
-        MLFLOW.collect(b'{"predictions": [%b]}' % number, 1)
+        MLFLOW.collect(FILE, b'{"predictions": [%b]}' % number, 1)
 
 
 @pytest.mark.parametrize(
@@ -182,12 +248,12 @@ def test_what_only_looks_like_a_number_is_refused(number: bytes) -> None:
         (b'"a;b",1\nc,2\n', [b'"a;b";1', b"c;2"]),
         (b'a;b,1\n"c\nd",2\n', [b'"a;b";1', b'"c\nd";2']),
         (b'"say ""x""",1\n,\n', [b'"say ""x""";1', b";"]),
-        (b"\xff,1\n\x00,2\n", [b"\xff;1", b"\x00;2"]),
-        (b'a"b\nc"d,1\n2,3\n', [b'a"b\nc"d;1', b"2;3"]),
+        ("ü,1\n\x00,2\n".encode(), ["ü;1".encode(), b"\x00;2"]),
+        (b'5" pipe,1\n6" pipe,2\n', [b'5" pipe;1', b'6" pipe;2']),
     ],
 )
 def test_columns_of_a_model_get_the_delimiter_of_the_file(answer: bytes, rows: list[bytes]) -> None:
-    assert SAGEMAKER.collect(answer, 2, b";") == (["prediction_0", "prediction_1"], rows)
+    assert SAGEMAKER.collect(DELIMITED[b";"], answer, 2) == (["prediction_0", "prediction_1"], rows)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +266,7 @@ def test_columns_of_a_model_get_the_delimiter_of_the_file(answer: bytes, rows: l
     ],
 )
 def test_columns_of_mlflow_get_the_delimiter_of_the_file(predictions: str, rows: list[bytes]) -> None:
-    assert MLFLOW.collect(f'{{"predictions": {predictions}}}'.encode(), 1, b";")[1] == rows
+    assert MLFLOW.collect(DELIMITED[b";"], f'{{"predictions": {predictions}}}'.encode(), 1)[1] == rows
 
 
 @given(st.one_of(st.binary(), st.text('a";,\n\r').map(str.encode)), st.sampled_from([b";", b"\t", b"|"]))
@@ -213,7 +279,7 @@ def test_any_answer_has_as_many_columns_with_another_delimiter(answer: bytes, de
         return
     other_names, others = SAGEMAKER.parse(answer, delimiter)
     assert (other_names, len(others)) == (names, len(rows))
-    assert all(len(records.fields(row, delimiter)) == len(names) for row in others)
+    assert all(len(Dialect(delimiter).fields(row)) == len(names) for row in others)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +288,7 @@ def test_any_answer_has_as_many_columns_with_another_delimiter(answer: bytes, de
 )
 def test_more_or_fewer_predictions_than_records_are_never_joined(protocol: SageMaker | MLflow, answer: bytes) -> None:
     with pytest.raises(RowCountMismatch, match=r"The model answered \d predictions to 3 records"):
-        protocol.collect(answer, 3)
+        protocol.collect(FILE, answer, 3)
 
 
 JSON = st.recursive(
@@ -236,7 +302,7 @@ JSON = st.recursive(
 def test_no_answer_of_a_model_does_more_than_fail_with_a_name(answer: bytes, expected: int) -> None:
     for protocol in (SAGEMAKER, MLFLOW):
         try:
-            names, rows = protocol.collect(answer, expected)
+            names, rows = protocol.collect(FILE, answer, expected)
         except DropscoreError:
             continue
         assert len(rows) == expected
@@ -246,7 +312,7 @@ def test_no_answer_of_a_model_does_more_than_fail_with_a_name(answer: bytes, exp
 @given(st.lists(st.one_of(JSON, st.text('a",\n\r ')), min_size=1, max_size=5))
 def test_any_prediction_is_one_csv_field(predictions: list[Any]) -> None:
     table = [[prediction] for prediction in predictions]
-    _, rows = MLFLOW.collect(json.dumps({"predictions": table}).encode(), len(table))
+    _, rows = MLFLOW.collect(FILE, json.dumps({"predictions": table}).encode(), len(table))
     for row in rows:
         read = list(csv.reader(io.StringIO(row.decode(), newline="")))
         assert len(read) <= 1

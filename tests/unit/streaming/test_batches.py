@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import socket
 import threading
 import time
@@ -251,7 +252,7 @@ def test_halves_of_a_batch_have_the_same_columns(s3: Any, server: Server) -> Non
 
     server.answers["POST /invocations"] = changing
     found = drop(s3, b"id\n1\n1\n3\n4\n")
-    with pytest.raises(ModelFailed, match="other columns than those before"):
+    with pytest.raises(ModelFailed, match="other columns than those before, for row 3 alone"):
         streaming.advance(job(s3, server, found, opened(s3, found)))
 
 
@@ -414,7 +415,7 @@ def test_the_delimiter_of_the_file_is_that_of_the_outcome(
     server.answers["POST /invocations"] = answer
     document = DELIMITED.replace(b";", delimiter.encode())
     found = drop(s3, document)
-    asked = request(protocol=protocol, delimiter=delimiter)
+    asked = request(protocol=protocol, format={"delimiter": delimiter})
     done = streaming.advance(job(s3, server, found, opened(s3, found), request=asked))
     text = published(s3, done).decode()
     header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -432,7 +433,7 @@ def test_the_delimiter_of_the_file_is_that_of_the_outcome(
 def test_a_model_that_answers_with_the_delimiter_in_a_field_is_quoted(s3: Any, server: Server) -> None:
     server.answers["POST /invocations"] = Reply(body=b'yes; sure,"a,b"\n"no",c\n')
     found = drop(s3, b"id;x\n1;2\n3;4\n")
-    asked = request(protocol="sagemaker", delimiter=";")
+    asked = request(protocol="sagemaker", format={"delimiter": ";"})
     done = streaming.advance(job(s3, server, found, opened(s3, found), request=asked))
     assert published(s3, done) == b'id;x;prediction_0;prediction_1\n1;2;"yes; sure";"a,b"\n3;4;"no";c\n'
 
@@ -471,12 +472,12 @@ def test_a_sas_script_that_loses_a_row_of_a_batch_is_never_published(s3: Any, se
     assert callable(query)
 
     def loses(asked: Request) -> Reply:
-        container.results = {name: body.replace(b"\r\n1,", b",1,") for name, body in container.results.items()}
+        container.results = {name: re.sub(rb"\r\n1,[^\r]*", b"", body) for name, body in container.results.items()}
         return query(asked)
 
     server.answers["GET"] = loses
-    with pytest.raises(RowCountMismatch, match="The model answered 2 rows to 3 records"):
-        streaming.advance(sas_rows(s3, server, b"id\n0\n1,\n2\n"))
+    with pytest.raises(RowCountMismatch, match=r"The model answered [01] rows to [12] records, for row"):
+        streaming.advance(sas_rows(s3, server, b"id,n\n0,0\n1,1\n2,2\n"))
 
 
 def test_a_sas_container_too_slow_for_one_function_ends_the_step_and_not_the_file(s3: Any, server: Server) -> None:

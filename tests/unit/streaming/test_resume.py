@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import gzip
+import io
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scoring import streaming
-from scoring.errors import EmptyFile
+from scoring.errors import DropscoreError
 from scoring.files import objects
+from scoring.intake.identity import rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
 from tests.builders import OUTPUT_BUCKET, request
-from tests.unit.files.test_records import LINES, documents
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
-from tests.unit.streaming.test_streaming import NOW, drop, opened, published
+from tests.unit.streaming.test_streaming import NOW, drop, published
 
 NEVER = 1 << 30
 
@@ -127,7 +130,29 @@ KINDS = {
     "sas": {"protocol": "sas"},
     "sas split=rows": {"protocol": "sas", "split": "rows"},
 }
-DELIMITED = st.sampled_from(",;\t|").flatmap(lambda mark: st.tuples(st.just(mark), st.one_of(documents(mark), LINES)))
+FIELDS = st.one_of(st.text('a",;\n\r \\', max_size=6), st.integers().map(str))
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
+    """A file in any of the formats, with short rows and long ones, and how it is to be read."""
+    rows = draw(st.lists(st.lists(FIELDS, min_size=1, max_size=4), max_size=8))
+    mark, end = draw(st.sampled_from(",;\t|")), draw(st.sampled_from(["\n", "\r\n"]))
+    output = io.StringIO(newline="")
+    writer = csv.writer(output, delimiter=mark, lineterminator=end)
+    writer.writerows([["id", "b", "c"], *rows])
+    if draw(st.booleans()):
+        output.write(draw(st.sampled_from(['5" pipe', f'x{mark}6" y{mark}"a"b', " ", ""])) + end)
+    asked: dict[str, Any] = {"delimiter": mark, "escape": "double", "header": draw(st.booleans())}
+    if draw(st.booleans()):
+        asked["sent"] = (1, 2)
+    text = output.getvalue()
+    asked["encoding"] = draw(st.sampled_from(["utf-8", "utf-8", "utf-16"]))
+    body = text.encode(asked["encoding"])
+    if draw(st.booleans()):
+        asked["compression"], half = "gzip", len(body) // 2
+        body = gzip.compress(body[:half]) + gzip.compress(body[half:])
+    return asked, body
 
 
 @dataclass
@@ -141,10 +166,10 @@ class Runs:
     document: bytes
     disturbed: int = 0
 
-    def run(self, ends: list[End], sizes: Sizes) -> tuple[bytes, int] | type[Exception]:
-        """The scored file and its rows, or what the user is told instead."""
+    def run(self, ends: list[End], sizes: Sizes) -> tuple[bytes, int, bytes] | type[Exception]:
+        """The scored file, its rows, and the list of bad ones; or what the user is told instead."""
         found = drop(self.s3, self.document)
-        scoring, pod = opened(self.s3, found), 1
+        scoring, pod = streaming.open_upload(self.s3, found, self.asked, {"execution": "execution"}, NOW), 1
         with pytest.MonkeyPatch.context() as patch:
             sizes.apply(patch)
             for end in [*ends, None]:
@@ -164,12 +189,12 @@ class Runs:
                 try:
                     # After a kill the state machine repeats the step with the same state.
                     scoring = streaming.advance(job)
-                except EmptyFile as error:
+                except DropscoreError as error:
                     return type(error)
                 except Killed:
                     assert end, "nobody else kills"
                 if scoring["status"] == "DONE":
-                    return published(self.s3, scoring), scoring["rows"]
+                    return published(self.s3, scoring), scoring["rows"], self.rejected(scoring)
                 self.disturbed += 1
                 if end and end.fresh_pod:
                     pod += 1
@@ -177,36 +202,44 @@ class Runs:
                         self.container.start_anew()
         raise AssertionError("a step that nothing disturbs comes to the end")
 
+    def rejected(self, scoring: dict[str, Any]) -> bytes:
+        if "rejected" not in scoring:
+            return b""
+        key = rejected_key(self.asked["output"]["key"])
+        body: bytes = self.s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["Body"].read()
+        return body
+
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
-@given(delimited=DELIMITED, ends=ENDS, sizes=SIZES, ranges=st.booleans())
+@given(document=documents(), ends=ENDS, sizes=SIZES, ranges=st.booleans())
 def test_a_file_killed_at_any_point_is_that_of_an_undisturbed_run(
     s3: Any,
     server: Server,
     kind: str,
-    delimited: tuple[str, bytes],
+    document: tuple[dict[str, Any], bytes],
     ends: list[End],
     sizes: Sizes,
     ranges: bool,
 ) -> None:
-    delimiter, document = delimited
-    asked = request(**KINDS[kind], delimiter=delimiter)
+    how, body = document
+    many = {"max_errors": ["100%"]} if kind != "sas" else {}
+    asked = request(**KINDS[kind], **many, format=how)
     server.answers.clear()
     container = None
     if asked["protocol"] in ROWS:
         server.answers["POST /invocations"] = ROWS[asked["protocol"]]
     else:
         container = SasContainer(server, ranges)
-    runs = Runs(s3, server, container, asked, document or b"\n")
+    runs = Runs(s3, server, container, asked, body)
     undisturbed = runs.run([], Sizes(1 << 20, 1 << 20, 8 << 20))
     assert runs.run(ends, sizes) == undisturbed
     s3.delete_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])
 
 
-RECORDS = b"id;text\r\n" + b"".join(b'%d;"a\nb, %d"\r\n' % (n, n) for n in range(5))
+RECORDS = b"id;text\r\n" + b"".join(b'%d;"a\nb, %d"%b\r\n' % (n, n, b";" * (n == 3)) for n in range(5))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -216,13 +249,15 @@ def test_each_single_effect_may_be_the_last_of_a_step(
     s3: Any, server: Server, kind: str, killed: bool, after: bool, sizes: Sizes
 ) -> None:
     """Not a sample of them: every one, until a step comes to the end of the file before its own."""
-    asked = request(**KINDS[kind], delimiter=";")
+    asked = request(**KINDS[kind], format={"delimiter": ";"}, max_errors=["1" if kind != "sas" else "0"])
     container = SasContainer(server) if asked["protocol"] == "sas" else None
     server.answers["POST /invocations"] = ROWS.get(asked["protocol"], ROWS["sagemaker"])
-    runs = Runs(s3, server, container, asked, RECORDS)
+    # A script that is sent the whole file reads all of it.
+    runs = Runs(s3, server, container, asked, RECORDS.replace(b'";\r\n', b'"\r\n') if kind == "sas" else RECORDS)
     undisturbed = runs.run([], sizes)
     assert isinstance(undisturbed, tuple)
     assert undisturbed[1] == 5
+    assert undisturbed[2].count(b"\n") == (0 if kind == "sas" else 3)
     effect = 0
     while runs.disturbed == effect:
         effect += 1

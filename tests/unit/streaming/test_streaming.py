@@ -29,7 +29,7 @@ from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, request, source
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-NASTY = b'\xef\xbb\xbfid,"te,xt"\r\n1,"a\r\nb"\r\n\r\n2,"say ""x"""\r\n3,\xc3\xbc,\r\n4,last'
+NASTY = b'\xef\xbb\xbfid,"te,xt"\r\n1,"a\r\nb"\r\n\r\n2,"say ""x"""\r\n3,\xc3\xbc\r\n4,last'
 MANY = b"id,text\n" + b"".join(b'%d,"line\n%d ""quoted"""\n' % (n, n * 7) for n in range(2_000))
 
 
@@ -183,8 +183,8 @@ def test_a_file_of_no_byte_is_refused_before_anything_is_begun(s3: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "error", "sentence"),
     [
-        (Reply(body=b"1,2\n"), RowCountMismatch, "1 predictions to 4 records"),
-        (Reply(500, b"could not convert string to float: 'last'"), ModelFailed, "answered 500 to a batch"),
+        (Reply(body=b"1,2\n"), RowCountMismatch, "1 predictions to 2 records, for rows 1 to 2 together"),
+        (Reply(500, b"could not convert string to float: 'last'"), ModelFailed, "answered 500, for row 1 alone"),
         (HangUp(), NoAnswer, "closed the connection"),
         (Reply(503), NoAnswer, "The route answered 503"),
     ],

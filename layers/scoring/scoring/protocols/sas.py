@@ -17,7 +17,7 @@ from typing import Any
 from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
 from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format
-from scoring.files.joining import redelimited, row
+from scoring.files.joining import line_end, redelimited, row, without_end
 from scoring.protocols.model import MAX_ANSWER_BYTES, Model, StillBusy, TookTooLong, TooMany, TooMuch, check_load
 from scoring.protocols.rows import Rows, csv_rows
 
@@ -187,30 +187,33 @@ class SasRows:
         ------
         ModelFailed, RowCountMismatch
         """
+        end = RFC4180.first_end(answer)
         header, *rows = csv_rows(answer) or [b""]
         if len(rows) != expected and not self._any_rows:
             raise RowCountMismatch(f"The model answered {len(rows)} rows to {expected} records.")
-        return [header.decode()], rows
+        # With its line end: the script's rows keep theirs.
+        return [(header + line_end(answer[:end])).decode()], rows
 
     def header(self, file: Format, names: list[str]) -> bytes:
         """The header of the output: the one that the script wrote."""
         written = names[0].encode()
         if file.spec.sent is None and file.spec.kept is None:
-            return written + b"\n"
+            return written
         added, _ = self._added(file, written)
         return file.header([name.decode() for name in RFC4180.values(row(added))])
 
     def joined(self, file: Format, batch: Batch, names: list[str], predictions: Sequence[Any | None]) -> bytes:
         """What the script wrote, or the file's own columns and the script's new ones."""
-        if self._any_rows:
-            return b"".join(found + b"\n" for found in predictions if found is not None)
         written = names[0].encode()
+        end = line_end(written)
+        if self._any_rows:
+            return b"".join(found + end for found in predictions if found is not None)
         if file.spec.sent is None and file.spec.kept is None:
             lines = [
                 self._without_answer(file, written, batch.own[place]) if found is None else found
                 for place, found in enumerate(predictions)
             ]
-            return b"\n".join(lines) + b"\n"
+            return end.join(lines) + end
         added, places = self._added(file, written)
         found_rows = [
             None if found is None else self._taken(file, RFC4180.fields(found), places) for found in predictions
@@ -220,7 +223,7 @@ class SasRows:
     @staticmethod
     def _added(file: Format, written: bytes) -> tuple[list[bytes], list[int]]:
         """The script's columns that the file does not have, and where they are."""
-        names, own = RFC4180.values(written), set(file.names)
+        names, own = RFC4180.values(without_end(written)), set(file.names)
         places = [place for place, name in enumerate(names) if name not in own]
         return [names[place] for place in places], places
 
@@ -234,7 +237,7 @@ class SasRows:
     def _without_answer(file: Format, written: bytes, own: bytes) -> bytes:
         """A row for a record that the script has not scored: what is the file's own, and nothing else."""
         values = dict(zip(file.names, file.values(own), strict=False))
-        return row(values.get(name, b"") for name in RFC4180.values(written))
+        return row(values.get(name, b"") for name in RFC4180.values(without_end(written)))
 
 
 def judge(status: int, log: str, *, strict: bool = False) -> bool:

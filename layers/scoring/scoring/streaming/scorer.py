@@ -196,13 +196,13 @@ class Scorer:
         # A culprit among n records is found with two requests for each of log2(n) levels; whoever refuses more often than
         # that without one does so for what they are together.
         if scored.refusals > 2 * math.ceil(math.log2(len(batch.records))):
-            rows = f"rows {batch.row + places[0]} to {batch.row + places[-1]}"
-            raise _worded(
-                refusal, f"{refusal.summary.rstrip('.')}, for {rows} together, but for none of the rows before alone."
-            ) from refusal
+            raise _of_batch(refusal, batch, places)
         before = len(scored.bad)
         self._halved(batch, places, scored, _Trouble())
         if len(scored.bad) == before:
+            if isinstance(refusal, RowCountMismatch):
+                # Whoever miscounts may have mixed up as well.
+                raise _of_batch(refusal, batch, places)
             # Both halves went well: it was the size.
             self.pace.refused(batch.size(places))
         return None
@@ -262,6 +262,12 @@ def _too_much(error: DropscoreError) -> ModelFailed:
         f"alone is too much for the model: {error.summary}",
         "Shorten this record, or raise the limit of the model or of the route to it.",
     )
+
+
+def _of_batch(refusal: DropscoreError, batch: Batch, places: Sequence[int]) -> DropscoreError:
+    """What to raise when it is the batch that the model refuses, and none of its records."""
+    rows = f"rows {batch.row + places[0]} to {batch.row + places[-1]}"
+    return _worded(refusal, f"{refusal.summary.rstrip('.')}, for {rows} together, but for none of them alone.")
 
 
 def _worded(error: DropscoreError, summary: str, **more: Any) -> DropscoreError:
