@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from local import parts
 from local.processes import StackFailed
-from local.stack import Stack, down, status, up
+from local.stack import INTERRUPTED, Stack, check, down, status, up
 
 SCORED, BROKEN, ERROR_FILE = 0, 1, 3
 ROWS_SHOWN, COLUMNS_SHOWN = 5, 6
@@ -86,6 +86,7 @@ def follow(stack: Stack, version_id: str, dropped: datetime) -> dict[str, Any]:
     score_file = attempt = None
     shown: dict[str, int] = {}  # execution ARN -> number of its events that were shown
     while True:
+        check(stack)
         score_file = score_file or find_execution(client, stack.score_file_arn, version_id)
         if score_file:
             attempt = attempt or find_execution(client, stack.attempt_arn, score_file["name"])
@@ -135,7 +136,14 @@ def show_event(event: dict[str, Any], indent: str, dropped: datetime) -> None:
 def show_rows(path: Path) -> None:
     """Print the first rows of a CSV file; of many columns the first and the last, where the predictions are."""
     with path.open(newline="") as file:
-        header, *rows = islice(csv.reader(file), ROWS_SHOWN + 1)
+        first = file.read(1)
+        file.seek(0)
+        if first == "{":
+            console.print(escape("".join(islice(file, ROWS_SHOWN))), soft_wrap=True)
+            return
+        delimiter = max(",;\t|", key=file.readline().count)
+        file.seek(0)
+        header, *rows = islice(csv.reader(file, delimiter=delimiter), ROWS_SHOWN + 1)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     half = COLUMNS_SHOWN // 2
 
@@ -145,8 +153,18 @@ def show_rows(path: Path) -> None:
     for name in shortened(header):
         table.add_column(escape(name), overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, shortened(row)))
+        table.add_row(*map(escape, shortened(row[: len(header)])))
     console.print(table)
+
+
+def what_ended(stack: Stack | None) -> StackFailed | None:
+    """Tell which part of the stack is gone, if one is: what failed then is only who called it."""
+    try:
+        if stack:
+            check(stack)
+    except StackFailed as ended:
+        return ended
+    return None
 
 
 def parse_options() -> argparse.Namespace:
@@ -176,12 +194,16 @@ def main() -> int:
     options = parse_options()
     drops = [Drop(options.file, options.file.name, options.tags)] if options.file else samples()
     was_up = status() is not None
+    stack = None
     try:
         stack = up(report=console.print)
         return max(score(stack, drop, options.out) for drop in drops)
-    except (StackFailed, ClientError) as failure:
-        console.print(f"[red]✗[/] {escape(str(failure))}", soft_wrap=True)
+    except (StackFailed, ClientError, BotoCoreError) as failure:
+        console.print(f"[red]✗[/] {escape(str(what_ended(stack) or failure))}", soft_wrap=True)
         return BROKEN
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+        return INTERRUPTED
     finally:
         if not was_up:
             down()

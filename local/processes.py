@@ -67,6 +67,18 @@ class Processes:
         processes = self._all().values()
         return bool(processes) and all(process.alive for process in processes)
 
+    def check(self) -> None:
+        """Say which of the processes has ended.
+
+        Raises
+        ------
+        StackFailed
+            One of them has; the message has the end of its log.
+        """
+        for name, process in self._all().items():
+            if not process.alive:
+                raise StackFailed(f"The part {name} of the embedded stack has ended.", Path(process.log))
+
     def end(self, seconds: float = 10.0) -> None:
         """Ask each to end, wait for up to `seconds` in all, then kill what is left of its group."""
         processes = [process for process in self._all().values() if not process.replaced]
@@ -85,20 +97,35 @@ class Processes:
         return {name: Process(**record) for name, record in records.items()}
 
 
-def run(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, log: Path) -> None:
-    """Run a command to its end.
+def run(
+    command: Sequence[str | Path],
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a command to its end; `check` is called meanwhile, and raises when there is no use in going on.
 
     Raises
     ------
     StackFailed
         It did not exit with 0.
     """
-    with log.open("wb") as output:
-        done = subprocess.run(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
-        )
-    if done.returncode:
-        raise StackFailed(f"`{Path(command[0]).name} {command[1]}` failed with exit code {done.returncode}.", log)
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as child,
+    ):
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(0.5)
+                    break
+                check()
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode:
+        raise StackFailed(f"`{Path(command[0]).name} {command[1]}` failed with exit code {child.returncode}.", log)
 
 
 def wait_until(ready: Callable[[], bool], what: str, process: Process, seconds: float = 60.0) -> None:

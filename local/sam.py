@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -35,9 +35,16 @@ def build(root: Path, folder: Path, log: Path) -> Path:
     return folder / "build/template.yaml"
 
 
-def deploy(root: Path, template: Path, endpoint_url: str, parameters: Mapping[str, str], log: Path) -> None:
-    """Deploy a built template; a stack that is there already is updated."""
-    _sam(root, "deploy", ["--template-file", template], endpoint_url, {**runtime(), **parameters}, log)
+def deploy(
+    root: Path,
+    template: Path,
+    endpoint_url: str,
+    parameters: Mapping[str, str],
+    log: Path,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Deploy a built template; a stack that is there already is updated. `check` is as for `processes.run`."""
+    _sam(root, "deploy", ["--template-file", template], endpoint_url, {**runtime(), **parameters}, log, check)
 
 
 def _sam(
@@ -47,6 +54,7 @@ def _sam(
     endpoint_url: str,
     parameters: Mapping[str, str],
     log: Path,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     overrides = log.with_suffix(".yaml")  # JSON is YAML, but sam goes by the name
     overrides.write_text(json.dumps(parameters, indent=2))
@@ -66,6 +74,7 @@ def _sam(
         },
         cwd=root,
         log=log,
+        check=check,
     )
 
 

@@ -23,6 +23,9 @@ from local.cluster.apply import apply
 from local.cluster.auth import TOKEN_SECONDS
 from local.processes import Processes, StackFailed
 
+# What a shell makes of SIGINT.
+INTERRUPTED = 130
+
 T = TypeVar("T")
 Report = Callable[[str], None]
 
@@ -117,6 +120,17 @@ def status(state_dir: Path = STATE) -> Stack | None:
         return None
 
 
+def check(stack: Stack) -> None:
+    """Say at once when there is no use in waiting for a stack.
+
+    Raises
+    ------
+    StackFailed
+        A part of it has ended; the message has the end of its log.
+    """
+    Processes(Path(stack.logs).parent / "processes.json").check()
+
+
 class _Start:
     """One call of `up`: its steps, and what they share."""
 
@@ -153,6 +167,16 @@ class _Start:
         self._processes.end()  # an outdated stack, or what a killed run has left
         try:
             return self._bring_up(machinery, wanted)
+        except StackFailed:
+            self._processes.end()
+            raise
+        except Exception:
+            try:
+                # Mostly, what failed is only who called a part that has ended.
+                self._processes.check()
+            finally:
+                self._processes.end()
+            raise
         except BaseException:
             self._processes.end()
             raise
@@ -177,11 +201,14 @@ class _Start:
                 **parts.template_parameters({name: found["gateway_url"] for name, found in clusters.items()}),
                 **self._parameters,
             }
-            log = self._logs / "sam-deploy.log"
-            self._step("sam deploy", lambda: sam.deploy(parts.ROOT, built.result(), aws, parameters, log), after=built)
+            self._step("sam deploy", lambda: self._deploy(built.result(), aws, parameters), after=built)
             pushed.result()
             applied.result()
         return self._deployed(aws, clusters[parts.CLUSTER], machinery, wanted)
+
+    def _deploy(self, template: Path, endpoint_url: str, parameters: Mapping[str, str]) -> None:
+        log = self._logs / "sam-deploy.log"
+        sam.deploy(parts.ROOT, template, endpoint_url, parameters, log, self._processes.check)
 
     def _apply(self, clusters: Mapping[str, Mapping[str, str]]) -> None:
         for cluster in clusters.values():
@@ -237,6 +264,8 @@ def main() -> None:
         stack = up(options.state_dir, options.host) if options.command == "up" else status(options.state_dir)
     except StackFailed as failure:
         sys.exit(str(failure))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     if stack is None:
         sys.exit("The stack is not up.")
     print(f"The stack is up. Drop files in s3://{stack.input_bucket}/{stack.input_prefix}; for aws and kubectl:")

@@ -49,6 +49,8 @@ class Node:
     memory: MemoryGuard
     session: aiohttp.ClientSession
     path: str | None
+    failed: Callable[[BaseException], None]
+    """Told of what ended a piece of work that should not have ended so."""
 
 
 class Container:

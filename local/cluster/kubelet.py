@@ -113,8 +113,10 @@ class PodWorker:
         return task
 
     def _report(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("worker of pod %s failed", self._pod["metadata"]["name"], exc_info=task.exception())
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A kubelet without this worker would let everybody wait for the pod for ever.
+            _log.error("worker of pod %s failed", self._pod["metadata"]["name"], exc_info=error)
+            self._node.failed(error)
 
     async def _run(self) -> None:
         self._publish()

@@ -13,6 +13,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ async def serve(settings: Settings) -> None:
             memory=memory,
             session=session,
             path=settings.path,
+            failed=partial(_fail, stopped),
         )
         kubelet = Kubelet(shared, node.NAME, state / "pods")
         stack.callback(kubelet.kill_all)
@@ -95,7 +97,7 @@ async def serve(settings: Settings) -> None:
         authenticator = Authenticator(session, token, settings.token_review_url, settings.token_seconds)
         api = Api(store, authenticator, lambda request, pod: podlogs.read_log(kubelet, request, pod))
         context, ca_file = certificates.issue(state, settings.host)
-        front = _Front(api, settings, context)
+        front = _Front(api, settings, context, partial(_fail, stopped))
         stack.push_async_callback(front.close)
         await front.open()
         front.obey(loop)
@@ -110,8 +112,10 @@ async def serve(settings: Settings) -> None:
 class _Front:
     """The API server as its clients see it. SIGUSR1 takes it away, SIGUSR2 brings it back; the pods run on meanwhile."""
 
-    def __init__(self, api: Api, settings: Settings, context: ssl.SSLContext) -> None:
-        self._api, self._settings, self._context = api, settings, context
+    def __init__(
+        self, api: Api, settings: Settings, context: ssl.SSLContext, failed: Callable[[BaseException], None]
+    ) -> None:
+        self._api, self._settings, self._context, self._failed = api, settings, context, failed
         self._runner: web.AppRunner | None = None
         self._change: asyncio.Task[None] | None = None
 
@@ -121,6 +125,11 @@ class _Front:
 
     def _begin(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._change = asyncio.create_task(change())
+        self._change.add_done_callback(self._report)
+
+    def _report(self, change: asyncio.Task[None]) -> None:
+        if not change.cancelled() and (error := change.exception()) is not None:
+            self._failed(error)
 
     async def open(self) -> None:
         if self._runner is None:
@@ -140,6 +149,12 @@ class _Front:
 def _resolve(stopped: asyncio.Future[None]) -> None:
     if not stopped.done():
         stopped.set_result(None)
+
+
+def _fail(stopped: asyncio.Future[None], error: BaseException) -> None:
+    """End the cluster: whoever waits for it must not wait for a part of it that is gone."""
+    if not stopped.done():
+        stopped.set_exception(error)
 
 
 def _session() -> aiohttp.ClientSession:
@@ -171,8 +186,8 @@ async def _background(stopped: asyncio.Future[None], *work: Coroutine[Any, Any, 
     """Controllers run for ever: one that ends has failed, and a cluster without it would be a wrong one."""
 
     def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and not stopped.done():
-            stopped.set_exception(task.exception() or RuntimeError(f"{task.get_coro()} has ended"))
+        if not task.cancelled():
+            _fail(stopped, task.exception() or RuntimeError(f"{task.get_coro()} has ended"))
 
     tasks = [asyncio.create_task(one) for one in work]
     for task in tasks:

@@ -24,6 +24,7 @@ import requests
 from local.images.blobs import DigestMismatch, blob_path, move_into_place, write_blob
 from local.images.oci import CONFIG_TYPE, MANIFEST_TYPE, Image
 from local.images.reference import Reference
+from local.images.unpacking import unpack
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -200,8 +201,7 @@ class _Pull:
             with tarfile.open(layer) as tar:
                 if any(Path(name).name.startswith(".wh.") for name in tar.getnames()):
                     self._fail("Unimplemented", f"layer {digest} removes files of another, which is not done here")
-                # The filter refuses absolute names, "..", links that lead out of rootfs, and devices.
-                tar.extractall(rootfs, filter="data")
+                unpack(tar, rootfs)
         except tarfile.TarError as error:
             self._fail("Unknown", f"failed to extract layer {digest}: {error}")
 

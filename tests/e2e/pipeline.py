@@ -13,10 +13,13 @@ from urllib.parse import urlencode
 from kubernetes import config as kubeconfig
 from kubernetes.client import ApiClient
 
+from local import stack as embedded
 from local.stack import Stack
 from scoring.intake import identity
 
 T = TypeVar("T")
+# The stack that this process's tests wait for.
+_watched: list[Stack] = []
 OURS = "app.kubernetes.io/managed-by=dropscore"
 PATHS = {
     "pods": "/api/v1/namespaces/dropscore/pods",
@@ -30,6 +33,9 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120.0) ->
     """Look until something is seen; an AssertionError that says what was waited for when it is not in time."""
     until = time.monotonic() + seconds
     while True:
+        for stack in _watched:
+            # A part that has ended says why; whoever waits for it would only say that nothing came.
+            embedded.check(stack)
         seen = look()
         if seen:
             return seen
@@ -62,6 +68,7 @@ class Pipeline:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        _watched[:] = [stack]
         self.s3, self.sfn = stack.client("s3"), stack.client("stepfunctions")
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,20 @@ def test_a_process_that_ends_early_is_told_with_its_log(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_told_with_its_log(tmp_path: Path) -> None:
     with pytest.raises(StackFailed, match=r"exit code 3.\n  \| why"):
         run([sys.executable, "-c", "print('why'); raise SystemExit(3)"], os.environ, tmp_path, tmp_path / "log")
+
+
+def test_a_part_that_has_ended_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    processes, process = start(tmp_path, [sys.executable, "-c", "raise TypeError('no filter')"])
+    wait_for(lambda: not process.alive)
+    with pytest.raises(StackFailed, match=r"The part it of the embedded stack has ended\.(.|\n)*TypeError: no filter"):
+        processes.check()
+
+
+def test_a_command_is_ended_when_there_is_no_use_in_going_on(tmp_path: Path) -> None:
+    def check() -> None:
+        raise StackFailed("The part aws has ended.")
+
+    began = time.monotonic()
+    with pytest.raises(StackFailed, match="aws has ended"):
+        run(SLEEP, os.environ, tmp_path, tmp_path / "it.log", check)
+    assert time.monotonic() - began < 30
