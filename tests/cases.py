@@ -7,6 +7,7 @@ it saw; `adds` answers the sum of the columns, and 400 to a batch in which one i
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,15 @@ def with_prediction(rows: bytes) -> bytes:
     return b"\n".join([header + b",prediction", *(record + columns for record in records)]) + b"\n"
 
 
+def shown(header: bytes, *records: tuple[bytes, list[str]]) -> bytes:
+    """A file between commas as `shows` scores it: each record as it is written, and as the model is to read it."""
+    lines = [header + b",prediction"]
+    for record, fields in records:
+        text = json.dumps(fields, ensure_ascii=False).encode()
+        lines.append(record + b',"' + text.replace(b'"', b'""') + b'"')
+    return b"\n".join(lines) + b"\n"
+
+
 SPARK = b'id,text,prediction\n1,"5\\" nail",2\n2,"she said \\"no\\"",2\n3,"a, b",2\n'
 INCHES = b'id,item,qty,prediction\n1,5" pipe,3,3\n2,elbow,1,3\n3,6" pipe,2,3\n4,"4"" valve",7,3\n'
 QUOTED = b'id,note,prediction\n1,"two\nlines",2\n2,"a\r\nb",2\n3,"""quoted""",2\n'
@@ -83,12 +93,34 @@ CASES: list[Case] = [
     Case("spark-escapes.csv", tags={"escape": "backslash"}, scored=SPARK),
     Case(
         "spark-escapes.csv",
+        tags={"escape": "backslash"},
+        model="shows",
+        scored=shown(
+            b"id,text",
+            (b'1,"5\\" nail"', ["1", '5" nail']),
+            (b'2,"she said \\"no\\""', ["2", 'she said "no"']),
+            (b'3,"a, b"', ["3", "a, b"]),
+        ),
+    ),
+    Case(
+        "spark-escapes.csv",
         "sas",
         {"escape": "backslash"},
         scored=(b'id,text,prediction\n1,"5"" nail",2\n2,"she said ""no""",2\n3,"a, b",2\n'),
     ),
     refused("spark-escapes.csv", ("row 1",), ("escape=backslash", "escape=double")),
     Case("spark-escapes.csv", tags={"escape": "double"}, scored=SPARK),
+    Case(
+        "spark-escapes.csv",
+        tags={"escape": "double"},
+        model="shows",
+        scored=shown(
+            b"id,text",
+            (b'1,"5\\" nail"', ["1", '5\\ nail"']),
+            (b'2,"she said \\"no\\""', ["2", 'she said \\no\\""']),
+            (b'3,"a, b"', ["3", "a, b"]),
+        ),
+    ),
     Case(
         "short-rows.csv",
         scored=b"a,b,c,prediction\n1,2,3,3\n4,5,,3\n6,,,3\n7,8,9,3\n",
@@ -119,8 +151,7 @@ CASES: list[Case] = [
     ),
     Case("cr-only.csv", scored=b'"A","B",prediction\r"x",3,2\r"y",6,2\r"z",5,2\r'),
     Case("cr-only.csv", "sas", scored=b"A,B,prediction\nx,3,2\ny,6,2\nz,5,2\n"),
-    *each("crlf-no-last-end.csv", "sagemaker mlflow", b"a,b,prediction\r\n1,2,2\r\n3,4,2\r\n"),
-    Case("crlf-no-last-end.csv", "sas", scored=b"a,b,prediction\n1,2,2\n3,4,2\n"),
+    *each("crlf-no-last-end.csv", "sagemaker mlflow sas", b"a,b,prediction\r\n1,2,2\r\n3,4,2\r\n"),
     Case(
         "semicolon-decimal-comma.csv",
         "mlflow",
@@ -145,6 +176,12 @@ CASES: list[Case] = [
             scored=(b"customer_id,f1,f2,prediction\nC-001,1.0,2.0,2\nC-002,3.0,4.0,2\n"),
         )
         for exclude in ("customer_id", "1")
+    ),
+    Case(
+        "id-column.csv",
+        tags={"exclude": "1"},
+        model="shows",
+        scored=shown(b"customer_id,f1,f2", (b"C-001,1.0,2.0", ["1.0", "2.0"]), (b"C-002,3.0,4.0", ["3.0", "4.0"])),
     ),
     Case(
         "id-column.csv",

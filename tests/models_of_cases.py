@@ -1,6 +1,6 @@
 """The models of tests/cases.py, in all three protocols. Nothing but the standard library: an image of them needs no more.
 
-As a program, a server on port 8080; MODEL says which one.
+As a program, a server on port 8080; BEHAVIOUR says which one.
 """
 
 import csv
@@ -50,26 +50,32 @@ def invoke(model: str, media_type: str, headers: dict[str, str], body: bytes) ->
         if is_mlflow:
             header, *rows = records
             records = [dict(zip(header, row, strict=True)) for row in rows]
-    predictions = [predicted(model, record) for record in records]
+    # What was seen as one text: an object's own members, or a list's, would become columns.
+    predictions = [
+        json.dumps(found, ensure_ascii=False) if isinstance(found, dict | list) else found
+        for found in (predicted(model, record) for record in records)
+    ]
     if is_mlflow:
-        # What was seen as one text: an object's own members would become columns.
-        told = [json.dumps(found, ensure_ascii=False) if isinstance(found, dict) else found for found in predictions]
-        return 200, json.dumps({"predictions": told}).encode(), {"Content-Type": "application/json"}
-    return 200, b"".join(json.dumps(found).encode() + b"\n" for found in predictions), {"Content-Type": "text/csv"}
+        return 200, json.dumps({"predictions": predictions}).encode(), {"Content-Type": "application/json"}
+    return 200, written([[found] for found in predictions]), {"Content-Type": "text/csv"}
+
+
+def written(rows: list[list[Any]], end: str = "\n") -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=end).writerows(rows)
+    return text.getvalue().encode()
 
 
 results: dict[str, bytes] = {}
 
 
 def execute(body: bytes) -> Answer:
-    _, _, part = body.partition(b"\r\n\r\n")
-    header, *rows = rows_of(part.rpartition(b"\r\n--")[0])
-    written = io.StringIO(newline="")
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([*header, "prediction"])
-    writer.writerows([*row, len(row)] for row in rows)
+    file = body.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--")[0]
+    header, *rows = rows_of(file)
+    # A line end of the file's own shows whether it came through.
+    end = "\r\n" if file.splitlines(keepends=True)[0].endswith(b"\r\n") else "\n"
     name = f"{len(results) + 1}.0"
-    results[name] = written.getvalue().encode()
+    results[name] = written([[*header, "prediction"], *([*row, len(row)] for row in rows)], end)
     return 201, json.dumps({"id": name, "status": 201}).encode(), {"Content-Type": "application/json"}
 
 
@@ -91,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(self.rfile.read(int(self.headers["Content-Length"])))
 
     def reply(self, body: bytes) -> None:
-        status, told, headers = answer(os.environ["MODEL"], self.command, self.path, dict(self.headers), body)
+        status, told, headers = answer(os.environ["BEHAVIOUR"], self.command, self.path, dict(self.headers), body)
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(told))}.items():
             self.send_header(name, value)

@@ -1,4 +1,4 @@
-"""Images of models that misbehave, made and pushed for a test."""
+"""Images of models that misbehave, or tell what they were sent, made and pushed for a test."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ def push(
     repository: str = "",
     user: str = "1000",
     entrypoint: str = '["python", "app.py"]',
+    app: Path = HERE / "misbehaving.py",
 ) -> str:
-    """Push an image that misbehaves in the given way (misbehaving.py, misbehaving_script.py); its repository."""
+    """Push an image that behaves in the given way (misbehaving.py, misbehaving_script.py, or `app`); its repository."""
     repository = repository or f"tests/{behaviour}"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -54,7 +55,7 @@ def push(
             (folder / "gunicorn.conf.py").write_text(GUNICORN)
             (folder / "Dockerfile").write_text(SAS_DOCKERFILE.format(behaviour=behaviour))
         else:
-            shutil.copy(HERE / "misbehaving.py", folder / "app.py")
+            shutil.copy(app, folder / "app.py")
             text = DOCKERFILE.format(behaviour=behaviour, user=user, entrypoint=entrypoint)
             (folder / "Dockerfile").write_text(text)
         image = images.build(folder, ROOT / ".venv-models/bin/python")
