@@ -70,6 +70,7 @@ def measure(plan: Plan, only: list[str], durations: dict[str, float]) -> tuple[l
         take(
             ("sas throughput", lambda: throughput.sas(plan, s3_url, model_url)),
             ("row protocols", lambda: throughput.rows(plan, s3_url, model_url)),
+            ("odd files", lambda: throughput.kinds(plan, s3_url, model_url)),
             ("memory", lambda: memory.rows(plan, s3_url, model_url)),
         )
     take(("imports", lambda: imports.rows(plan)), ("stack", lambda: on_stack(plan, durations)))

@@ -1,5 +1,7 @@
 """The files that the benchmarks score: CSV made on the fly, the same bytes for the same size, readable from any offset.
 
+A file with inch marks has one in every tenth record, in a field without quotes, as exports of parts lists have it.
+
 A file is a header and a block of a thousand different records, over and over: no file is ever stored, and what a model
 has to answer is known from the size alone. A record in sixteen has a quoted field with a comma in it, as exports have.
 """
@@ -28,26 +30,36 @@ def _block() -> bytes:
     return "".join(_record(chance, number) for number in range(BLOCK_RECORDS)).encode()
 
 
+def _with_inch_marks(block: bytes) -> bytes:
+    lines = block.splitlines(keepends=True)
+    lines[::10] = [
+        line.replace(b",Ulm,", b',5" Ulm,').replace(b",Springfield,", b',5" Springfield,') for line in lines[::10]
+    ]
+    return b"".join(lines)
+
+
 BLOCK = _block()
-# What is handed out at once: whole blocks, about a MiB.
-_CHUNK = memoryview(BLOCK * max(1, (1 << 20) // len(BLOCK)))
+# By the suffix of a file's name. What is handed out at once: whole blocks, about a MiB.
+BLOCKS = {"": BLOCK, "-inch-marks": _with_inch_marks(BLOCK)}
+_CHUNKS = {kind: memoryview(block * max(1, (1 << 20) // len(block))) for kind, block in BLOCKS.items()}
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of so many blocks."""
+    """A file of so many blocks of a kind."""
 
     blocks: int
+    kind: str = ""
 
     @classmethod
-    def of(cls, size: int) -> File:
+    def of(cls, size: int, kind: str = "") -> File:
         """Give the largest file of at most `size` bytes, one block at least."""
-        return cls(max(1, (size - len(HEADER)) // len(BLOCK)))
+        return cls(max(1, (size - len(HEADER)) // len(BLOCKS[kind])), kind)
 
     @property
     def size(self) -> int:
         """Bytes, the header included."""
-        return len(HEADER) + self.blocks * len(BLOCK)
+        return len(HEADER) + self.blocks * len(BLOCKS[self.kind])
 
     @property
     def records(self) -> int:
@@ -57,12 +69,13 @@ class File:
     @property
     def name(self) -> str:
         """A key that says it all: the S3 stand-in needs to know nothing else."""
-        return f"{self.blocks}.csv"
+        return f"{self.blocks}{self.kind}.csv"
 
     @classmethod
     def named(cls, name: str) -> File:
         """Give the file that a key names."""
-        return cls(int(name.rpartition("/")[2].removesuffix(".csv")))
+        blocks, mark, kind = name.rpartition("/")[2].removesuffix(".csv").partition("-")
+        return cls(int(blocks), mark + kind)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes | memoryview]:
         """Give the bytes from `start` to before `stop`, in chunks of at most a MiB."""
@@ -71,7 +84,7 @@ class File:
             yield HEADER[start:stop]
         start = max(start, len(HEADER))
         while start < stop:
-            within = (start - len(HEADER)) % len(BLOCK)
-            chunk = _CHUNK[within : within + stop - start]
+            within = (start - len(HEADER)) % len(BLOCKS[self.kind])
+            chunk = _CHUNKS[self.kind][within : within + stop - start]
             yield chunk
             start += len(chunk)

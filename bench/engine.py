@@ -1,6 +1,6 @@
 """The streaming engine, taken by its one seam: a file of the S3 stand-in, scored by the model stand-in, measured.
 
-    python -m bench.engine --protocol sas --s3 URL --model URL --blocks 5000
+    python -m bench.engine --protocol sas --model URL --file 5000.csv
 
 runs in a process of its own, because peak memory is a process's, and prints what it measured as JSON. This is the only
 module that knows how the engine is called.
@@ -39,9 +39,10 @@ class Run:
     invocations: int
 
 
-def run(protocol: str, s3_url: str, model_url: str, file: data.File) -> Run:
-    """Score a file in a fresh process."""
-    command = [sys.executable, "-m", "bench.engine", "--protocol", protocol, "--blocks", str(file.blocks)]
+def run(protocol: str, s3_url: str, model_url: str, file: data.File, reading: Mapping[str, Any] | None = None) -> Run:
+    """Score a file in a fresh process; `reading` is how it is to be read, where not in the usual way."""
+    command = [sys.executable, "-m", "bench.engine", "--protocol", protocol, "--file", file.name]
+    command += ["--format", json.dumps(reading or {})]
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "layers/scoring"),
@@ -58,7 +59,7 @@ def run(protocol: str, s3_url: str, model_url: str, file: data.File) -> Run:
     return Run(**json.loads(done.stdout))
 
 
-def score(protocol: str, model_url: str, file: data.File) -> Run:
+def score(protocol: str, model_url: str, file: data.File, reading: Mapping[str, Any] | None = None) -> Run:
     """Score a file in this process, from the opening of its upload to its publication."""
     from scoring import aws, streaming
     from scoring.intake.identity import Source
@@ -73,7 +74,7 @@ def score(protocol: str, model_url: str, file: data.File) -> Run:
         "namespace": "bench",
         "protocol": protocol,
         "split": "file",
-        "delimiter": ",",
+        "format": dict(reading or {}),
         "resources": {"cpu": "1", "memory": "1Gi"},
         "output": {
             "bucket": "output",
@@ -129,9 +130,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
     parser.add_argument("--protocol", required=True)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--blocks", type=int, required=True)
+    parser.add_argument("--file", type=data.File.named, required=True)
+    parser.add_argument("--format", type=json.loads, default={})
     options = parser.parse_args()
-    print(json.dumps(asdict(score(options.protocol, options.model, data.File(options.blocks)))))
+    print(json.dumps(asdict(score(options.protocol, options.model, options.file, options.format))))
 
 
 if __name__ == "__main__":

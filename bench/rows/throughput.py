@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from bench import data, engine
 from bench.plan import ROOT, Plan, readable
@@ -62,6 +64,31 @@ def rows(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
         our_speed, theirs = alternating(plan.rows_rounds, ours, pandas)
         name = f"{protocol}, joined output, {readable(plan.rows_bytes)}"
         yield Row(name, our_speed, "MB/s per core", theirs, "pandas script", ratio_at_least(3))
+
+
+def kinds(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
+    """What odd files and chosen columns cost: each beside the same engine with the regular file, all columns sent."""
+    megabytes = plan.rows_bytes / 1e6
+    cases: tuple[tuple[str, str, dict[str, Any], float], ...] = (
+        ("inch mark in every tenth record", "-inch-marks", {}, 0.5),
+        ("first column excluded", "", {"sent": list(range(1, data.HEADER.count(b",") + 1))}, 0.7),
+    )
+    for protocol in ("mlflow", "sagemaker"):
+
+        def speed(kind: str = "", reading: Mapping[str, Any] | None = None, protocol: str = protocol) -> float:
+            file = data.File.of(plan.rows_bytes, kind)
+            return megabytes / engine.run(protocol, s3_url, model_url, file, reading).cpu_seconds
+
+        for name, kind, reading, least in cases:
+            ours, regular = alternating(plan.rows_rounds, partial(speed, kind, reading), speed)
+            yield Row(f"{protocol}, {name}", ours, "MB/s per core", regular, "regular file", ratio_at_least(least))
+    file = data.File.of(plan.sas_bytes // 4, "-inch-marks")
+
+    def whole(file: data.File) -> float:
+        return file.size / 1e6 / engine.run("sas", s3_url, model_url, file).seconds
+
+    ours, regular = alternating(plan.rows_rounds, lambda: whole(file), lambda: whole(data.File.of(plan.sas_bytes // 4)))
+    yield Row("sas, inch mark in every tenth record", ours, "MB/s", regular, "regular file", ratio_at_least(0.5))
 
 
 def _expect(rows: int, file: data.File) -> None:

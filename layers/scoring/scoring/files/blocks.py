@@ -10,7 +10,9 @@ from scoring.files.dialect import BACKSLASH, QUOTE, RFC4180, Dialect
 
 # A quote that is never closed makes one record of all that follows it: that must end before the memory does.
 MOST_RECORD_BYTES = 16 << 20
-_BLANK = {end: re.compile(rb"%b[ \t\r]*%b" % (end, end)) for end in (b"\n", b"\r")}
+# A line that is blank begins so.
+_BLANKS = (b"\n", b"\r", b" ", b"\t")
+_MAYBE_BLANK = {end: re.compile(rb"%b[ \t\r\n]" % end) for end in (b"\n", b"\r")}
 
 
 def never_closed(row: int, offset: int) -> InvalidFile:
@@ -136,19 +138,37 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
     `begun` is that of the data before. A record may be larger than the memory; its abridged beginning is not.
     """
     text, end = begun + data, dialect.end
+    if (pieces := dialect.regular(text)) is not None:
+        return _tally_regular(dialect, text, pieces)
     ends, after = text.count(end), 0
     section = b""
     for found in dialect.sections(text):
         section, after = found[0], found.end()
         ends -= section.count(end)
     last = text.rfind(end, after)
-    if text.startswith((b"\n", b"\r", b" ", b"\t")) or _BLANK[end].search(text):
+    if text.startswith(_BLANKS) or _MAYBE_BLANK[end].search(text):
         ends = sum(not dialect.is_blank(line) for line in dialect.lines(text[: dialect.cut(text)]))
     if last != -1 or not after:
         return ends, _abridged(dialect, text[last + 1 :])
     if after < len(text):
         return ends, b"-" + _last(dialect, text)
     return ends, _abridged_section(dialect, section)
+
+
+def _tally_regular(dialect: Dialect, text: bytes, pieces: list[bytes]) -> tuple[int, bytes]:
+    """The same of text that was split at its quotes."""
+    end = dialect.end
+    # With a quote in the place of each section: a line of nothing else is not blank.
+    outside = text if len(pieces) == 1 else QUOTE.join(pieces[::2])
+    ends = outside.count(end)
+    if outside.startswith(_BLANKS) or _MAYBE_BLANK[end].search(outside):
+        ends = sum(not dialect.is_blank(line.rstrip(b"\r")) for line in outside.split(end)[:-1])
+    if len(pieces) % 2 == 0:
+        return ends, QUOTE
+    if pieces[-1] or len(pieces) == 1:
+        last = outside[outside.rfind(end) + 1 :]
+        return ends, b"-" + _last(dialect, last) if QUOTE in last else _abridged(dialect, last)
+    return ends, QUOTE + QUOTE
 
 
 def _abridged(dialect: Dialect, begun: bytes) -> bytes:

@@ -179,7 +179,7 @@ def csv_rows(answer: bytes) -> list[bytes]:
         It is broken off in the middle of a quoted field, or is no UTF-8.
     """
     pieces = RFC4180.pieces(answer)
-    rows = [line for line in RFC4180.lines(answer, pieces) if not RFC4180.is_blank(line)]
+    rows = [line for line in RFC4180.lines(answer) if not RFC4180.is_blank(line)]
     try:
         if not answer.isascii():
             answer.decode()
