@@ -137,16 +137,21 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
 
     `begun` is that of the data before. A record may be larger than the memory; its abridged beginning is not.
     """
-    text, end = begun + data, dialect.end
-    if (pieces := dialect.regular(text)) is not None:
-        return _tally_regular(dialect, text, pieces)
+    # To copy a chunk costs more than to look at it: what is in the middle of a line is so without what is before it.
+    is_inside = begun == b"-" and not data.startswith((QUOTE, *_BLANKS))
+    text, end = data if is_inside else begun + data, dialect.end
+    maybe_blank = text.startswith(_BLANKS) or _MAYBE_BLANK[end].search(text)
+    if is_inside and end not in text and QUOTE not in text:
+        return 0, b"-" + _last(dialect, text)
+    if not maybe_blank and (quotes := dialect.regular_quotes(text)) is not None:
+        return _tally_regular(dialect, text, quotes)
     ends, after = text.count(end), 0
     section = b""
     for found in dialect.sections(text):
         section, after = found[0], found.end()
         ends -= section.count(end)
     last = text.rfind(end, after)
-    if text.startswith(_BLANKS) or _MAYBE_BLANK[end].search(text):
+    if maybe_blank:
         ends = sum(not dialect.is_blank(line) for line in dialect.lines(text[: dialect.cut(text)]))
     if last != -1 or not after:
         return ends, _abridged(dialect, text[last + 1 :])
@@ -155,20 +160,19 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
     return ends, _abridged_section(dialect, section)
 
 
-def _tally_regular(dialect: Dialect, text: bytes, pieces: list[bytes]) -> tuple[int, bytes]:
-    """The same of text that was split at its quotes."""
+def _tally_regular(dialect: Dialect, text: bytes, quotes: list[int]) -> tuple[int, bytes]:
+    """The same of text whose quotes are at these places, all of them as RFC 4180 has it."""
     end = dialect.end
-    # With a quote in the place of each section: a line of nothing else is not blank.
-    outside = text if len(pieces) == 1 else QUOTE.join(pieces[::2])
-    ends = outside.count(end)
-    if outside.startswith(_BLANKS) or _MAYBE_BLANK[end].search(outside):
-        ends = sum(not dialect.is_blank(line.rstrip(b"\r")) for line in outside.split(end)[:-1])
-    if len(pieces) % 2 == 0:
-        return ends, QUOTE
-    if pieces[-1] or len(pieces) == 1:
-        last = outside[outside.rfind(end) + 1 :]
-        return ends, b"-" + _last(dialect, last) if QUOTE in last else _abridged(dialect, last)
-    return ends, QUOTE + QUOTE
+    ends = text.count(end) - sum(text.count(end, *section) for section in zip(quotes[::2], quotes[1::2], strict=False))
+    if len(quotes) % 2:
+        return ends - text.count(end, quotes[-1]), QUOTE
+    after = quotes[-1] + 1 if quotes else 0
+    if after and after == len(text):
+        return ends, QUOTE + QUOTE
+    last = text.rfind(end, after)
+    if last == -1 and after:
+        return ends, b"-" + _last(dialect, text)
+    return ends, _abridged(dialect, text[last + 1 :])
 
 
 def _abridged(dialect: Dialect, begun: bytes) -> bytes:

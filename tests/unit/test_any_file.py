@@ -1,0 +1,113 @@
+"""Whatever the bytes of a file are: an error, or its own columns as csv.reader reads them, each with its own prediction."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from scoring.errors import DropscoreError
+from tests.builders import OUTPUT_BUCKET
+from tests.cases import Case
+from tests.unit.servers import Reply, Request, Server
+from tests.unit.test_cases import OUTPUT, score
+
+WORDS = [
+    "a",
+    "1",
+    "ü",
+    '"',
+    '""',
+    ",",
+    ",",
+    ";",
+    "\n",
+    "\n",
+    "\r\n",
+    "\r",
+    " ",
+    "\\",
+    '\\"',
+    ',"',
+    '",',
+    '5" x',
+    "\x00",
+    "\t",
+]
+TEXTS = st.lists(st.sampled_from(WORDS), max_size=40).map("".join)
+HEADED = st.builds("{}\n{}".format, st.sampled_from(["a,b", "a,b,c", '"a ""x""",b', "a"]), TEXTS)
+BODIES = st.one_of(
+    HEADED.map(str.encode),
+    TEXTS.map(str.encode),
+    HEADED.map(lambda text: text.encode("utf-16")),
+    HEADED.map(lambda text: b"\xef\xbb\xbf" + text.encode()),
+    st.binary(max_size=60),
+)
+
+
+def prediction(record: list[str]) -> str:
+    return hashlib.sha256("|".join(record).encode()).hexdigest()[:8] + "x"
+
+
+def model(asked: Request) -> Reply:
+    rows = [row for row in csv.reader(io.StringIO(asked.body.decode(), newline="")) if row]
+    return Reply(body=b"".join(prediction(row).encode() + b"\n" for row in rows))
+
+
+def text_of(body: bytes) -> str:
+    return body.decode("utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+
+
+def rows_of(text: str, delimiter: str) -> list[list[str]]:
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    # A line of spaces is none; of an empty one, csv makes no field, of two quotes it does.
+    return [row for row in rows if row and not (len(row) == 1 and row[0] and not row[0].strip(" \t"))]
+
+
+class Own(Case):
+    """A case of a body that is in no file."""
+
+    own: bytes
+
+    @property
+    def body(self) -> bytes:
+        return self.own
+
+
+@pytest.mark.parametrize("tags", [{}, {"max_errors": "50%"}, {"header": "none"}], ids=str)
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
+@given(body=BODIES)
+def test_no_file_gives_a_wrong_result(s3: Any, server: Server, tags: dict[str, str], body: bytes) -> None:
+    # Spaces in quotes are a record, and look to csv.reader as a line of spaces does.
+    assume(not re.search(r'"[ \t]+"', body.decode("latin-1").replace("\0", "")))
+    server.answers["POST"] = model
+    case = Own("any.csv", tags=tags)
+    object.__setattr__(case, "own", body)
+    try:
+        result = score(s3, server, case)
+    except DropscoreError as error:
+        json.loads(str(error))
+        return
+    out = s3.get_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT["key"])["Body"].read().decode("utf-8-sig")
+    text = text_of(body)
+    # Excel's own line is kept, and is no record.
+    delimiter = max(",;\t|", key=lambda mark: len(rows_of(text, mark)[0]))
+    own, found = rows_of(text, delimiter), list(csv.reader(io.StringIO(out, newline=""), delimiter=delimiter))
+    header = [] if "header" in tags else own.pop(0)
+    width = len(header) or len(own[0])
+    if header:
+        assert found.pop(0)[:-1] == header
+    assert len(found) == len(own) == result["rows"]
+    for row, record in zip(found, own, strict=True):
+        padded = record + [""] * (width - len(record))
+        assert row[:-1] == padded[:width]
+        assert row[-1] == ("" if len(record) > width else prediction(padded))
