@@ -12,7 +12,7 @@ from scoring.files.blocks import Blocks, never_closed
 from scoring.files.columns import Columns
 from scoring.files.dialect import BACKSLASH, QUOTE
 from scoring.files.formats import Batch, Format, Spec
-from scoring.files.joining import joined, line_end, new_names, row, without_end
+from scoring.files.joining import joined, line_end, new_names, row
 
 # A decimal comma, in a field that is nothing but a number.
 _DECIMAL = re.compile(rb"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
@@ -36,9 +36,10 @@ class Csv(Format):
             raise EmptyFile("The file holds no header and no record: nothing but blank lines.")
         self.check_text(first, 0 if self.spec.header else 1, blocks.position)
         self._end = line_end(first)
-        self._header = without_end(first)
+        self._header = self._dialect.lines(first)[0]
         if self._dialect.is_open(self._dialect.pieces(first)):
             raise never_closed(0, 0)
+        self._check_line_ends(self._header, 0, blocks.position)
         self._names = self._dialect.values(self._header)
         width = len(self._names)
         self._sent, self._kept = Columns.of(self.spec.sent, width), Columns.of(self.spec.kept, width)
@@ -129,6 +130,9 @@ class Csv(Format):
         """Whether each line is a record of as many fields as the header has."""
         if len(self._units[0]) == 1 and any(map(self._dialect.is_blank, lines)):
             return False
+        # Of these marks alone, a CR in the middle of a line looks like one before its end.
+        if b"\r" in marks and self.spec.end == "\n" and any(b"\r" in line for line in lines):
+            return False
         for unit in self._units:
             end = unit.lstrip(self._delimiter) if len(unit) > 1 else unit
             whole = marks if block.endswith(end) else marks + end
@@ -147,15 +151,7 @@ class Csv(Format):
             if dialect.is_blank(line):
                 continue
             pieces = dialect.pieces(line)
-            number = row + len(records)
-            if any(b"\r" in piece or b"\n" in piece for piece in pieces[::2]):
-                raise InvalidFile(
-                    f"Row {number} holds a line end of another kind than the file's: it ends a record for some readers "
-                    "and not for others.",
-                    "Quote the field that it is in, or write one kind of line end throughout, and drop the file again.",
-                    row=number,
-                    offset=start,
-                )
+            self._check_line_ends(line, row + len(records), start)
             fields = line.count(self._delimiter) + 1 if len(pieces) == 1 else len(dialect.fields(line))
             records.append(line)
             if fields > width:
@@ -166,6 +162,16 @@ class Csv(Format):
                 padded += fields < width
                 own.append(line + self._delimiter * (width - fields))
         return records, own, bad, padded
+
+    def _check_line_ends(self, record: bytes, row: int, offset: int) -> None:
+        if any(b"\r" in piece or b"\n" in piece for piece in self._dialect.pieces(record)[::2]):
+            raise InvalidFile(
+                f"{f'Row {row}' if row else 'The header'} holds a line end of another kind than the file's: it ends a "
+                "record for some readers and not for others.",
+                "Quote the field that it is in, or write one kind of line end throughout, and drop the file again.",
+                row=row,
+                offset=offset,
+            )
 
     def _as_sent(self, record: bytes) -> bytes:
         """A record as the model gets it: between commas, as RFC 4180 has it."""

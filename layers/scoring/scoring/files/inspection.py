@@ -250,7 +250,8 @@ def _delimiter(head: _Head, start: int, spec: Spec) -> str:
         dialect = replace(spec, delimiter=candidate).dialect
         dialect = replace(dialect, end=_line_end(head, start, dialect).encode())
         records = _first_records(head, start, dialect)
-        if records and len(dialect.fields(records[0])) > 1:
+        # What separates nothing from nothing is a line of blanks.
+        if records and len(dialect.fields(records[0])) > 1 and records[0].strip(b" \t" + candidate.encode()):
             fields[candidate] = [len(dialect.fields(record)) for record in records]
     if spec.decimal == "comma" and len(fields) > 1:
         fields.pop(",", None)
