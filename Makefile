@@ -48,7 +48,7 @@ down: ## end the embedded stack
 ## Checks
 .PHONY: test test-faults storm failures test-sam lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
-	@$(BIN)/pytest --numprocesses 2
+	@$(BIN)/pytest --numprocesses 5 --dist worksteal
 
 test-faults: setup ## inject each fault of docs/failures.md and look what comes of it
 	@$(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults

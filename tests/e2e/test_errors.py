@@ -40,7 +40,7 @@ MODELS = {
     "crashes": ("PodCrashed", "await_pod", "exit code 1", "fatal: weights missing"),
     "never-listens": ("PodNotReady", "await_pod", "Readiness probe failed", ""),
     "refuses": ("ModelFailed", "stream_file", "500", ""),
-    "forgets-a-row": ("RowCountMismatch", "stream_file", "1 predictions to 2 records", ""),
+    "forgets-a-row": ("RowCountMismatch", "stream_file", "0 predictions to 1 records, for row 1 alone", ""),
     "dies": ("PodCrashed", "stream_file", "exit code 3", "fatal: the model gave up"),
     "hangs-up": ("ModelFailed", "stream_file", "running still", ""),
 }
@@ -81,7 +81,7 @@ def test_a_file_without_records_is_refused(
 
 
 def test_a_script_that_raises_is_reported_at_once_with_its_traceback(pipeline: Pipeline) -> None:
-    execution = pipeline.drop("raises.csv", bytes(range(256)) * 40, model_image="sas-anomaly", protocol="sas")
+    execution = pipeline.drop("raises.csv", b"a,b\nx,y\n", model_image="sas-anomaly", protocol="sas")
     error = pipeline.outcome(execution, 30).error
     assert error["error"] == "ModelFailed"
     assert "Traceback (most recent call last)" in error["details"]["log_tail"]

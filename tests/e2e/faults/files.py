@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -122,6 +123,17 @@ def delete(for_good: bool) -> Any:
     return inject
 
 
+def padded(_stage: Stage, _execution: str, outcome: Outcome) -> None:
+    assert outcome.lines == [b"a,b,prediction", b"1,2,1", b"3,,1"]
+    assert outcome.tags["padded"] == "1"
+
+
+def rejected(stage: Stage, _execution: str, outcome: Outcome) -> None:
+    assert outcome.lines == [b"a,b,prediction", b"1,2,1", b"3,4,", b"6,7,1"]
+    listed = stage.pipeline.read(outcome.key.removesuffix(".scoreout") + ".rejected")
+    assert listed == b'row,offset,reason,record\n2,8,"It has 3 fields, the header has 2.","3,4,5"\n'
+
+
 EMPTY = "EmptyFile"
 FILL_IT = "a header line and at least one record"
 KEYS = {
@@ -161,14 +173,79 @@ CASES = (
     ),
     Case(
         "file-binary",
-        "an image, named .csv",
-        "ModelFailed",
-        "raised an error",
-        "Read the model's answer and log",
+        "bytes that are no text, named .csv",
+        "InvalidFile",
+        "holds zero bytes",
+        "export it as CSV",
         body=bytes(range(256)) * 40,
         protocol="sas",
         model="",
         tags={"model_image": "sas-anomaly", "memory": "512Mi"},
+    ),
+    Case(
+        "file-workbook",
+        "an Excel workbook",
+        "InvalidFile",
+        "an Excel workbook",
+        "Export it as CSV",
+        body=b"PK\x03\x04xl/workbook.xml",
+        inject=drop_each("book.xlsx"),
+    ),
+    Case(
+        "file-of-another-suffix",
+        "the name has none of the suffixes",
+        "InvalidFile",
+        "does not end with .csv or .csv.gz or .jsonl",
+        "IgnoredFiles",
+        inject=drop_each("notes.txt"),
+    ),
+    Case(
+        "file-without-a-header",
+        "the first record is data: nothing but numbers",
+        "InvalidFile",
+        "cannot be told whether it is a header",
+        "header=none",
+        body=b"1,2\n3,4\n",
+    ),
+    Case(
+        "file-with-a-long-row",
+        "a row has more fields than the header",
+        "InvalidFile",
+        "Row 2: It has 3 fields, the header has 2.",
+        "max_errors",
+        body=b"a,b\n1,2\n3,4,5\n",
+    ),
+    Case(
+        "file-with-a-short-row",
+        "a row has fewer fields than the header",
+        but="scored: the missing fields are empty; the tag padded counts such rows",
+        body=b"a,b\n1,2\n3\n",
+        check=padded,
+    ),
+    Case(
+        "file-with-bad-records-allowed",
+        "a row has more fields than the header; the tag max_errors allows for one",
+        but="scored: that row has no prediction, and is listed in the .rejected",
+        body=b"a,b\n1,2\n3,4,5\n6,7\n",
+        tags={"max_errors": "1"},
+        check=rejected,
+    ),
+    Case(
+        "file-with-an-open-quote",
+        "a quote is never closed",
+        "InvalidFile",
+        "Row 2, at byte 8, begins a quote that is never closed",
+        "Close the quote",
+        body=b'a,b\n1,2\n"3,4\n5,6\n',
+    ),
+    Case(
+        "file-gzip-cut-short",
+        "the upload of a compressed file was cut short",
+        "InvalidFile",
+        "is cut short",
+        "Upload the whole file",
+        body=gzip.compress(b"a,b\n" + b"1,2\n" * 1_000)[:-9],
+        inject=drop_each("file.csv.gz"),
     ),
     Case(
         "file-without-last-line-end",

@@ -22,13 +22,18 @@ def kill_the_model(stage: Stage) -> Iterable[str]:
 REPAIR = "repair the model or the file"
 TIME_OUT = "raise that time-out in the image"
 CASES = (
-    Case("model-refuses", "the model answers 500", "ModelFailed", "answered 500 to a batch", REPAIR, model="refuses"),
+    Case(
+        "model-refuses",
+        "the model answers 500",
+        "ModelFailed",
+        "answered 500, for row 1 alone",
+        REPAIR,
+        model="refuses",
+    ),
     Case(
         "model-refuses-the-third-batch",
-        "the model answers two batches and 500 to the third",
-        "ModelFailed",
-        "answered 500 to a batch",
-        REPAIR,
+        "the model answers two batches, 500 to the third, and takes its halves",
+        but="scored: no record is to blame",
         model="refuses-the-third-batch",
         body=FOUR_BATCHES,
     ),
@@ -75,7 +80,7 @@ CASES = (
         "model-forgets-a-row",
         "the model answers one row too few",
         "RowCountMismatch",
-        "2 predictions to 3 records",
+        "0 predictions to 1 records, for row 1 alone",
         "one row for each row",
         model="forgets-a-row",
     ),
@@ -83,7 +88,7 @@ CASES = (
         "model-invents-a-row",
         "the model answers one row too many",
         "RowCountMismatch",
-        "4 predictions to 3 records",
+        "2 predictions to 1 records, for row 1 alone",
         "one row for each row",
         model="invents-a-row",
     ),

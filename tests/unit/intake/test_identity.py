@@ -94,28 +94,6 @@ def test_ignored_names_are_matched_in_their_own_case_and_below_the_input_prefix(
     assert ignored == ["_in/_in/a.csv", "_in/tmp/a.csv", "_in/a.TMP"]
 
 
-@pytest.mark.parametrize(
-    ("name", "suffix"),
-    [
-        ("a.csv", ".csv"),
-        ("A.CSV", ".csv"),
-        ("a.b.Csv.gZ", ".csv.gz"),
-        ("a.jsonl", ".jsonl"),
-        ("a.gz", None),
-        ("a.csv.bz2", None),
-        ("csv", None),
-        ("a.csv/b", None),
-    ],
-)
-def test_a_suffix_is_found_in_any_case(name: str, suffix: str | None) -> None:
-    assert identity.suffix_of(f"incoming/{name}", settings()) == suffix
-
-
-@pytest.mark.parametrize("configured", [".gz,.csv.gz", ".csv.gz,.gz"])
-def test_the_longest_suffix_counts(configured: str) -> None:
-    assert identity.suffix_of("incoming/a.csv.gz", settings(input_suffix=configured)) == ".csv.gz"
-
-
 def test_the_same_event_delivered_twice_has_the_same_name() -> None:
     assert identity.file_id(source()) == identity.file_id(source())
 

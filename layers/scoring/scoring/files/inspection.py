@@ -11,17 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 from scoring.errors import EmptyFile, InvalidFile, InvalidTags
-from scoring.files import columns, content, kinds, objects
+from scoring.files import columns, content, kinds, objects, sniffing
 from scoring.files.blocks import MOST_RECORD_BYTES, Blocks, never_closed
 from scoring.files.delimited import Csv
-from scoring.files.dialect import Dialect
 from scoring.files.formats import Batch, Format, Spec
 from scoring.files.jsonlines import JsonLines
 from scoring.files.rejects import Bad
+from scoring.files.sniffing import DELIMITERS, Head
 from scoring.intake.identity import Source
 
 FORMATS: dict[str, type[Csv] | type[JsonLines]] = {"csv": Csv, "jsonl": JsonLines}
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 _HEAD_BYTES = 64 << 10
 _JSON_SUFFIXES = (".jsonl", ".ndjson")
 _SEP = re.compile(rb"sep=(.)\r?\n|sep=(.)\r(?!\n)", re.IGNORECASE)
@@ -31,20 +30,6 @@ _NUMBER = re.compile(rb"\s*[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?\s*"
 def format_of(spec: Spec) -> Format:
     """The format of a file that is read so."""
     return FORMATS[spec.kind](spec)
-
-
-class _Head:
-    """The beginning of a text, as much of it as is asked for."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.text, self.ended = b"", False
-        self._chunks = chunks
-
-    def read(self, size: int) -> None:
-        while len(self.text) < size and not self.ended:
-            chunk = next(self._chunks, None)
-            self.ended = chunk is None
-            self.text += chunk or b""
 
 
 def inspect(name: str, chunks: Iterable[bytes], wanted: Mapping[str, str], suffixes: tuple[str, ...]) -> Spec:
@@ -77,7 +62,7 @@ def inspect(name: str, chunks: Iterable[bytes], wanted: Mapping[str, str], suffi
     begin = _begin(inner)
     _refuse_unreadable(name, begin)
     encoding = _encoding(begin, wanted.get("encoding", ""))
-    head = _Head(content.text(_again(begin, inner), "", encoding))
+    head = Head(content.text(_again(begin, inner), "", encoding))
     head.read(_HEAD_BYTES)
     if not head.text:
         raise EmptyFile(f"The file {name} is empty.")
@@ -144,7 +129,7 @@ def first_records(spec: Spec, chunks: Iterable[bytes]) -> Batch | None:
     InvalidFile, EmptyFile
         As when the file is read.
     """
-    head = _Head(content.text(chunks, spec.compression, spec.encoding))
+    head = Head(content.text(chunks, spec.compression, spec.encoding))
     head.read(_HEAD_BYTES)
     opened, blocks = _opened(spec, head)
     block = head.text[blocks.position :]
@@ -200,7 +185,7 @@ def _json_lines(spec: Spec, wanted: Mapping[str, str]) -> Spec:
     return replace(spec, header=False)
 
 
-def _csv(spec: Spec, head: _Head, wanted: Mapping[str, str], name: str) -> Spec:
+def _csv(spec: Spec, head: Head, wanted: Mapping[str, str], name: str) -> Spec:
     mark = len(spec.preamble.encode())
     said = wanted.get("delimiter", "")
     found = _SEP.match(head.text, mark)
@@ -221,9 +206,9 @@ def _csv(spec: Spec, head: _Head, wanted: Mapping[str, str], name: str) -> Spec:
         )
     spec = replace(spec, decimal=wanted.get("decimal", "point"), escape=wanted.get("escape", ""))
     if not delimiter:
-        delimiter = _delimiter(head, start, spec)
+        delimiter = sniffing.delimiter(head, start, spec)
     spec = replace(spec, delimiter=delimiter)
-    spec = replace(spec, end=_line_end(head, start, spec.dialect))
+    spec = replace(spec, end=sniffing.line_end(head, start, spec.dialect))
     said = wanted.get("header", "")
     spec = replace(spec, header=said != "none")
     opened, _ = _opened(replace(spec, header=True), head)
@@ -243,55 +228,7 @@ def _is_numbers(values: list[bytes]) -> bool:
     return any(values) and all(not value.strip() or _NUMBER.fullmatch(value) for value in values)
 
 
-def _delimiter(head: _Head, start: int, spec: Spec) -> str:
-    """What separates the columns, told by the header: the only candidate there, or the only one that fits the next record."""
-    fields: dict[str, list[int]] = {}
-    for candidate in DELIMITERS.values():
-        dialect = replace(spec, delimiter=candidate).dialect
-        dialect = replace(dialect, end=_line_end(head, start, dialect).encode())
-        records = _first_records(head, start, dialect)
-        # What separates nothing from nothing is a line of blanks.
-        if records and len(dialect.fields(records[0])) > 1 and records[0].strip(b" \t" + candidate.encode()):
-            fields[candidate] = [len(dialect.fields(record)) for record in records]
-    if spec.decimal == "comma" and len(fields) > 1:
-        fields.pop(",", None)
-    if len(fields) > 1:
-        fits = {candidate: counts for candidate, counts in fields.items() if len(set(counts)) == 1 < len(counts)}
-        fields = fits if len(fits) == 1 else fields
-    if len(fields) > 1:
-        names = [name for name, candidate in DELIMITERS.items() if candidate in fields]
-        raise InvalidFile(
-            f"It cannot be told from the header what separates the columns: {' or '.join(names)}.",
-            f"Tag the file with {' or '.join(f'delimiter={name}' for name in names)} and drop it again.",
-        )
-    return next(iter(fields), ",")
-
-
-def _first_records(head: _Head, start: int, dialect: Dialect) -> list[bytes]:
-    """The first two records, as far as there are so many."""
-    records: list[bytes] = []
-    while len(records) < 2:
-        end = dialect.first_end(head.text[start:])
-        if not end:
-            rest = dialect.records(head.text[start:]) if head.ended else []
-            return records + rest[:1]
-        records += dialect.records(head.text[start : start + end])
-        start += end
-    return records
-
-
-def _line_end(head: _Head, start: int, dialect: Dialect) -> str:
-    """A lone CR if the first line ends with one."""
-    returned = replace(dialect, end=b"\r").first_end(head.text[start:])
-    if not returned:
-        return "\n"
-    head.read(start + returned + 3)
-    rest = head.text[start + returned :]
-    feed = replace(dialect, end=b"\n").first_end(head.text[start:])
-    return "\n" if rest.lstrip(b"\r").startswith(b"\n") or 0 < feed < returned else "\r"
-
-
-def _opened(spec: Spec, head: _Head) -> tuple[Csv | JsonLines, Blocks]:
+def _opened(spec: Spec, head: Head) -> tuple[Csv | JsonLines, Blocks]:
     """The format once it has read its header."""
     opened = FORMATS[spec.kind](spec)
     while True:
@@ -306,7 +243,7 @@ def _opened(spec: Spec, head: _Head) -> tuple[Csv | JsonLines, Blocks]:
         head.read(2 * len(head.text))
 
 
-def _with_columns(spec: Spec, head: _Head, wanted: Mapping[str, str]) -> Spec:
+def _with_columns(spec: Spec, head: Head, wanted: Mapping[str, str]) -> Spec:
     if wanted.get("exclude") and wanted.get("include"):
         raise InvalidTags("The tags exclude and include are both there.", "Leave one of them out.")
     if not any(wanted.get(tag) for tag in ("exclude", "include", "output")):

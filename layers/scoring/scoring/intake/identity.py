@@ -85,12 +85,6 @@ def refusal(source: Source, settings: Settings) -> str | None:
     return None
 
 
-def suffix_of(key: str, settings: Settings) -> str | None:
-    """The longest suffix of the parameter InputSuffix that the key ends with, in any case; None if it has none."""
-    fitting = [suffix for suffix in settings.input_suffix if key.lower().endswith(suffix)]
-    return max(fitting, key=len, default=None)
-
-
 def file_id(source: Source) -> str:
     """The `score_file` execution's name: a readable slug of the base name, then what tells this event from any other."""
     identity = "\n".join((source.bucket, source.key, source.version_id or source.etag, source.sequencer))

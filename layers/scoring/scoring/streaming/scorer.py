@@ -131,10 +131,6 @@ class Scorer:
         size, is_one = batch.size(places), len(places) == 1
         try:
             answer = self.protocol.submit(self.file, batch, places, budget)
-            names, predictions = self.protocol.collect(self.file, answer, len(places))
-            expected = self.columns or scored.names
-            if expected and names != expected:
-                raise ModelFailed("The model's answers have other columns than those before.", columns=names[:50])
         except TooMany as error:
             self.pace.throttled()
             self._wait(trouble.throttled, budget, _MOST_PAUSE_SECONDS, error.seconds)
@@ -171,9 +167,14 @@ class Scorer:
                 raise OutOfTime from error
             row = batch.row + places[0]
             raise ModelTimeout(f"The model did not answer record {row} alone in {passed:.0f} s.") from error
-        except (ModelFailed, RowCountMismatch) as refusal:
+        except ModelFailed as refusal:
             return self._refused(batch, places, refusal, scored)
-        scored.seconds += time.monotonic() - began
+        seconds = time.monotonic() - began
+        try:
+            names, predictions = self._predictions(answer, len(places), scored)
+        except (ModelFailed, RowCountMismatch) as wrong:
+            return self._refused(batch, places, wrong, scored, is_answered=True)
+        scored.seconds += seconds
         scored.names = names
         if len(places) == len(scored.predictions) or len(predictions) != len(places):
             scored.predictions = [*(found for found in scored.predictions if found is not None), *predictions]
@@ -182,10 +183,23 @@ class Scorer:
                 scored.predictions[place] = found
         return None
 
+    def _predictions(self, answer: bytes, expected: int, scored: Scored) -> tuple[list[str], Sequence[Any]]:
+        names, predictions = self.protocol.collect(self.file, answer, expected)
+        columns = self.columns or scored.names
+        if columns and names != columns:
+            raise ModelFailed("The model's answers have other columns than those before.", columns=names[:50])
+        return names, predictions
+
     def _refused(
-        self, batch: Batch, places: Sequence[int], refusal: ModelFailed | RowCountMismatch, scored: Scored
+        self,
+        batch: Batch,
+        places: Sequence[int],
+        refusal: ModelFailed | RowCountMismatch,
+        scored: Scored,
+        *,
+        is_answered: bool = False,
     ) -> None:
-        """Find the record for which the model refuses a batch: in halves, until it stands alone."""
+        """Find the record for which the model refuses a batch, or answers it wrongly: in halves, until it stands alone."""
         status = refusal.details.get("status")
         if status is not None and (status not in _OF_RECORDS or (status == 500 and not refusal.details.get("answer"))):
             raise _worded(refusal, f"{refusal.summary.rstrip('.')} to a batch of records.") from refusal
@@ -200,8 +214,8 @@ class Scorer:
         before = len(scored.bad)
         self._halved(batch, places, scored, _Trouble())
         if len(scored.bad) == before:
-            if isinstance(refusal, RowCountMismatch):
-                # Whoever miscounts may have mixed up as well.
+            if is_answered:
+                # Whoever miscounts, or answers rows of different lengths, may have mixed them up as well.
                 raise _of_batch(refusal, batch, places)
             # Both halves went well: it was the size.
             self.pace.refused(batch.size(places))
