@@ -134,7 +134,7 @@ CASES = (
         "error-forbidden-for-a-while",
         "the output bucket's policy denies writing the `.error` for a while",
         "RowCountMismatch",
-        "2 predictions to 3 records",
+        "0 predictions to 1 records, for row 1 alone",
         "one row for each row",
         model="forgets-a-row",
         inject=refuse("dropscore-output", "s3:PutObject", "scored/*.error", until="persist_error"),
