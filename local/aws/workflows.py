@@ -14,8 +14,12 @@
 
 import contextvars
 import json
+import logging
+import os
 import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
@@ -68,21 +72,17 @@ def repair() -> None:
         return answer
 
     def run_execution(arn: str) -> None:
-        _running.set(arn)
-        execution = engine._executions[arn]
-        definition = json.loads(engine._state_machines[execution["stateMachineArn"]]["definition"])
-        deadline = threading.Timer(
-            definition.get("TimeoutSeconds", threading.TIMEOUT_MAX),
-            contextvars.copy_context().run,
-            (time_out, execution),
-        )
-        deadline.daemon = True
-        deadline.start()
-        try:
-            run(arn)
-        finally:
-            deadline.cancel()
-            ended(arn).set()
+        with vital():
+            _running.set(arn)
+            execution = engine._executions[arn]
+            deadline = threading.Timer(time_limit(execution), contextvars.copy_context().run, (time_out, execution))
+            deadline.daemon = True
+            deadline.start()
+            try:
+                run(arn)
+            finally:
+                deadline.cancel()
+                ended(arn).set()
 
     def fail_execution(execution: Execution, error: str, cause: str) -> None:
         if execution["status"] == "RUNNING":
@@ -147,6 +147,28 @@ def repair() -> None:
     engine.handle_request = handle
 
 
+def time_limit(execution: Execution) -> float:
+    """Give the TimeoutSeconds of an execution's state machine. If that is gone or no JSON, MiniStack says so itself."""
+    machine = engine._state_machines.get(execution["stateMachineArn"])
+    try:
+        return float(json.loads(machine["definition"])["TimeoutSeconds"])
+    except (TypeError, ValueError, KeyError):
+        return threading.TIMEOUT_MAX
+
+
+@contextmanager
+def vital() -> Iterator[None]:
+    """Let nothing outlive what is done in here: a thread dies alone, and its execution would be RUNNING for ever.
+
+    What a workflow itself may do wrong fails its execution and does not come here.
+    """
+    try:
+        yield
+    except BaseException:
+        logging.exception("a workflow's thread has died, and the embedded AWS ends with it")
+        os._exit(1)
+
+
 def run_nested_execution(_resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Start the child, wait for its end and answer as `startExecution.sync:2` does."""
     request = engine._nested_start_execution_request(parameters)
@@ -207,11 +229,12 @@ def redrive_execution(request: dict[str, Any]) -> Response:
 
 
 def time_out(execution: Execution) -> None:
-    if execution["status"] == "RUNNING":
-        execution.update(status="TIMED_OUT", stopDate=engine.now_iso())
-        engine._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
-        engine._emit_execution_status_event(execution)
-        finish(execution["executionArn"])
+    with vital():
+        if execution["status"] == "RUNNING":
+            execution.update(status="TIMED_OUT", stopDate=engine.now_iso())
+            engine._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+            engine._emit_execution_status_event(execution)
+            finish(execution["executionArn"])
 
 
 def finish(arn: str) -> None:

@@ -9,6 +9,8 @@ import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,8 +36,9 @@ ANYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
 class Aws:
     """A MiniStack with our repairs, and what the tests do with it."""
 
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, processes: Processes) -> None:
         self.endpoint_url = endpoint_url
+        self.processes = processes
         self.states = self.client("stepfunctions")
 
     def client(self, service: str) -> Any:
@@ -100,28 +103,34 @@ def wait_for(look: Callable[[], Any], seconds: float = 20.0) -> Any:
     return seen
 
 
-@pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    state = tmp_path_factory.mktemp("aws")
+@contextmanager
+def serve(state: Path, *program: str, **env: str) -> Iterator[Aws]:
+    """An embedded AWS of one's own; `program` is what Python is to run instead of the real one."""
     processes = Processes(state / "processes.json")
     port = parts.free_port("127.0.0.1", 0)
     process = processes.start(
         "aws",
         [
-            *(parts.ROOT / ".venv-ministack/bin/python", "-m", "local.aws", "--port", str(port)),
+            *(parts.ROOT / ".venv-ministack/bin/python", *(program or ("-m", "local.aws")), "--port", str(port)),
             *("--lambda-python", parts.ROOT / ".venv-lambda/bin/python", "--cache", state / "functions"),
             *("--clusters-folder", state / "clusters", "--token-review-secret", "0" * 24),
         ],
-        env={"PATH": os.environ["PATH"], "TMPDIR": str(state), "SECRET_OF_THE_STACK": "x"},
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(state), "GATEWAY_PORT": str(port), **env},
         cwd=parts.ROOT,
         log=state / "aws.log",
     )
     endpoint_url = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: parts.answers(f"{endpoint_url}/_ministack/health"), "The embedded AWS", process)
-        yield Aws(endpoint_url)
+        yield Aws(endpoint_url, processes)
     finally:
         processes.end()
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with serve(tmp_path_factory.mktemp("aws"), SECRET_OF_THE_STACK="x") as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.conftest import Aws, wait_for
+from local.processes import StackFailed
+from tests.local.conftest import Aws, serve, wait_for
 
 READING = [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]
 
@@ -160,3 +162,26 @@ def test_a_role_must_allow_what_step_functions_itself_does(aws: Aws, allowed: st
     assert wait_for(ended) == ("ROLLBACK_COMPLETE" if refusal else "CREATE_COMPLETE")
     events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
     assert not refusal or any(refusal in event.get("ResourceStatusReason", "") for event in events)
+
+
+# A thread of the repairs that dies of their own mistake
+BROKEN = """
+from ministack.services import stepfunctions
+from local.aws.__main__ import main
+
+def broken(arn):
+    raise RuntimeError("broken on purpose")
+
+stepfunctions._run_execution = broken
+main()
+"""
+
+
+def test_the_embedded_aws_does_not_outlive_a_workflow_that_nobody_runs_any_more(tmp_path: Path) -> None:
+    with serve(tmp_path, "-c", BROKEN) as own:
+        own.start(own.machine("m", {"StartAt": "a", "States": {"a": {"Type": "Succeed"}}}))
+        with pytest.raises(
+            StackFailed, match=r"The part aws of the embedded stack has ended(.|\n)*RuntimeError: broken on purpose"
+        ):
+            wait_for(lambda: not own.processes.all_alive())
+            own.processes.check()
