@@ -41,7 +41,7 @@ class Columns:
         return frozenset(self.places)
 
     @cached_property
-    def _splits(self) -> tuple[int, tuple[int, ...]]:
+    def splits(self) -> tuple[int, tuple[int, ...]]:
         """How often a record has to be split, and which of the pieces are taken."""
         if self._rest < self.width:
             return self._rest, tuple(place for place in self.places if place <= self._rest)
@@ -49,7 +49,7 @@ class Columns:
 
     def of_record(self, record: bytes, delimiter: bytes) -> list[bytes]:
         """The pieces of a record without quotes; the last may hold several fields."""
-        splits, taken = self._splits
+        splits, taken = self.splits
         pieces = record.split(delimiter, splits)
         return [pieces[place] for place in taken]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from scoring.errors import EmptyFile, InvalidFile
@@ -123,7 +124,7 @@ class Csv(Format):
             lines, own, bad, padded = self._shaped(lines, start, row)
         sent = None
         if not (self._is_sent_as_is and is_regular and is_quoted_well):
-            sent = own if self._is_sent_as_is and is_quoted_well else list(map(self._as_sent, own))
+            sent = own if self._is_sent_as_is and is_quoted_well else self._all_as_sent(own, is_quoted_well)
         return Batch(block, start, start + len(block), row, lines, own, sent, bad, padded, crc)
 
     def _is_regular(self, marks: bytes, block: bytes, lines: list[bytes]) -> bool:
@@ -173,6 +174,28 @@ class Csv(Format):
                 offset=offset,
             )
 
+    def _all_as_sent(self, records: list[bytes], is_quoted_well: bool) -> list[bytes]:
+        """Records as the model gets them."""
+        columns, delimiter, slowly = self._sent, self._delimiter, self._as_sent
+        if not columns or len(columns) == 1 or delimiter != b"," or self._dialect.backslash:
+            return list(map(slowly, records))
+        # Most records have no quote, and a call for each of them would cost more than the work.
+        splits, taken = columns.splits
+        if splits == 1 and taken == (1,) and is_quoted_well:
+            # A quote behind the first column stays where it is.
+            return [
+                parts[1] if QUOTE not in parts[0] else slowly(one)
+                for one in records
+                for parts in (one.split(delimiter, 1),)
+            ]
+        if len(taken) == 1:
+            place = taken[0]
+            return [slowly(one) if QUOTE in one else one.split(delimiter, splits)[place] for one in records]
+        chosen = itemgetter(*taken)
+        return [
+            slowly(one) if QUOTE in one else delimiter.join(chosen(one.split(delimiter, splits))) for one in records
+        ]
+
     def _as_sent(self, record: bytes) -> bytes:
         """A record as the model gets it: between commas, as RFC 4180 has it."""
         dialect, columns = self._dialect, self._sent
@@ -181,15 +204,17 @@ class Csv(Format):
             fields = columns.of_record(record, self._delimiter) if columns else None
             sent = record if fields is None else self._delimiter.join(fields)
             sent = sent if self.spec.delimiter == "," else sent.replace(self._delimiter, b",")
-            return sent if sent.strip() else b'""'
-        if self._is_sent_as_is and not dialect.is_irregular(dialect.pieces(record)):
-            return record
+            return sent if sent.strip() else QUOTE + sent + QUOTE
+        is_fit = self.spec.delimiter == "," and self.spec.decimal == "point"
+        if is_fit and not dialect.is_irregular(dialect.pieces(record)):
+            sent = b",".join(columns.of_fields(dialect.fields(record))) if columns else record
+            return sent if sent.strip() else QUOTE + sent + QUOTE
         values = dialect.values(record)
         chosen = columns.of_fields(values) if columns else values
         if self.spec.decimal == "comma":
             chosen = [value.replace(b",", b".") if _DECIMAL.fullmatch(value) else value for value in chosen]
         sent = row(chosen)
-        return sent if sent.strip() else b'""'
+        return sent if sent.strip() else QUOTE + sent + QUOTE
 
     def records(self, batch: Batch, places: Sequence[int]) -> list[bytes]:
         sent = batch.records if batch.sent is None else batch.sent

@@ -40,7 +40,7 @@ def joined(rows: list[bytes], predictions: list[bytes], delimiter: bytes, end: b
 
 def quoted(field: bytes, delimiter: bytes = b",") -> bytes:
     """A field as CSV has to write it."""
-    if any(mark in field for mark in (delimiter, b'"', b"\n", b"\r")):
+    if b'"' in field or delimiter in field or b"\n" in field or b"\r" in field:
         return b'"' + field.replace(b'"', b'""') + b'"'
     return field
 
