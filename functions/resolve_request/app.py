@@ -32,6 +32,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "progress": identity.progress_key(event["attempt_id"], configured),
     }
     # What cannot be read gets no pod.
-    spec = inspection.of_object(aws.client("s3"), source, wanted.reading, configured.input_suffix)
-    inspection.check_beginning(aws.client("s3"), source, spec, wanted.protocol, strict=not Limit.of(wanted.max_errors))
+    strict = not Limit.of(wanted.max_errors)
+    spec = inspection.of_object(
+        aws.client("s3"), source, wanted.reading, configured.input_suffix, wanted.protocol, strict=strict
+    )
     return request.to_json(wanted, pinned.uri, output, spec.to_json(), configured)

@@ -32,8 +32,8 @@ def score(s3: Any, server: Server, case: Case) -> dict[str, Any]:
     found = source(key=key, etag=etag, size=len(case.body))
     configured = settings()
     wanted = asked.from_tags({"model_image": "echo", "protocol": case.protocol, **case.tags}, configured)
-    spec = inspection.of_object(s3, found, wanted.reading, SUFFIXES)
-    inspection.check_beginning(s3, found, spec, wanted.protocol, strict=not Limit.of(wanted.max_errors))
+    strict = not Limit.of(wanted.max_errors)
+    spec = inspection.of_object(s3, found, wanted.reading, SUFFIXES, wanted.protocol, strict=strict)
     # As the state holds it between two functions.
     request = json.loads(json.dumps(asked.to_json(wanted, "echo@sha256:0", OUTPUT, spec.to_json(), configured)))
     scoring = streaming.open_upload(s3, found, request, {}, NOW)

@@ -38,9 +38,10 @@ class Csv(Format):
         self.check_text(first, 0 if self.spec.header else 1, blocks.position)
         self._end = line_end(first)
         self._header = self._dialect.lines(first)[0]
+        pieces = self._dialect.pieces(self._header)
         if self._dialect.is_open(self._dialect.pieces(first)):
             raise never_closed(0, 0)
-        self._check_line_ends(self._header, 0, blocks.position)
+        _check_line_ends(pieces, 0, blocks.position)
         self._names = self._dialect.values(self._header)
         width = len(self._names)
         self._sent, self._kept = Columns.of(self.spec.sent, width), Columns.of(self.spec.kept, width)
@@ -48,7 +49,7 @@ class Csv(Format):
         self._units = [self._delimiter * (width - 1) + end for end in ends]
         if not self.spec.header:
             self.sent_header = row(str(number).encode() for number in range(len(self._sent or self._names))) + b"\n"
-        elif self._is_sent_as_is and not self._dialect.is_irregular(self._dialect.pieces(self._header)):
+        elif self._is_sent_as_is and not self._dialect.is_irregular(pieces):
             self.sent_header = first if first.endswith(b"\n") else self._header + b"\n"
         else:
             self.sent_header = row(self._sent.of_fields(self._names) if self._sent else self._names) + b"\n"
@@ -102,21 +103,20 @@ class Csv(Format):
             )
 
     def _which(self, data: bytes, place: int, row: int) -> tuple[str, int]:
-        number = row + len(self._dialect.records(data[: self._dialect.cut(data[:place])] or b""))
+        number = row + len(self._dialect.records(data[: self._dialect.cut(data[:place])]))
         return (f"row {number}" if number else "the header"), number
 
     def batch(self, block: bytes, start: int, row: int, crc: int = 0) -> Batch:
         self.check_text(block, row, start)
         dialect = self._dialect
-        pieces = dialect.regular(block)
-        is_quoted_well = pieces is not None
-        is_open = len(pieces) % 2 == 0 if pieces is not None else dialect.is_open(dialect.pieces(block))
+        if (pieces := dialect.regular(block)) is not None:
+            is_quoted_well, is_open = True, len(pieces) % 2 == 0
+        else:
+            pieces = dialect.pieces(block)
+            is_quoted_well, is_open = not dialect.is_irregular(pieces), dialect.is_open(pieces)
         if is_open:
             last = dialect.cut(block)
             raise never_closed(row + len(dialect.records(block[:last])), start + last)
-        if pieces is None:
-            pieces = dialect.pieces(block)
-            is_quoted_well = not dialect.is_irregular(pieces)
         lines = own = dialect.lines(block, inside=any(dialect.end in piece for piece in pieces[1::2]))
         bad: dict[int, str] = {}
         padded, is_regular = 0, self._is_regular(dialect.marks(pieces), block, lines)
@@ -125,7 +125,7 @@ class Csv(Format):
         sent = None
         if not (self._is_sent_as_is and is_regular and is_quoted_well):
             sent = own if self._is_sent_as_is and is_quoted_well else self._all_as_sent(own, is_quoted_well)
-        return Batch(block, start, start + len(block), row, lines, own, sent, bad, padded, crc)
+        return Batch(block, start, row, lines, own, sent, bad, padded, crc)
 
     def _is_regular(self, marks: bytes, block: bytes, lines: list[bytes]) -> bool:
         """Whether each line is a record of as many fields as the header has."""
@@ -152,7 +152,7 @@ class Csv(Format):
             if dialect.is_blank(line):
                 continue
             pieces = dialect.pieces(line)
-            self._check_line_ends(line, row + len(records), start)
+            _check_line_ends(pieces, row + len(records), start)
             fields = line.count(self._delimiter) + 1 if len(pieces) == 1 else len(dialect.fields(line))
             records.append(line)
             if fields > width:
@@ -163,16 +163,6 @@ class Csv(Format):
                 padded += fields < width
                 own.append(line + self._delimiter * (width - fields))
         return records, own, bad, padded
-
-    def _check_line_ends(self, record: bytes, row: int, offset: int) -> None:
-        if any(b"\r" in piece or b"\n" in piece for piece in self._dialect.pieces(record)[::2]):
-            raise InvalidFile(
-                f"{f'Row {row}' if row else 'The header'} holds a line end of another kind than the file's: it ends a "
-                "record for some readers and not for others.",
-                "Quote the field that it is in, or write one kind of line end throughout, and drop the file again.",
-                row=row,
-                offset=offset,
-            )
 
     def _all_as_sent(self, records: list[bytes], is_quoted_well: bool) -> list[bytes]:
         """Records as the model gets them."""
@@ -204,17 +194,15 @@ class Csv(Format):
             fields = columns.of_record(record, self._delimiter) if columns else None
             sent = record if fields is None else self._delimiter.join(fields)
             sent = sent if self.spec.delimiter == "," else sent.replace(self._delimiter, b",")
-            return sent if sent.strip() else QUOTE + sent + QUOTE
+            return _not_blank(sent)
         is_fit = self.spec.delimiter == "," and self.spec.decimal == "point"
         if is_fit and not dialect.is_irregular(dialect.pieces(record)):
-            sent = b",".join(columns.of_fields(dialect.fields(record))) if columns else record
-            return sent if sent.strip() else QUOTE + sent + QUOTE
+            return _not_blank(b",".join(columns.of_fields(dialect.fields(record))) if columns else record)
         values = dialect.values(record)
         chosen = columns.of_fields(values) if columns else values
         if self.spec.decimal == "comma":
             chosen = [value.replace(b",", b".") if _DECIMAL.fullmatch(value) else value for value in chosen]
-        sent = row(chosen)
-        return sent if sent.strip() else QUOTE + sent + QUOTE
+        return _not_blank(row(chosen))
 
     def records(self, batch: Batch, places: Sequence[int]) -> list[bytes]:
         sent = batch.records if batch.sent is None else batch.sent
@@ -251,5 +239,22 @@ class Csv(Format):
         """What the fields of a record say."""
         return self._dialect.values(record)
 
-    def place(self, batch: Batch, number: int) -> int:
-        return batch.start + self._dialect.starts(batch.block)[number]
+    def starts(self, block: bytes) -> list[int]:
+        return self._dialect.starts(block)
+
+
+def _check_line_ends(pieces: list[bytes], row: int, offset: int) -> None:
+    """Look whether a record, in pieces, has a line end outside of its quotes that the file's own is not."""
+    if any(b"\r" in piece or b"\n" in piece for piece in pieces[::2]):
+        raise InvalidFile(
+            f"{f'Row {row}' if row else 'The header'} holds a line end of another kind than the file's: it ends a "
+            "record for some readers and not for others.",
+            "Quote the field that it is in, or write one kind of line end throughout, and drop the file again.",
+            row=row,
+            offset=offset,
+        )
+
+
+def _not_blank(sent: bytes) -> bytes:
+    """A record that a reader takes for one: a blank field alone looks as a blank line does."""
+    return sent if sent.strip() else QUOTE + sent + QUOTE

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from scoring.files.blocks import Blocks
 from scoring.files.content import UTF8
 from scoring.files.dialect import Dialect
+from scoring.files.rejects import Bad
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Batch:
-    """A block of whole records, from byte `start` to `end` of the text; the first is the file's `row`th (from 1).
+    """A block of whole records, from byte `start` of the text on; the first is the file's `row`th (from 1).
 
     Attributes
     ----------
@@ -83,7 +84,6 @@ class Batch:
 
     block: bytes
     start: int
-    end: int
     row: int
     records: list[bytes]
     own: list[bytes]
@@ -91,6 +91,11 @@ class Batch:
     bad: Mapping[int, str] = field(default_factory=dict)
     padded: int = 0
     crc: int = 0
+
+    @property
+    def end(self) -> int:
+        """The byte of the text at which it ends."""
+        return self.start + len(self.block)
 
     @property
     def good(self) -> Sequence[int]:
@@ -164,5 +169,13 @@ class Format(ABC):
         """The records of a batch with their predictions; None for one that has none."""
 
     @abstractmethod
-    def place(self, batch: Batch, number: int) -> int:
-        """At which byte of the text the record at a place of the batch begins."""
+    def starts(self, block: bytes) -> list[int]:
+        """Where in a block its records begin."""
+
+    def bad_records(self, batch: Batch, reasons: Mapping[int, str]) -> list[Bad]:
+        """The bad records of a batch, by what is wrong with them at their places, in the order of the file."""
+        starts = self.starts(batch.block) if reasons else []
+        return [
+            Bad(batch.row + place, batch.start + starts[place], reasons[place], batch.records[place])
+            for place in sorted(reasons)
+        ]

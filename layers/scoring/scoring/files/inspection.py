@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from scoring.errors import EmptyFile, InvalidFile, InvalidTags
@@ -16,9 +17,9 @@ from scoring.files.blocks import MOST_RECORD_BYTES, Blocks, never_closed
 from scoring.files.delimited import Csv
 from scoring.files.formats import Batch, Format, Spec
 from scoring.files.jsonlines import JsonLines
-from scoring.files.rejects import Bad
-from scoring.files.sniffing import DELIMITERS, Head
+from scoring.files.sniffing import Head
 from scoring.intake.identity import Source
+from scoring.intake.request import DELIMITERS
 
 FORMATS: dict[str, type[Csv] | type[JsonLines]] = {"csv": Csv, "jsonl": JsonLines}
 _HEAD_BYTES = 64 << 10
@@ -58,11 +59,11 @@ def inspect(name: str, chunks: Iterable[bytes], wanted: Mapping[str, str], suffi
             "scored, and to IgnoredFiles what is to be left alone.",
         )
     compression = content.GZIP if kinds.is_gzip(begin) else ""
-    inner = content.inflated(_again(begin, raw)) if compression else _again(begin, raw)
+    inner = content.inflated(chain([begin], raw)) if compression else chain([begin], raw)
     begin = _begin(inner)
     _refuse_unreadable(name, begin)
     encoding = _encoding(begin, wanted.get("encoding", ""))
-    head = Head(content.text(_again(begin, inner), "", encoding))
+    head = Head(content.text(chain([begin], inner), "", encoding))
     head.read(_HEAD_BYTES)
     if not head.text:
         raise EmptyFile(f"The file {name} is empty.")
@@ -77,41 +78,42 @@ def inspect(name: str, chunks: Iterable[bytes], wanted: Mapping[str, str], suffi
     return _with_columns(spec, head, wanted)
 
 
-def of_object(s3: Any, source: Source, wanted: Mapping[str, str], suffixes: tuple[str, ...]) -> Spec:
-    """As `inspect`, of a dropped object.
-
-    Raises
-    ------
-    InvalidFile, EmptyFile, InvalidTags, SourceGone, SourceChanged, AccessDenied, AwsThrottled
-    """
-    if not source.size:
-        raise EmptyFile(f"The file {source.uri} is empty.")
-    return inspect(source.key.rsplit("/", 1)[-1], objects.read(s3, source), wanted, suffixes)
-
-
-def check_beginning(s3: Any, source: Source, spec: Spec, protocol: str, *, strict: bool) -> None:
-    """Look at the first records; with `strict`, none of them may be bad.
+def of_object(
+    s3: Any, source: Source, wanted: Mapping[str, str], suffixes: tuple[str, ...], protocol: str, *, strict: bool
+) -> Spec:
+    """As `inspect`, of a dropped object, whose first records are looked at; with `strict`, none of them may be bad.
 
     Raises
     ------
     InvalidFile, EmptyFile
-        As they would be when the file is read, but before a pod is launched for it.
-    SourceGone, SourceChanged, AccessDenied, AwsThrottled
+        Also as they would be when the file is read, but before a pod is launched for it.
+    InvalidTags, SourceGone, SourceChanged, AccessDenied, AwsThrottled
     """
+    if not source.size:
+        raise EmptyFile(f"The file {source.uri} is empty.")
+    chunks, read = objects.read(s3, source), list[bytes]()
+
+    def kept() -> Iterator[bytes]:
+        for chunk in chunks:
+            read.append(chunk)
+            yield chunk
+
+    spec = inspect(source.key.rsplit("/", 1)[-1], kept(), wanted, suffixes)
     if protocol == "sas" and spec.kind != "csv":
         raise InvalidFile(
             "The file is JSON Lines, which a sas container does not read.",
             "Write it as CSV, or tag it with the protocol and the image of a model that takes JSON (mlflow, sagemaker).",
         )
-    batch = first_records(spec, objects.read(s3, source))
+    batch = first_records(spec, chain(read, chunks))
     if strict and batch:
         for place, reason in batch.bad.items():
             raise bad_record(format_of(spec), batch, place, reason)
+    return spec
 
 
 def bad_record(file: Format, batch: Batch, place: int, reason: str) -> InvalidFile:
     """The error of a file that ends for one record."""
-    bad = Bad(batch.row + place, file.place(batch, place), reason, batch.records[place])
+    (bad,) = file.bad_records(batch, {place: reason})
     return InvalidFile(
         f"Row {bad.row}: {reason}",
         "Correct the row, or allow for bad ones with the tag max_errors, and drop the file again.",
@@ -149,11 +151,6 @@ def _begin(chunks: Iterator[bytes]) -> bytes:
             break
         begin += chunk
     return begin
-
-
-def _again(begin: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield begin
-    yield from rest
 
 
 def _refuse_unreadable(name: str, begin: bytes) -> None:

@@ -71,7 +71,7 @@ class JsonLines(Format):
             records.append(record)
             own.append(b"{}" if wrong else self._some(record, found, self.spec.kept))
             sent.append(b"" if wrong else self._some(record, found, self.spec.sent, self.spec.hidden))
-        return Batch(block, start, start + len(block), row, records, own, sent, bad, 0, crc)
+        return Batch(block, start, row, records, own, sent, bad, 0, crc)
 
     @staticmethod
     def _some(
@@ -110,12 +110,10 @@ class JsonLines(Format):
             lines.append(own[:-1].rstrip(_BLANK) + (b", " if record else b"") + members + b"}\n")
         return b"".join(lines)
 
-    def place(self, batch: Batch, number: int) -> int:
-        position = batch.start
-        for line in batch.block.split(b"\n"):
+    def starts(self, block: bytes) -> list[int]:
+        starts, position = list[int](), 0
+        for line in block.split(b"\n"):
             if line.strip(_BLANK):
-                if not number:
-                    return position
-                number -= 1
+                starts.append(position)
             position += len(line) + 1
-        raise IndexError(number)
+        return starts

@@ -8,8 +8,7 @@ from dataclasses import replace
 from scoring.errors import InvalidFile
 from scoring.files.dialect import Dialect
 from scoring.files.formats import Spec
-
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+from scoring.intake.request import DELIMITERS
 
 
 class Head:

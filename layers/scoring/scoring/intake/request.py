@@ -37,12 +37,13 @@ ALIASES = {
     "memory": (),
     "gpu": (),
 }
+# A tag cannot hold most of these characters itself.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 CHOICES = {
     "split": ("file", "rows"),
     "rows": ("same", "any"),
     "header": ("first", "none"),
-    # A tag cannot hold most of these characters itself.
-    "delimiter": ("comma", "semicolon", "tab", "pipe"),
+    "delimiter": tuple(DELIMITERS),
     "decimal": ("point", "comma"),
     "escape": ("double", "backslash"),
 }

@@ -125,7 +125,7 @@ class _Output:
 
     def __init__(self, job: Job, protocol: RowProtocol | SasRows, file: Format, progress: Progress) -> None:
         self._job, self._protocol, self._file, self._progress = job, protocol, file, progress
-        self._limit = job.limit
+        self._limit, self._is_own_text = job.limit, job.spec.is_own_text
         self._upload, self._rejects = job.upload(progress), job.rejects(progress)
         # Batches without any prediction, while no batch has told the model's columns.
         self._held: list[tuple[Batch, Scored]] = []
@@ -137,7 +137,7 @@ class _Output:
 
     def _most_rows(self) -> float:
         """As many rows as the file can have at most: a record has one byte and a line end, or more."""
-        if not self._job.spec.is_own_text:
+        if not self._is_own_text:
             return math.inf
         return self._progress.rows + (self._job.source.size - self._progress.offset) / 2 + 1
 
@@ -153,9 +153,9 @@ class _Output:
         if scored.error or (scored.names is None and batch.records and not progress.columns):
             self._held.append((batch, scored))
             if scored.error:
-                raise self._too_many(scored, scorer)
+                raise self._too_many(scored)
             if sum(len(held.block) for held, _ in self._held) > _MOST_HELD_BYTES:
-                raise self._none_scored(scorer)
+                raise self._none_scored()
             return
         if scored.names is not None and not progress.columns:
             progress.columns = scorer.columns = scored.names
@@ -163,17 +163,17 @@ class _Output:
             self._upload.write(header)
             progress.written += len(header)
         for each, found in [*self._held, (batch, scored)]:
-            self._write(each, found, scorer)
+            self._write(each, found)
         self._held = []
 
-    def _write(self, batch: Batch, scored: Scored, scorer: Scorer) -> None:
+    def _write(self, batch: Batch, scored: Scored) -> None:
         progress, body = self._progress, scored.body
         if scored.names is None and batch.records:
             body = self._protocol.joined(self._file, batch, progress.columns, scored.predictions)
         self._upload.write(body)
         progress.written += len(body)
         if scored.bad and self._rejects:
-            bad = scorer.bad_records(batch, scored)
+            bad = self._file.bad_records(batch, scored.bad)
             lines = (b"" if progress.rejected else rejects.HEADER) + b"".join(one.to_csv() for one in bad)
             self._rejects.write(lines)
             progress.rejected_written += len(lines)
@@ -182,19 +182,19 @@ class _Output:
         progress.offset, progress.crc = batch.end, batch.crc
         progress.rows, progress.padded = progress.rows + len(batch.records), progress.padded + batch.padded
 
-    def _too_many(self, scored: Scored, scorer: Scorer) -> Exception:
+    def _too_many(self, scored: Scored) -> Exception:
         error = scored.error
         assert error
         if not self._limit:
             return error
         told = [*self._progress.first]
         for batch, held in self._held:
-            told += [one.to_json() for one in scorer.bad_records(batch, held)]
+            told += [one.to_json() for one in self._file.bad_records(batch, held.bad)]
         summary = f"More records are bad than max_errors allows ({self._limit}); the last of them: {error.summary}"
         return type(error)(summary, error.remedy, **{**error.details, "rejected": told[: rejects.TOLD]})
 
-    def _none_scored(self, scorer: Scorer) -> Exception:
-        told = [one for batch, held in self._held for one in scorer.bad_records(batch, held)]
+    def _none_scored(self) -> Exception:
+        told = [one for batch, held in self._held for one in self._file.bad_records(batch, held.bad)]
         return ModelFailed(
             f"None of the first {len(told)} records could be scored. {told[0].reason}",
             rejected=[one.to_json() for one in told[: rejects.TOLD]],
@@ -220,7 +220,9 @@ class _Output:
         progress = self._progress
         if self._held:
             told = [bad for _, held in self._held for bad in held.bad.values()]
-            raise ModelFailed(f"None of the file's {len(told)} records could be scored. {told[0]}", rejected=told[:10])
+            raise ModelFailed(
+                f"None of the file's {len(told)} records could be scored. {told[0]}", rejected=told[: rejects.TOLD]
+            )
         if not progress.rows:
             raise EmptyFile(f"The file {self._job.source.uri} holds no record below its header.")
         if progress.rejected > self._limit.allowed(progress.rows):

@@ -20,7 +20,6 @@ from scoring.errors import (
 )
 from scoring.files.formats import Batch, Format
 from scoring.files.inspection import bad_record
-from scoring.files.rejects import Bad
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
@@ -114,14 +113,6 @@ class Scorer:
         if scored.names is not None and not scored.error:
             scored.body = self.protocol.joined(self.file, batch, scored.names, scored.predictions)
         return scored
-
-    def bad_records(self, batch: Batch, scored: Scored) -> list[Bad]:
-        """The bad records of a batch, in the order of the file."""
-        places = sorted(scored.bad)
-        return [
-            Bad(batch.row + place, self.file.place(batch, place), scored.bad[place], batch.records[place])
-            for place in places
-        ]
 
     def _answered(self, batch: Batch, places: Sequence[int], scored: Scored, trouble: _Trouble) -> None:
         """Fill in the predictions of the records at these places."""
@@ -232,7 +223,7 @@ class Scorer:
 
     def _of_record(self, batch: Batch, place: int, error: DropscoreError, sentence: str) -> DropscoreError:
         """The error of a file that ends for one record."""
-        bad = Bad(batch.row + place, self.file.place(batch, place), error.summary, batch.records[place])
+        (bad,) = self.file.bad_records(batch, {place: error.summary})
         summary = sentence.format(summary=error.summary.rstrip("."), row=bad.row)
         return _worded(error, summary, row=bad.row, offset=bad.offset, record=bad.text)
 
