@@ -10,7 +10,7 @@ from typing import Any
 from scoring.cluster import api as clusters
 from scoring.cluster import diagnosis, routes
 from scoring.cluster.api import Api, namespace_path
-from scoring.cluster.pods import PORT
+from scoring.cluster.manifest import PORT
 from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
 from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, StillBusy
