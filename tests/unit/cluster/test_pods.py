@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scoring.cluster import manifest, pods
+from scoring.cluster import containers, manifest, pods
 from scoring.cluster.api import NotFound
 from scoring.errors import ClusterAccessDenied, PodRefused, QuotaExceeded
 from scoring.settings import ClusterSettings
@@ -29,6 +29,7 @@ LABELS = {
     "app.kubernetes.io/managed-by": "dropscore",
     "dropscore.io/attempt": ATTEMPT_ID,
     "dropscore.io/file": FILE_ID,
+    "dropscore.io/pod": POD_NAME,
 }
 
 
@@ -51,9 +52,12 @@ def test_every_object_of_an_attempt_bears_its_name_and_labels() -> None:
     assert pod["metadata"]["name"] == POD_NAME
     assert pod["metadata"]["labels"] == LABELS
     assert pod["metadata"]["annotations"]["dropscore.io/source"] == URI
+    default = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]
+    assert default == pod["spec"]["containers"][0]["name"] == containers.MODEL
     service = manifest.service(attempt(), {"uid": "uid-1"})
     assert service["metadata"] == {"name": POD_NAME, "labels": LABELS, "ownerReferences": [{"uid": "uid-1"}]}
-    assert service["spec"]["selector"] == {"dropscore.io/attempt": ATTEMPT_ID}
+    assert service["spec"]["selector"] == {"dropscore.io/pod": POD_NAME}, "and none that was lost before"
+    assert service["spec"]["publishNotReadyAddresses"] is True, "a sidecar that has ended leaves the pod unready"
     assert service["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": 8080}]
 
 

@@ -17,6 +17,7 @@ from scoring.errors import (
     PodCrashed,
     PodLost,
     PodNotReady,
+    PodRefused,
     RouteNotReady,
 )
 from scoring.settings import ClusterSettings
@@ -113,22 +114,25 @@ def test_a_pod_that_is_not_ready_by_its_deadline_is_told_with_its_last_event() -
 
 def test_a_pull_that_fails_for_too_long_is_noticed_without_any_further_event() -> None:
     """The grace ends by the clock; no watch tells of it."""
-    found, _ = recorded_pod("image-registry-down.ImagePullBackOff")
+    found, events = recorded_pod("image-registry-down.ImagePullBackOff")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
-    scheduled = next(condition for condition in found["status"]["conditions"] if condition["type"] == "PodScheduled")
+    failures = [event for event in events if event["reason"] in ("Failed", "Pulling")]
 
-    def since(seconds: float) -> str:
-        return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+    def failed(seconds_ago: float) -> None:
+        for event in failures:
+            event["firstTimestamp"] = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
 
     class GraceEnds(FakeApi):
         def watch(self, path: str, query: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
             assert seconds < 25, "no longer than what is left of the grace"
-            scheduled["lastTransitionTime"] = since(60)
+            failed(60)
             return iter(())
 
-    scheduled["lastTransitionTime"] = since(40)
+    failed(40)
+    api = GraceEnds(pods=found)
+    api.events = events
     with pytest.raises(ImagePullFailed, match="could not be pulled"):
-        await_ready(GraceEnds(pods=found), seconds=40)
+        await_ready(api, seconds=40)
 
 
 def test_a_pod_that_is_gone_or_another_one_is_lost() -> None:
@@ -212,6 +216,40 @@ def test_a_kubelet_is_given_a_moment_to_notice_what_the_connection_told_already(
     api = FakeApi(pods=running())
     api.watches = [[change(running(resourceVersion="2"))], [change(crashed(resourceVersion="3"))]]
     assert isinstance(blame(api), PodCrashed)
+
+
+def test_a_container_that_ended_is_told_with_what_its_log_betrays() -> None:
+    api = FakeApi(pods=crashed())
+    blamed = blame(api)
+    assert blamed is not None
+    assert blamed.summary == "The model's container ended with exit code 1. The log ends: ready"
+    api.log = "starting\nexec /usr/local/bin/python: exec format error\n"
+    blamed = blame(api)
+    assert blamed is not None
+    assert "another processor architecture" in blamed.summary
+    assert "--platform" in blamed.remedy
+    api.log = "nginx: [emerg] setgid(101) failed (1: Operation not permitted)\n"
+    blamed = blame(api)
+    assert blamed is not None
+    assert "setgid(101) failed" in blamed.summary
+    assert "`capabilities`" in blamed.remedy
+    api.refusals["GET " + path("pods") + "/log"] = PodRefused("the container never ran")
+    assert isinstance(blame(api), PodCrashed), "a log that cannot be read hides nothing"
+
+
+def test_a_sidecar_that_ended_as_the_model_fell_silent_is_what_silenced_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a mesh's sidecar everything comes to the model; a fresh pod has a fresh one."""
+    monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+    found, _ = recorded_pod("sidecar-ended-1")
+    found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
+    assert blame(FakeApi(pods=found)) is None, "it ended long before"
+    readiness.check_alive(FakeApi(pods=found), pod_state())
+    (beside,) = [one for one in found["status"]["containerStatuses"] if one["name"] == "istio-proxy"]
+    beside["state"]["terminated"]["finishedAt"] = datetime.now(UTC).isoformat()
+    blamed = blame(FakeApi(pods=found))
+    assert isinstance(blamed, PodLost)
+    assert "istio-proxy (exit code 1)" in blamed.summary
+    readiness.check_alive(FakeApi(pods=found), pod_state())
 
 
 @pytest.mark.parametrize("event", [change(running(), "DELETED"), None])

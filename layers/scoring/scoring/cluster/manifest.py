@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.cluster import routes
+from scoring.cluster import containers, routes
 from scoring.settings import ClusterSettings
 
 PORT = 8080
@@ -14,6 +14,7 @@ PORT = 8080
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 ATTEMPT_LABEL, FILE_LABEL, EXECUTION = "dropscore.io/attempt", "dropscore.io/file", "dropscore.io/execution"
+POD_LABEL = "dropscore.io/pod"
 OURS = f"{MANAGED_BY}=dropscore"
 
 # What the pod may outlive its own deadlines by: tearing down and the queues in between.
@@ -43,7 +44,12 @@ class Attempt:
 
 
 def labels(attempt: Attempt) -> dict[str, str]:
-    return {MANAGED_BY: "dropscore", ATTEMPT_LABEL: attempt.attempt_id, FILE_LABEL: attempt.file_id}
+    return {
+        MANAGED_BY: "dropscore",
+        ATTEMPT_LABEL: attempt.attempt_id,
+        FILE_LABEL: attempt.file_id,
+        POD_LABEL: attempt.name,
+    }
 
 
 def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
@@ -62,6 +68,8 @@ def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
             "labels": labels(attempt),
             "annotations": {
                 "dropscore.io/source": attempt.source_uri,
+                # Where a policy of the cluster's puts other containers beside it, kubectl still means the model's.
+                "kubectl.kubernetes.io/default-container": containers.MODEL,
                 EXECUTION: attempt.execution,
                 # Consolidation of nodes would end a scoring in the middle.
                 "karpenter.sh/do-not-disrupt": "true",
@@ -113,7 +121,10 @@ def service(attempt: Attempt, owner: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "Service",
         "metadata": {"name": attempt.name, "labels": labels(attempt), "ownerReferences": [owner]},
         "spec": {
-            "selector": {ATTEMPT_LABEL: attempt.attempt_id},
+            # This one pod, and not a lost one of the same attempt that its node does not let go of.
+            "selector": {POD_LABEL: attempt.name},
+            # Whether the model answers is for its ping to say: a sidecar that has ended leaves the pod unready for ever.
+            "publishNotReadyAddresses": True,
             "ports": [{"name": "http", "port": routes.SERVICE_PORT, "targetPort": PORT}],
         },
     }

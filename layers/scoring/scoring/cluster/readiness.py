@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import diagnosis, routes
+from scoring.cluster import containers, diagnosis, remedies, routes, starting
 from scoring.cluster.api import Api, namespace_path
 from scoring.cluster.manifest import PORT
-from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
+from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodCrashed, PodLost, PodNotReady, RouteNotReady
+from scoring.observability import logger
 from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, StillBusy
 from scoring.settings import ClusterSettings
@@ -23,6 +24,10 @@ _WATCH_SECONDS = 50.0
 _PINGS_IN_A_ROW, _PING_PAUSE_SECONDS, _LOOK_AT_POD_SECONDS = 3, 0.05, 5.0
 # A kubelet needs a moment to notice what the connection told already.
 _BLAME_SECONDS = 5.0
+# A sidecar that has ended no longer ago than this, when a model falls silent, is what made it silent.
+_SIDECAR_SECONDS = 60.0
+# A log is searched for what it betrays, and its last line is told.
+_LOG_LINES = 40
 
 
 def await_ready(api: Api, pod: Mapping[str, Any], request: Mapping[str, Any], seconds: float) -> dict[str, Any] | str:
@@ -42,18 +47,18 @@ def await_ready(api: Api, pod: Mapping[str, Any], request: Mapping[str, Any], se
     """
     until = time.monotonic() + min(seconds, _WATCH_SECONDS)
     start_seconds = request["deadlines"]["start_seconds"]
-    deadline = diagnosis.parse_time(pod["created"]) + timedelta(seconds=start_seconds)
+    deadline = containers.parse_time(pod["created"]) + timedelta(seconds=start_seconds)
     while True:
         current = get(api, pod)
         while True:
             now = datetime.now(UTC)
-            assessment = diagnosis.assess(current, now)
+            assessment = _assess(api, pod, current)
             if assessment.problem:
-                raise assessment.problem
+                raise explained(api, pod, assessment.problem)
             if assessment.ready:
                 return current
             if now >= deadline:
-                raise diagnosis.overdue(current, events(api, pod), start_seconds)
+                raise explained(api, pod, diagnosis.overdue(current, events(api, pod), start_seconds))
             left = min(until - time.monotonic(), (deadline - now).total_seconds(), assessment.again_seconds or 1e9)
             if until - time.monotonic() <= 0:
                 return assessment.waiting_for
@@ -99,15 +104,39 @@ def get(api: Api, pod: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_alive(api: Api, pod: Mapping[str, Any]) -> None:
-    """Raise what became of the pod, if it is not running any more.
+    """Raise what became of the model's container, if it is not running any more.
 
     Raises
     ------
     PodCrashed, PodLost, ModelTimeout, ClusterUnreachable
     """
-    problem = diagnosis.assess(get(api, pod), datetime.now(UTC)).problem
+    problem = _assess(api, pod, get(api, pod)).problem
     if problem:
-        raise problem
+        raise explained(api, pod, problem)
+
+
+def _assess(api: Api, pod: Mapping[str, Any], current: Mapping[str, Any]) -> starting.Assessment:
+    told = events(api, pod) if starting.needs_events(current) else ()
+    return diagnosis.assess(current, datetime.now(UTC), told)
+
+
+def explained(api: Api, pod: Mapping[str, Any], problem: DropscoreError) -> DropscoreError:
+    """A problem of a container's with what the end of its log says; any other as it is."""
+    if not isinstance(problem, PodCrashed | PodNotReady | RouteNotReady):
+        return problem
+    try:
+        said = log(api, pod, problem.details.get("container", containers.MODEL))
+    except DropscoreError as error:
+        # A container that never ran has none; the problem is the one to tell.
+        logger.info("no log", reason=error.summary)
+        return problem
+    return remedies.explained(problem, said)
+
+
+def log(api: Api, pod: Mapping[str, Any], container: str) -> str:
+    """The end of a container's log. (Without a name, the API server refuses as soon as a pod has two.)"""
+    path = f"{namespace_path(pod['namespace'])}/pods/{pod['name']}/log"
+    return api.text(path, {"container": container, "tailLines": _LOG_LINES})
 
 
 def events(api: Api, pod: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -159,19 +188,23 @@ def await_route(
 
 def blame(api: Api, pod: Mapping[str, Any]) -> DropscoreError | None:
     """Why a model fell silent, by its pod's state; None if that is well, as far as the cluster knows."""
+    began = datetime.now(UTC)
     until = time.monotonic() + _BLAME_SECONDS
     try:
         current = get(api, pod)
         while True:
-            assessment = diagnosis.assess(current, datetime.now(UTC))
+            assessment = _assess(api, pod, current)
             if assessment.problem:
-                return assessment.problem
+                return explained(api, pod, assessment.problem)
             left = until - time.monotonic()
             if left <= 0:
                 break
             current = _next_change(api, pod, current, max(left, 1.0)) or get(api, pod)
     except PodLost as lost:
         return lost
+    beside = diagnosis.ended_beside(current, began - timedelta(seconds=_SIDECAR_SECONDS))
+    if beside:
+        return PodLost(f"{beside} The model is well, but does not answer any more.")
     if diagnosis.has_closed_its_port(current):
         return ModelFailed("The model has closed its port. Its container is running still.", SERVER_TIME_OUT)
     return None
