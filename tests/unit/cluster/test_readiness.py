@@ -1,8 +1,7 @@
 """Waiting for a pod and its route, and who is to blame when a model falls silent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -18,20 +17,13 @@ from scoring.errors import (
     PodLost,
     PodNotReady,
     PodRefused,
-    RouteNotReady,
 )
-from scoring.settings import ClusterSettings
-from tests.builders import CLUSTER, POD_NAME, FakeApi, crashed, path, pending, pod_state, recorded_pod, request, running
-from tests.unit.servers import HangUp, Reply, Request, Server
+from tests.builders import POD_NAME, FakeApi, crashed, path, pending, pod_state, recorded_pod, running
 
 
-def created(seconds_ago: float = 0) -> dict[str, Any]:
-    """The `pod` of the state, of that age."""
-    return pod_state(created=(datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat())
-
-
-def await_ready(api: FakeApi, seconds: float = 5.0, age: float = 0) -> dict[str, Any] | str:
-    return readiness.await_ready(api, created(age), request(), seconds)
+def await_ready(api: FakeApi, seconds: float = 5.0, age: float = 0) -> dict[str, Any] | readiness.Waiting:
+    deadline = datetime.now(UTC) + timedelta(seconds=900 - age)
+    return readiness.await_ready(api, pod_state(), deadline, 900, seconds)
 
 
 def change(found: dict[str, Any], kind: str = "MODIFIED") -> dict[str, Any]:
@@ -99,7 +91,7 @@ def test_a_pod_that_ends_while_it_is_watched_is_told_at_once(
 
 def test_a_pod_that_needs_longer_than_a_function_is_left_to_the_state_machine() -> None:
     """A waiting Lambda is paid for, a Wait state is not."""
-    assert await_ready(FakeApi(pods=pending()), seconds=0) == "the container: ContainerCreating"
+    assert await_ready(FakeApi(pods=pending()), seconds=0) == readiness.Waiting("the container: ContainerCreating")
 
 
 def test_a_pod_that_is_not_ready_by_its_deadline_is_told_with_its_last_event() -> None:
@@ -157,51 +149,6 @@ def test_events_come_oldest_first_whoever_wrote_them() -> None:
     ]
     ordered = [event["message"] for event in readiness.events(api, pod_state())]
     assert ordered == ["first", "second", "third", "fourth"]
-
-
-def answers(*replies: Reply | Exception, then: Reply) -> Callable[[Request], Reply]:
-    script = chain(replies, repeat(then))
-
-    def answer(_: Request) -> Reply:
-        reply = next(script)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
-    return answer
-
-
-def await_route(server: Server, api: FakeApi, seconds: int = 30) -> str:
-    asked = request(deadlines={"start_seconds": 1, "route_seconds": seconds, "scoring_seconds": 1})
-    cluster = ClusterSettings(CLUSTER, ("dropscore",), "gateway", server.url)
-    return readiness.await_route(api, pod_state(), running(), asked, cluster)
-
-
-PONG, NOT_ROUTED = Reply(200, b"pong"), Reply(404, b"no route")
-
-
-def test_a_route_is_there_when_several_pings_in_a_row_came_through(server: Server) -> None:
-    """Replicas of a data plane learn of a route one after the other."""
-    server.answers[f"GET /{POD_NAME}/"] = answers(
-        NOT_ROUTED, Reply(503), PONG, PONG, HangUp(), Reply(200, b"welcome to nginx"), then=PONG
-    )
-    assert await_route(server, FakeApi(pods=running())) == f"{server.url}/{POD_NAME}"
-    assert len(server.requests) == 9
-
-
-def test_a_route_that_never_comes_is_told_with_its_last_answer(server: Server) -> None:
-    server.answers["GET"] = NOT_ROUTED
-    with pytest.raises(RouteNotReady, match=r"did not come through .* within 0 s; last: 404 no route"):
-        await_route(server, FakeApi(pods=running()), seconds=0)
-
-
-def test_a_pod_that_ends_behind_its_route_is_told_instead_of_the_route(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readiness, "_LOOK_AT_POD_SECONDS", 0.0)
-    server.answers["GET"] = Reply(503)
-    with pytest.raises(PodCrashed):
-        await_route(server, FakeApi(pods=crashed()))
 
 
 def blame(api: FakeApi) -> DropscoreError | None:
