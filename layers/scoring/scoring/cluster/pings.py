@@ -15,7 +15,7 @@ from typing import Any
 
 from scoring.cluster import routes
 from scoring.cluster.api import Api, NotFound
-from scoring.errors import DropscoreError
+from scoring.errors import DropscoreError, RouteNotReady
 from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, NoConnection, StillBusy
 from scoring.settings import ClusterSettings
@@ -34,16 +34,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Pings:
-    """Pings by `protocol` to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between."""
+    """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between."""
 
-    protocol: str
+    request: Mapping[str, Any]
     name: str
     url: str
     gateway: str
 
     @classmethod
-    def to(cls, pod: Mapping[str, Any], protocol: str, url: str, cluster: ClusterSettings) -> Pings:
-        return cls(protocol, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url)
+    def to(cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings) -> Pings:
+        """By the `pod` and the `request` of the state."""
+        return cls(request, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url)
 
     def refused(self) -> Refusal | None:
         """None if the model is ready, else what was answered, or that nobody did."""
@@ -61,17 +62,41 @@ class Pings:
     def _of_nowhere(self) -> str:
         return self._without_names(self._ask(f"{self.gateway}/{_NOWHERE}")[0])
 
+    def silence(self, failure: DropscoreError) -> NoAnswer | None:
+        """What a model's 404 in mid-scoring means if it is not the model's: its route has gone away, for a while."""
+        if failure.details.get("status") != 404:
+            return None
+        text = f"404 {failure.details.get('answer', '')}".strip()
+        if not self.is_the_gateways(text):
+            refusal = self.refused()
+            if refusal is None or not refusal.is_the_routes:
+                return None
+        return NoAnswer(f"The route answered in the model's place: {text}.")
+
     def _without_names(self, text: str) -> str:
         return text.replace(self.name, "").replace(_NOWHERE, "").strip()
 
     def _ask(self, url: str) -> tuple[str, bool]:
         """What is wrong with the answer (nothing, if it is the right one), and whether anybody took the connection."""
         try:
-            return PROTOCOLS[self.protocol](Model(url)).ready() or "", True
+            return PROTOCOLS[self.request["protocol"]](Model(url)).ready() or "", True
         except NoConnection as error:
             return error.summary, False
         except (NoAnswer, StillBusy) as error:
             return error.summary, True
+
+
+def lasting(
+    api: Api, pod: Mapping[str, Any], cluster: ClusterSettings, ping: Pings, failure: DropscoreError
+) -> DropscoreError:
+    """What to tell of a `silence` that does not pass: the missing route, or the model's own failure after all."""
+    refusal = ping.refused()
+    if refusal is None or not refusal.is_the_routes:
+        return failure
+    told = said_of_route(api, pod, cluster)
+    return RouteNotReady(
+        f"The way to the model was lost while it scored; last: {refusal.text.rstrip('.')}. {told}".strip()
+    )
 
 
 def said_of_route(api: Api, pod: Mapping[str, Any], cluster: ClusterSettings) -> str:

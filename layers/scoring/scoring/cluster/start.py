@@ -122,7 +122,7 @@ def await_endpoint(
     most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
     clock = replace(clock, opened=clock.opened or datetime.now(UTC))
     url = routes.url(cluster, pod["name"], found, PORT)
-    waiting_for = _await_ping(api, pod, Pings.to(pod, request["protocol"], url, cluster), cluster, clock, until, most)
+    waiting_for = _await_ping(api, pod, Pings.to(pod, request, url, cluster), cluster, clock, until, most)
     if waiting_for:
         return clock.pending(waiting_for, datetime.now(UTC))
     return {"status": "READY", "url": url, "pod": pod["uid"]}
