@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scoring.cluster import pods
+from scoring.cluster import containers, manifest, pods
 from scoring.cluster.api import NotFound
 from scoring.errors import ClusterAccessDenied, PodRefused, QuotaExceeded
 from scoring.settings import ClusterSettings
@@ -29,31 +29,35 @@ LABELS = {
     "app.kubernetes.io/managed-by": "dropscore",
     "dropscore.io/attempt": ATTEMPT_ID,
     "dropscore.io/file": FILE_ID,
+    "dropscore.io/pod": POD_NAME,
 }
 
 
-def attempt(**changes: Any) -> pods.Attempt:
-    return pods.Attempt(ATTEMPT_ID, FILE_ID, EXECUTION, URI, request(**changes))
+def attempt(**changes: Any) -> manifest.Attempt:
+    return manifest.Attempt(ATTEMPT_ID, FILE_ID, EXECUTION, URI, request(**changes))
 
 
 def cluster(**changes: Any) -> ClusterSettings:
     return ClusterSettings(CLUSTER, (NAMESPACE,), **{"url": GATEWAY_URL} | changes)
 
 
-def container_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    (container,) = manifest["spec"]["containers"]
+def container_of(pod: dict[str, Any]) -> dict[str, Any]:
+    (container,) = pod["spec"]["containers"]
     assert isinstance(container, dict)
     return container
 
 
 def test_every_object_of_an_attempt_bears_its_name_and_labels() -> None:
-    manifest = pods.manifest(attempt(), cluster())
-    assert manifest["metadata"]["name"] == POD_NAME
-    assert manifest["metadata"]["labels"] == LABELS
-    assert manifest["metadata"]["annotations"]["dropscore.io/source"] == URI
-    service = pods.service(attempt(), {"uid": "uid-1"})
+    pod = manifest.pod(attempt(), cluster())
+    assert pod["metadata"]["name"] == POD_NAME
+    assert pod["metadata"]["labels"] == LABELS
+    assert pod["metadata"]["annotations"]["dropscore.io/source"] == URI
+    default = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]
+    assert default == pod["spec"]["containers"][0]["name"] == containers.MODEL
+    service = manifest.service(attempt(), {"uid": "uid-1"})
     assert service["metadata"] == {"name": POD_NAME, "labels": LABELS, "ownerReferences": [{"uid": "uid-1"}]}
-    assert service["spec"]["selector"] == {"dropscore.io/attempt": ATTEMPT_ID}
+    assert service["spec"]["selector"] == {"dropscore.io/pod": POD_NAME}, "and none that was lost before"
+    assert service["spec"]["publishNotReadyAddresses"] is True, "a sidecar that has ended leaves the pod unready"
     assert service["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": 8080}]
 
 
@@ -66,29 +70,29 @@ def test_each_launch_has_a_name_of_its_own_that_is_fit_for_dns(attempt_id: str) 
 
 
 def test_a_pod_is_ready_by_tcp_since_a_model_that_scores_answers_nothing() -> None:
-    probe = container_of(pods.manifest(attempt(), cluster()))["readinessProbe"]
+    probe = container_of(manifest.pod(attempt(), cluster()))["readinessProbe"]
     assert probe["tcpSocket"] == {"port": 8080}
     assert not {"httpGet", "exec", "grpc"} & probe.keys()
 
 
 def test_a_pod_asks_for_what_the_request_says_and_no_more() -> None:
-    container = container_of(pods.manifest(attempt(resources={"cpu": "2", "memory": "4Gi", "gpu": "1"}), cluster()))
+    container = container_of(manifest.pod(attempt(resources={"cpu": "2", "memory": "4Gi", "gpu": "1"}), cluster()))
     assert container["resources"] == {
         "requests": {"cpu": "2", "memory": "4Gi"},
         "limits": {"memory": "4Gi", "nvidia.com/gpu": "1"},
     }
-    assert "nvidia.com/gpu" not in container_of(pods.manifest(attempt(), cluster()))["resources"]["limits"]
+    assert "nvidia.com/gpu" not in container_of(manifest.pod(attempt(), cluster()))["resources"]["limits"]
 
 
 def test_a_pod_lives_no_longer_than_all_its_deadlines_and_never_starts_twice() -> None:
-    spec = pods.manifest(attempt(), cluster())["spec"]
+    spec = manifest.pod(attempt(), cluster())["spec"]
     assert spec["restartPolicy"] == "Never"
     assert 900 + 120 + 86_400 <= spec["activeDeadlineSeconds"] <= 900 + 120 + 86_400 + 3_600
 
 
 @pytest.mark.parametrize("non_root", [True, False])
 def test_a_pod_may_do_nothing_that_a_model_does_not_need(non_root: bool) -> None:
-    spec = pods.manifest(attempt(), cluster(run_as_non_root=non_root))["spec"]
+    spec = manifest.pod(attempt(), cluster(run_as_non_root=non_root))["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
     assert spec["securityContext"] == {"runAsNonRoot": non_root, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -98,7 +102,7 @@ def test_a_pod_may_do_nothing_that_a_model_does_not_need(non_root: bool) -> None
 
 def test_a_pod_goes_where_the_cluster_says() -> None:
     placed = cluster(node_selector={"pool": "models"}, tolerations=({"key": "models", "operator": "Exists"},))
-    spec = pods.manifest(attempt(), placed)["spec"]
+    spec = manifest.pod(attempt(), placed)["spec"]
     assert spec["nodeSelector"] == {"pool": "models"}
     assert spec["tolerations"] == [{"key": "models", "operator": "Exists"}]
 
