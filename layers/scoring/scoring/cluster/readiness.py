@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import diagnosis, routes
+from scoring.cluster import diagnosis, manifest, routes
 from scoring.cluster.api import Api, namespace_path
-from scoring.cluster.manifest import PORT
 from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
 from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, StillBusy
@@ -134,7 +133,7 @@ def await_route(
     PodCrashed, PodLost
         The pod ended meanwhile.
     """
-    url = routes.url(cluster, pod["name"], ready_pod, PORT)
+    url = routes.url(cluster, pod["name"], ready_pod, manifest.port(request))
     protocol = PROTOCOLS[request["protocol"]](Model(url))
     seconds = request["deadlines"]["route_seconds"]
     began = looked = time.monotonic()
