@@ -1,6 +1,7 @@
 """Profiles: which one counts for a file, what it may say, and what tags may say above it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -330,3 +331,19 @@ def test_what_parameter_store_refuses_has_the_name_that_the_state_machine_knows(
     monkeypatch.setattr(aws, "client", lambda service: Refusing())
     with pytest.raises(AccessDenied, match="ssm:GetParametersByPath of /dropscore/profiles"):
         profiles.load("/dropscore/profiles")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/containers.md"])
+def test_every_profile_in_the_documentation_is_one(page: str) -> None:
+    text = (ROOT / page).read_text()
+    shown = re.findall(r"```json\n(\{.*?\})\n```", text, re.DOTALL) + re.findall(
+        r"--value '(\{.*?\})'", text, re.DOTALL
+    )
+    assert shown
+    for document in shown:
+        assert profiles.choose(stored(shown=document), "shown", "a.csv").name == "shown"
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert not [key for key in schema.SCHEMA["properties"] if f"`{key}`" not in text and f'"{key}"' not in text]
