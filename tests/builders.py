@@ -84,10 +84,13 @@ def request(**changes: Any) -> dict[str, Any]:
     """The `request` of an attempt's state."""
     whole = {
         "image": f"{REGISTRY}/sas-anomaly@{DIGEST}",
+        "profile": "",
         "cluster": CLUSTER,
         "namespace": NAMESPACE,
         "protocol": "sas",
         "resources": {"cpu": "500m", "memory": "1Gi"},
+        "pod": {"port": 8080},
+        "limits": {},
         "output": {"bucket": OUTPUT_BUCKET, "key": "scored/2026/loans.csv.scoreout", "progress": PROGRESS},
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
     }

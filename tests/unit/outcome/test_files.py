@@ -54,6 +54,30 @@ def test_a_scored_file_is_tagged_with_where_it_comes_from() -> None:
     assert len(tags) <= 10, "S3 takes no more"
 
 
+@pytest.mark.parametrize(
+    ("profile", "counts", "given_way"),
+    [
+        ("", {"rows": 3}, set()),
+        ("", {"rows": 3, "padded": 1}, set()),
+        ("", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds"}),
+        ("wine:3", {"rows": 3}, set()),
+        ("wine:3", {"rows": 3, "rejected": 1}, {"duration_seconds"}),
+        ("wine:3", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "k8s_namespace"}),
+    ],
+)
+def test_where_there_are_more_than_ten_tags_those_give_way_that_the_execution_tells(
+    profile: str, counts: dict[str, int], given_way: set[str]
+) -> None:
+    more = counts | {"duration_seconds": "1.5"}
+    tags = outcome.scored_tags(source(), request(profile=profile), EXECUTION, more)
+    whole = (
+        outcome.scored_tags(source(), request(), EXECUTION).keys() | more.keys() | ({"profile"} if profile else set())
+    )
+    assert tags.keys() == whole - given_way
+    assert tags.get("profile", "") == profile
+    assert len(tags) <= 10, "S3 takes no more"
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=300))
 def test_any_text_becomes_the_value_of_a_tag(text: str) -> None:
     assert TAG_VALUE.fullmatch(outcome.tag_value(text))

@@ -36,7 +36,7 @@ from scoring.errors import (
     PodRefused,
     QuotaExceeded,
 )
-from scoring.intake.request import quantity
+from scoring.intake.quantities import quantity
 
 # aws-iam-authenticator: a token is valid for 15 minutes from its X-Amz-Date, whatever it says itself.
 _TOKEN_SECONDS = 14 * 60

@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.cluster import containers, routes
+from scoring.intake import starts
 from scoring.settings import ClusterSettings
-
-PORT = 8080
-"""The port that a model listens on, as SageMaker's, MLflow's and SAS's containers do."""
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 ATTEMPT_LABEL, FILE_LABEL, EXECUTION = "dropscore.io/attempt", "dropscore.io/file", "dropscore.io/execution"
 POD_LABEL = "dropscore.io/pod"
 OURS = f"{MANAGED_BY}=dropscore"
+
+# For images that run as root: what nginx and gunicorn do as root before and while their workers are somebody else. Each was
+# taken away in turn from Debian's nginx 1.22 and gunicorn 27; what came of it stands beside it. The Pod Security Standard
+# "baseline" allows all of them. With none, the port is open and no worker lives.
+_ROOT_CAPABILITIES = (
+    "CHOWN",  # nginx does not start: it gives its folders to its workers
+    "DAC_OVERRIDE",  # nginx does not start: its logs are its workers' (0640)
+    "KILL",  # gunicorn dies of a worker that is over its time, and cannot end it
+    "NET_BIND_SERVICE",  # nginx does not start on port 80, unless the node lets everybody have it
+    "SETGID",  # no worker of nginx lives
+    "SETUID",  # no worker of nginx lives
+)
 
 # What the pod may outlive its own deadlines by: tearing down and the queues in between.
 _SLACK_SECONDS = 3_600
@@ -52,29 +62,34 @@ def labels(attempt: Attempt) -> dict[str, str]:
     }
 
 
+def port(request: Mapping[str, Any]) -> int:
+    """The port that the model of a request listens on."""
+    found: int = request.get("pod", {}).get("port", starts.PORT)
+    return found
+
+
 def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
     """The pod. A `restartPolicy` of Never keeps the exit code of a crash; a lost pod is launched again by the workflow."""
-    resources, deadlines = attempt.request["resources"], attempt.request["deadlines"]
-    # Memory is requested as it is limited, so that a full node never picks this pod as its victim. No limit on cpu: it
-    # would only throttle a model while cores idle.
-    limits = {"memory": resources["memory"]}
-    if "gpu" in resources:
-        limits["nvidia.com/gpu"] = resources["gpu"]
+    said, deadlines = attempt.request.get("pod", {}), attempt.request["deadlines"]
+    is_non_root = said.get("run_as_non_root", cluster.run_as_non_root)
+    named = {"serviceAccountName": "service_account", "priorityClassName": "priority_class"}
+    named |= {"runtimeClassName": "runtime_class"}
+    volumes = _volumes(said)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": attempt.name,
-            "labels": labels(attempt),
+            "labels": said.get("labels", {}) | labels(attempt),
             "annotations": {
-                "dropscore.io/source": attempt.source_uri,
                 # Where a policy of the cluster's puts other containers beside it, kubectl still means the model's.
                 "kubectl.kubernetes.io/default-container": containers.MODEL,
-                EXECUTION: attempt.execution,
                 # Consolidation of nodes would end a scoring in the middle.
                 "karpenter.sh/do-not-disrupt": "true",
                 "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-            },
+            }
+            | said.get("annotations", {})
+            | {"dropscore.io/source": attempt.source_uri, EXECUTION: attempt.execution},
         },
         "spec": {
             "restartPolicy": "Never",
@@ -83,35 +98,79 @@ def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
             # A model has nothing to finish once nobody waits for it.
             "terminationGracePeriodSeconds": 5,
             "enableServiceLinks": False,
+            # Not even for a service account of a profile's: EKS hands out AWS credentials by a volume of its own.
             "automountServiceAccountToken": False,
             "securityContext": {
-                "runAsNonRoot": cluster.run_as_non_root,
+                "runAsNonRoot": is_non_root,
                 "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "nodeSelector": dict(cluster.node_selector),
-            "tolerations": [dict(toleration) for toleration in cluster.tolerations],
+            }
+            | ({"runAsUser": said["run_as_user"]} if "run_as_user" in said else {}),
+            "nodeSelector": {**cluster.node_selector, **said.get("node_selector", {})},
+            "tolerations": [dict(toleration) for toleration in (*cluster.tolerations, *said.get("tolerations", ()))],
+            **{field: said[key] for field, key in named.items() if key in said},
+            **({"imagePullSecrets": [{"name": name} for name in found]} if (found := said.get("pull_secrets")) else {}),
+            **({"volumes": [{"name": name, "emptyDir": volume} for name, _, volume in volumes]} if volumes else {}),
             "containers": [
-                {
-                    "name": "model",
-                    "image": attempt.request["image"],
-                    "ports": [{"name": "http", "containerPort": PORT}],
-                    "resources": {
-                        "requests": {"cpu": resources["cpu"], "memory": resources["memory"]},
-                        "limits": limits,
-                    },
-                    # By TCP, not HTTP: a SAS container answers nothing while it scores, and an HTTP probe would take
-                    # it out of its own route.
-                    "readinessProbe": {
-                        "tcpSocket": {"port": PORT},
-                        "periodSeconds": 1,
-                        "timeoutSeconds": 5,
-                        "failureThreshold": 30,
-                    },
-                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                }
+                _container(attempt, said, is_non_root=is_non_root)
+                | (
+                    {"volumeMounts": [{"name": name, "mountPath": path} for name, path, _ in volumes]}
+                    if volumes
+                    else {}
+                )
             ],
         },
     }
+
+
+def _container(attempt: Attempt, said: Mapping[str, Any], *, is_non_root: bool) -> dict[str, Any]:
+    is_root = not is_non_root and not said.get("run_as_user")
+    added = said.get("capabilities", _ROOT_CAPABILITIES if is_root else ())
+    environment = [{"name": name, "value": value} for name, value in said.get("env", {}).items()]
+    return {
+        "name": "model",
+        "image": attempt.request["image"],
+        **{key: said[key] for key in ("command", "args") if said.get(key)},
+        **({"env": environment} if environment else {}),
+        "ports": [{"name": "http", "containerPort": port(attempt.request)}],
+        "resources": _resources(attempt.request["resources"]),
+        # By TCP, not HTTP: a SAS container answers nothing while it scores, and an HTTP probe would take it out of its
+        # own route.
+        "readinessProbe": {
+            "tcpSocket": {"port": port(attempt.request)},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+            "failureThreshold": 30,
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]} | ({"add": list(added)} if added else {}),
+        }
+        | ({"readOnlyRootFilesystem": True} if said.get("read_only_root") else {}),
+    }
+
+
+def _resources(asked: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    # Memory is requested as it is limited, so that a full node never picks this pod as its victim. No limit on cpu unless
+    # a profile sets one: it would only throttle a model while cores idle.
+    requests = {"cpu": asked["cpu"], "memory": asked["memory"]}
+    limits = {"memory": asked["memory"]}
+    if "gpu" in asked:
+        limits["nvidia.com/gpu"] = asked["gpu"]
+    if "cpu_limit" in asked:
+        limits["cpu"] = asked["cpu_limit"]
+    if "ephemeral_storage" in asked:
+        requests["ephemeral-storage"] = limits["ephemeral-storage"] = asked["ephemeral_storage"]
+    return {"requests": requests, "limits": limits}
+
+
+def _volumes(said: Mapping[str, Any]) -> list[tuple[str, str, dict[str, str]]]:
+    """Name, place in the container and emptyDir of each volume."""
+    volumes: list[tuple[str, str, dict[str, str]]] = []
+    if "shm" in said:
+        volumes.append(("shm", "/dev/shm", {"medium": "Memory", "sizeLimit": str(said["shm"])}))  # noqa: S108
+    if said.get("read_only_root"):
+        volumes.append(("tmp", "/tmp", {}))  # noqa: S108
+    return volumes
 
 
 def service(attempt: Attempt, owner: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +184,6 @@ def service(attempt: Attempt, owner: Mapping[str, Any]) -> dict[str, Any]:
             "selector": {POD_LABEL: attempt.name},
             # Whether the model answers is for its ping to say: a sidecar that has ended leaves the pod unready for ever.
             "publishNotReadyAddresses": True,
-            "ports": [{"name": "http", "port": routes.SERVICE_PORT, "targetPort": PORT}],
+            "ports": [{"name": "http", "port": routes.SERVICE_PORT, "targetPort": port(attempt.request)}],
         },
     }

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scoring.cluster import pings, readiness, routes
+from scoring.cluster import manifest, pings, readiness, routes
 from scoring.cluster.api import Api
 from scoring.cluster.containers import parse_time
 from scoring.cluster.diagnosis import ended_beside
-from scoring.cluster.manifest import PORT
 from scoring.cluster.pings import Pings, Refusal
 from scoring.errors import DropscoreError, PodNotReady, RouteNotReady
 from scoring.settings import ClusterSettings
@@ -121,7 +120,7 @@ def await_endpoint(
         return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated)
     most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
     clock = replace(clock, opened=clock.opened or datetime.now(UTC))
-    url = routes.url(cluster, pod["name"], found, PORT)
+    url = routes.url(cluster, pod["name"], found, manifest.port(request))
     waiting_for = _await_ping(api, pod, Pings.to(pod, request, url, cluster), cluster, clock, until, most)
     if waiting_for:
         return clock.pending(waiting_for, datetime.now(UTC))

@@ -24,6 +24,11 @@ def tag_value(text: object) -> str:
     return _NOT_IN_TAGS.sub("_", str(text))[:256]
 
 
+# Amazon S3 User Guide, "Categorizing your storage using tags": ten an object. These give way first where there are more;
+# the execution tells them, too.
+_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "k8s_namespace")
+
+
 def scored_tags(
     source: Source, request: Mapping[str, Any], execution: str, more: Mapping[str, object] | None = None
 ) -> dict[str, str]:
@@ -39,8 +44,13 @@ def scored_tags(
         "eks_cluster": request["cluster"],
         "k8s_namespace": request["namespace"],
         "execution": execution,
+        **({"profile": request["profile"]} if request.get("profile") else {}),
+        **(more or {}),
     }
-    return {name: tag_value(value) for name, value in (tags | dict(more or {})).items()}
+    for name in _GIVE_WAY:
+        if len(tags) > _MOST_TAGS:
+            tags.pop(name, None)
+    return {name: tag_value(value) for name, value in tags.items()}
 
 
 def error_key(output_key: str) -> str:
