@@ -16,7 +16,7 @@ from typing import Any
 from scoring.errors import InvalidSettings
 
 ROUTES = ("gateway", "ingress", "pod_ip")
-PROTOCOLS = ("sas", "sagemaker", "mlflow")
+PROTOCOLS = ("sas", "sagemaker", "mlflow", "oip")
 # Bad records that are put up with: so many, or such a part of the file.
 MAX_ERRORS = re.compile(r"[0-9]+(([.][0-9]+)?%)?")
 

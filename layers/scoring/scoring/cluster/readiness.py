@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from scoring import protocols
 from scoring.cluster import api as clusters
 from scoring.cluster import diagnosis, routes
 from scoring.cluster.api import Api, namespace_path
 from scoring.cluster.pods import PORT
 from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
-from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, StillBusy
 from scoring.settings import ClusterSettings
 
@@ -135,7 +135,7 @@ def await_route(
         The pod ended meanwhile.
     """
     url = routes.url(cluster, pod["name"], ready_pod, PORT)
-    protocol = PROTOCOLS[request["protocol"]](Model(url))
+    protocol = protocols.of_request(request, Model(url))
     seconds = request["deadlines"]["route_seconds"]
     began = looked = time.monotonic()
     in_a_row, answered = 0, "nothing"

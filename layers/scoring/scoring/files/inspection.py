@@ -102,7 +102,7 @@ def of_object(
     if protocol == "sas" and spec.kind != "csv":
         raise InvalidFile(
             "The file is JSON Lines, which a sas container does not read.",
-            "Write it as CSV, or tag it with the protocol and the image of a model that takes JSON (mlflow, sagemaker).",
+            "Write it as CSV, or tag it with the protocol and the image of a model that takes JSON (mlflow, sagemaker, oip).",
         )
     batch = first_records(spec, chain(read, chunks))
     if strict and batch:

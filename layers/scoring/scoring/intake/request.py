@@ -22,6 +22,7 @@ ALIASES = {
     "k8s_namespace": ("k8snamespace",),
     "ingress_url": ("k8singressurl",),
     "protocol": (),
+    "model_name": (),
     "split": (),
     "rows": (),
     "max_errors": (),
@@ -50,6 +51,8 @@ CHOICES = {
 """What those tags may say that choose among a few words; the first is what counts without the tag, or what is looked for."""
 READING = ("header", "delimiter", "decimal", "escape", "encoding", "exclude", "include", "output")
 """The tags that say how the file is to be read: the file itself decides what they come to."""
+# It goes into a path of the model server's.
+_MODEL_NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
 # Kubernetes quantities, the suffixes that cpu and memory are written with.
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _FACTOR: dict[str | None, Decimal] = {
@@ -68,6 +71,7 @@ class Wanted:
     cluster: ClusterSettings
     namespace: str
     protocol: str
+    model_name: str
     split: str
     rows: str
     max_errors: tuple[str, ...]
@@ -92,6 +96,7 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
     protocol = values.get("protocol") or settings.default_protocol
     if protocol not in PROTOCOLS:
         raise InvalidTags(f"The tag protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}.")
+    model_name = _model_name(values.get("model_name", ""), protocol)
     cluster = _cluster(values.get("eks_cluster") or settings.default_eks_cluster, settings)
     namespace = values.get("k8s_namespace") or cluster.namespaces[0]
     if namespace not in cluster.namespaces:
@@ -125,12 +130,24 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
         cluster,
         namespace,
         protocol,
+        model_name,
         split,
         rows,
         _max_errors(values.get("max_errors", "0"), settings.max_errors),
         reading,
         _resources(values, settings),
     )
+
+
+def _model_name(name: str, protocol: str) -> str:
+    if name and not _MODEL_NAME.fullmatch(name):
+        raise InvalidTags(f"The tag model_name is {name!r}; it must be letters, digits, and _ . - (128 at most).")
+    if name and protocol != "oip":
+        raise InvalidTags(
+            f"The tag model_name is there, but a container of the protocol {protocol} has one model.",
+            "Leave the tag out, or tag the file with protocol=oip.",
+        )
+    return name
 
 
 def _refuse(values: Mapping[str, str], tags: tuple[str, ...], instead: str, why: str) -> None:
@@ -219,6 +236,7 @@ def to_json(
         "cluster": wanted.cluster.name,
         "namespace": wanted.namespace,
         "protocol": wanted.protocol,
+        "model_name": wanted.model_name,
         "split": wanted.split,
         "rows": wanted.rows,
         "max_errors": list(wanted.max_errors),
