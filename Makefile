@@ -35,7 +35,7 @@ $(eval $(call environment,.venv-models,models))
 $(eval $(call environment,.venv-bench,bench))
 
 # Only for `make test-servers`.
-SERVERS := mlflow sagemaker python
+SERVERS := mlflow sagemaker python mlserver kserve
 $(foreach servers,$(SERVERS),$(eval $(call environment,.venv-servers-$(servers),servers-$(servers))))
 
 ## The embedded stack

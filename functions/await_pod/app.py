@@ -10,16 +10,17 @@ from scoring.observability import observed
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
-    """Wait for the pod; gives the `endpoint` of the state: `status` PENDING (come back) or READY, then with `url` and `pod`.
+    """Wait for the pod; gives the `endpoint` of the state: `status` PENDING (come back) or READY, then with `url`,
+    `protocol` and `pod`.
 
     Raises
     ------
-    ImagePullFailed, PodCrashed, PodLost, PodNotReady, PodRefused, PodUnschedulable, RouteNotReady
+    InvalidTags, InvalidFile, ImagePullFailed, PodCrashed, PodLost, PodNotReady, PodRefused, PodUnschedulable, RouteNotReady
     """
     request, pod = event["state"]["request"], event["state"]["pod"]
     api = clusters.connect(request["cluster"])
     found = readiness.await_ready(api, pod, request, context.get_remaining_time_in_millis() / 1000 - 15)
     if isinstance(found, str):
         return {"status": "PENDING", "waiting_for": found}
-    url = readiness.await_route(api, pod, found, request, settings.current().clusters[request["cluster"]])
-    return {"status": "READY", "url": url, "pod": pod["uid"]}
+    url, protocol = readiness.await_route(api, pod, found, request, settings.current().clusters[request["cluster"]])
+    return {"status": "READY", "url": url, "protocol": protocol, "pod": pod["uid"]}

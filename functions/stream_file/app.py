@@ -8,6 +8,7 @@ from scoring.cluster import api as clusters
 from scoring.cluster import readiness
 from scoring.errors import ModelFailed, ModelTimeout
 from scoring.intake import identity
+from scoring.intake import request as asked
 from scoring.observability import observed
 from scoring.outcome import files as outcome
 from scoring.protocols.model import Model, NoAnswer, StillBusy
@@ -19,10 +20,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    EmptyFile, SourceGone, SourceChanged, ModelFailed, ModelTimeout, RowCountMismatch, PodCrashed, PodLost
+    EmptyFile, InvalidFile, InvalidTags, SourceGone, SourceChanged, ModelFailed, ModelTimeout, RowCountMismatch, PodCrashed, PodLost
     """
     s3, state = aws.client("s3"), event["state"]
-    source, request = identity.Source.from_json(state["source"]), state["request"]
+    source, request = identity.Source.from_json(state["source"]), asked.of_state(state)
     if "scoring" not in state:
         tags = outcome.scored_tags(source, request, event["execution"])
         return streaming.open_upload(s3, source, request, tags, datetime.now(UTC))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from scoring.protocols import PROTOCOLS
+from scoring import protocols
 from scoring.protocols.model import Model, NoAnswer, StillBusy
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +91,7 @@ def serve(
     protocol: str,
     port: int,
     name: str = "server",
+    model_name: str = "",
 ) -> Iterator[Server]:
     """Run a server in `directory` until the block ends; it begins when the model is ready by its protocol's own ping."""
     log, url = directory / f"{name}.log", f"http://127.0.0.1:{port}"
@@ -106,15 +107,15 @@ def serve(
         )
     try:
         server = Server(url, process, log)
-        _wait_until_ready(server, protocol)
+        _wait_until_ready(server, {"protocol": protocol, "model_name": model_name})
         yield server
     finally:
         _end(process)
 
 
-def _wait_until_ready(server: Server, protocol: str) -> None:
+def _wait_until_ready(server: Server, request: Mapping[str, str]) -> None:
     deadline, answer = time.monotonic() + _START_SECONDS, "nothing"
-    ready = PROTOCOLS[protocol](Model(server.url)).ready
+    ready = protocols.of_request(request, Model(server.url)).ready
     while True:
         with suppress(NoAnswer, StillBusy):
             refused = ready()

@@ -13,6 +13,7 @@ from scoring.errors import (
     ClusterUnreachable,
     DropscoreError,
     ImagePullFailed,
+    InvalidTags,
     ModelFailed,
     PodCrashed,
     PodLost,
@@ -167,8 +168,8 @@ def answers(*replies: Reply | Exception, then: Reply) -> Callable[[Request], Rep
     return answer
 
 
-def await_route(server: Server, api: FakeApi, seconds: int = 30) -> str:
-    asked = request(deadlines={"start_seconds": 1, "route_seconds": seconds, "scoring_seconds": 1})
+def await_route(server: Server, api: FakeApi, seconds: int = 30, **changes: Any) -> tuple[str, str]:
+    asked = request(deadlines={"start_seconds": 1, "route_seconds": seconds, "scoring_seconds": 1}, **changes)
     cluster = ClusterSettings(CLUSTER, ("dropscore",), "gateway", server.url)
     return readiness.await_route(api, pod_state(), running(), asked, cluster)
 
@@ -181,8 +182,37 @@ def test_a_route_is_there_when_several_pings_in_a_row_came_through(server: Serve
     server.answers[f"GET /{POD_NAME}/"] = answers(
         NOT_ROUTED, Reply(503), PONG, PONG, HangUp(), Reply(200, b"welcome to nginx"), then=PONG
     )
-    assert await_route(server, FakeApi(pods=running())) == f"{server.url}/{POD_NAME}"
+    assert await_route(server, FakeApi(pods=running())) == (f"{server.url}/{POD_NAME}", "sas")
     assert len(server.requests) == 9
+
+
+NOT_TOLD = {"protocol": "auto", "model_name": "", "split": "file", "rows": "same", "max_errors": ["0"]}
+
+
+def test_a_protocol_that_is_not_told_is_found_by_what_the_model_answers_several_times_in_a_row(server: Server) -> None:
+    """One replica of the data plane knows the route when it is asked for /ping, and another does not for /version."""
+    server.answers = {
+        f"GET /{POD_NAME}/ping": Reply(200),
+        f"GET /{POD_NAME}/version": answers(Reply(200, b"3.1.0"), NOT_ROUTED, then=Reply(200, b"3.1.0")),
+    }
+    assert await_route(server, FakeApi(pods=running()), **NOT_TOLD) == (f"{server.url}/{POD_NAME}", "mlflow")
+    assert sum(asked.path.endswith("/version") for asked in server.requests) == 6
+
+
+def test_a_model_that_nothing_fits_is_told_by_what_each_probe_was_answered(server: Server) -> None:
+    server.answers["GET"] = Reply(404, b"no such page")
+    with pytest.raises(RouteNotReady) as late:
+        await_route(server, FakeApi(pods=running()), seconds=0, **NOT_TOLD)
+    for probe in ("/v2", "/", "/ping", "/version"):
+        assert f"GET {probe}: 404 no such page" in late.value.summary
+    assert "tag the file with protocol" in late.value.remedy
+
+
+def test_what_the_protocol_that_was_found_cannot_do_ends_the_file_before_it_is_sent(server: Server) -> None:
+    server.answers[f"GET /{POD_NAME}/"] = PONG
+    assert await_route(server, FakeApi(pods=running()), **NOT_TOLD)[1] == "sas"
+    with pytest.raises(InvalidTags, match="max_errors cannot be honoured: a sas container gets the file whole"):
+        await_route(server, FakeApi(pods=running()), **NOT_TOLD | {"max_errors": ["5"]})
 
 
 def test_a_route_that_never_comes_is_told_with_its_last_answer(server: Server) -> None:

@@ -48,10 +48,21 @@ def test_a_scored_file_is_tagged_with_where_it_comes_from() -> None:
         "eks_cluster": CLUSTER,
         "k8s_namespace": NAMESPACE,
         "execution": EXECUTION,
+        "protocol": "sas",
         "rows": "3",
         "duration_seconds": "1.5",
     }
     assert len(tags) <= 10, "S3 takes no more"
+
+
+def test_where_more_is_to_be_told_than_there_are_tags_the_counts_stay() -> None:
+    counts = {"rows": 3, "padded": 2, "rejected": 1}
+    tags = outcome.scored_tags(source(), request(), EXECUTION, counts | {"duration_seconds": "1.5"})
+    assert counts.keys() <= tags.keys()
+    assert not {"duration_seconds", "protocol"} & tags.keys()
+    assert len(tags) == 10
+    few = outcome.scored_tags(source(), request(), EXECUTION, {"rows": 3, "padded": 2, "duration_seconds": "1.5"})
+    assert ("duration_seconds" in few, few["protocol"], len(few)) == (False, "sas", 10)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=300))

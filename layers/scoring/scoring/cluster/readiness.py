@@ -13,6 +13,7 @@ from scoring.cluster import diagnosis, routes
 from scoring.cluster.api import Api, namespace_path
 from scoring.cluster.pods import PORT
 from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
+from scoring.protocols import detection
 from scoring.protocols.model import Model, NoAnswer, StillBusy
 from scoring.settings import ClusterSettings
 
@@ -124,13 +125,15 @@ def _second(event: Mapping[str, Any]) -> str:
 
 def await_route(
     api: Api, pod: Mapping[str, Any], ready_pod: Mapping[str, Any], request: Mapping[str, Any], cluster: ClusterSettings
-) -> str:
-    """Ping the model through its route until it answers reliably; its URL.
+) -> tuple[str, str]:
+    """Ping the model through its route until it answers reliably; its URL, and the name of its protocol.
 
     Raises
     ------
     RouteNotReady
         It does not within the route deadline.
+    InvalidTags, InvalidFile
+        The request asks for what a model of the protocol that was found cannot do.
     PodCrashed, PodLost
         The pod ended meanwhile.
     """
@@ -151,10 +154,15 @@ def await_route(
             looked = now
             check_alive(api, pod)
         if now - began > seconds:
-            raise RouteNotReady(f"The model's ping did not come through {url} within {seconds} s; last: {answered}")
+            raise RouteNotReady(
+                f"The model's ping did not come through {url} within {seconds} s; last: {answered}",
+                detection.REMEDY if request["protocol"] == "auto" else None,
+            )
         # A data plane tells nobody when it has taken up a route.
         time.sleep(_PING_PAUSE_SECONDS if not refused else 4 * _PING_PAUSE_SECONDS)
-    return url
+    if request["protocol"] == "auto":
+        detection.check(request, protocol.name)
+    return url, protocol.name
 
 
 def blame(api: Api, pod: Mapping[str, Any]) -> DropscoreError | None:

@@ -7,7 +7,7 @@ goes. Each missing tag falls back by itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -96,7 +96,9 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
     protocol = values.get("protocol") or settings.default_protocol
     if protocol not in PROTOCOLS:
         raise InvalidTags(f"The tag protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}.")
-    model_name = _model_name(values.get("model_name", ""), protocol)
+    model_name = values.get("model_name", "")
+    if model_name and not _MODEL_NAME.fullmatch(model_name):
+        raise InvalidTags(f"The tag model_name is {model_name!r}; it must be letters, digits, and _ . - (128 at most).")
     cluster = _cluster(values.get("eks_cluster") or settings.default_eks_cluster, settings)
     namespace = values.get("k8s_namespace") or cluster.namespaces[0]
     if namespace not in cluster.namespaces:
@@ -114,16 +116,7 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
         if values.get(tag, words[0]) not in words:
             raise InvalidTags(f"The tag {tag} is {values[tag]!r}; it must be {' or '.join(words)}, or left out.")
     split, rows = values.get("split", "file"), values.get("rows", "same")
-    if protocol == "sas" and split == "file":
-        _refuse(
-            values, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole"
-        )
-    if protocol != "sas" and rows == "any":
-        raise InvalidTags(
-            f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
-        )
-    if rows == "any":
-        _refuse(values, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
+    check(protocol, split, rows, values, model_name)
     reading = {tag: values[tag] for tag in READING if tag in values}
     return Wanted(
         model_image,
@@ -139,20 +132,38 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
     )
 
 
-def _model_name(name: str, protocol: str) -> str:
-    if name and not _MODEL_NAME.fullmatch(name):
-        raise InvalidTags(f"The tag model_name is {name!r}; it must be letters, digits, and _ . - (128 at most).")
-    if name and protocol != "oip":
-        raise InvalidTags(
-            f"The tag model_name is there, but a container of the protocol {protocol} has one model.",
-            "Leave the tag out, or tag the file with protocol=oip.",
+def check(protocol: str, split: str, rows: str, tags: Collection[str], model_name: str) -> None:
+    """Refuse what a model of the protocol cannot honour; with `auto`, what none can.
+
+    Parameters
+    ----------
+    tags
+        Those that are there.
+
+    Raises
+    ------
+    InvalidTags
+    """
+    if protocol == "sas" and split == "file":
+        _refuse(
+            tags, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole"
         )
-    return name
+    if protocol not in ("sas", "auto") and rows == "any":
+        raise InvalidTags(
+            f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
+        )
+    if rows == "any":
+        _refuse(tags, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
+    if model_name and protocol not in ("oip", "auto"):
+        raise InvalidTags(
+            f"The tag model_name is {model_name!r}, but a container of the protocol {protocol} has one model.",
+            "Leave the tag out.",
+        )
 
 
-def _refuse(values: Mapping[str, str], tags: tuple[str, ...], instead: str, why: str) -> None:
+def _refuse(tags: Collection[str], refused: tuple[str, ...], instead: str, why: str) -> None:
     """No tag is ignored that would change a result."""
-    if found := [tag for tag in tags if tag in values]:
+    if found := [tag for tag in refused if tag in tags]:
         remedy = f"Tag the file with {instead}, too, or leave {found[0]} out." if instead else f"Leave {found[0]} out."
         raise InvalidTags(f"The tag {found[0]} cannot be honoured: {why}.", remedy)
 
@@ -225,6 +236,13 @@ def quantity(text: str) -> Decimal | None:
     """A Kubernetes quantity as a number (cores, bytes), or None if it is none."""
     match = _QUANTITY.fullmatch(text) if text.isascii() else None
     return Decimal(match[1]) * _FACTOR[match[2]] if match else None
+
+
+def of_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The request of an attempt's state; its protocol is the one that was found, once it was."""
+    request: dict[str, Any] = state["request"]
+    found = state.get("endpoint", {}).get("protocol")
+    return request | ({"protocol": found} if found else {})
 
 
 def to_json(

@@ -13,10 +13,14 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
+from scoring.intake import request as asked
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejected_key
 
 # S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
 _NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
+
+# The same: ten an object. These give way first where there are more; the execution tells them, too.
+_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "protocol")
 
 
 def tag_value(text: object) -> str:
@@ -39,8 +43,13 @@ def scored_tags(
         "eks_cluster": request["cluster"],
         "k8s_namespace": request["namespace"],
         "execution": execution,
+        "protocol": request["protocol"],
+        **(more or {}),
     }
-    return {name: tag_value(value) for name, value in (tags | dict(more or {})).items()}
+    for name in _GIVE_WAY:
+        if len(tags) > _MOST_TAGS:
+            tags.pop(name, None)
+    return {name: tag_value(value) for name, value in tags.items()}
 
 
 def error_key(output_key: str) -> str:
@@ -176,7 +185,7 @@ def error_document(
         "error": failure.name,
         "details": failure.details,
         "source": state.get("source"),
-        "request": state.get("request"),
+        "request": asked.of_state(state) if "request" in state else None,
         "pod": pod,
         "execution": execution,
         "attempt": state.get("attempt_id"),

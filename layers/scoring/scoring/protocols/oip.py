@@ -31,12 +31,13 @@ _SHOWN = 30
 class OpenInference(RowProtocol):
     """One model of a server: that of this name, or the only one."""
 
+    name = "oip"
     ping = "/v2/health/ready"
     accept = "application/json"
 
     def __init__(self, model: Model, model_name: str = "") -> None:
         super().__init__(model)
-        self._name, self._is_told = model_name, bool(model_name)
+        self._model_name, self._is_told = model_name, bool(model_name)
         self._plan: tensors.Plan | None = None
         self._fit: tensors.Fit | None = None
 
@@ -46,7 +47,7 @@ class OpenInference(RowProtocol):
 
     @property
     def _of_model(self) -> str:
-        return f"/v2/models/{quote(self._name, safe='')}"
+        return f"/v2/models/{quote(self._model_name, safe='')}"
 
     def ready(self) -> str | None:
         """None if the server and the model are ready, else what one of them answered.
@@ -74,9 +75,9 @@ class OpenInference(RowProtocol):
         ------
         InvalidTags
         """
-        if listed and self._is_told and self._name not in listed:
+        if listed and self._is_told and self._model_name not in listed:
             raise InvalidTags(
-                f"The tag model_name is {self._name!r}, but the server has {_some(listed)}.",
+                f"The tag model_name is {self._model_name!r}, but the server has {_some(listed)}.",
                 "Correct the tag, or leave it out if the server has one model, and drop the file again.",
             )
         if listed and not self._is_told:
@@ -85,8 +86,8 @@ class OpenInference(RowProtocol):
                     f"The server has several models: {_some(listed)}.",
                     "Tag the file with model_name, the one that is to score it, and drop it again.",
                 )
-            self._name = listed[0]
-        return self._name
+            self._model_name = listed[0]
+        return self._model_name
 
     def _listed(self) -> list[str] | None:
         """The names of the server's models; None if it does not tell."""
@@ -113,17 +114,17 @@ class OpenInference(RowProtocol):
             raise StillBusy(f"The model answered {answer.status} when it was asked for its inputs.")
         if answer.status != 200:
             raise ModelFailed(
-                f"The server answered {answer.status} when it was asked for the inputs of the model {self._name}.",
+                f"The server answered {answer.status} when it was asked for the inputs of the model {self._model_name}.",
                 "Correct the tag model_name, or the model's configuration, and drop the file again.",
                 status=answer.status,
                 answer=answer.text,
             )
         metadata = _document(answer)
         if not isinstance(metadata, dict):
-            raise ModelFailed(f"The metadata of the model {self._name} cannot be read.", answer=answer.text)
+            raise ModelFailed(f"The metadata of the model {self._model_name} cannot be read.", answer=answer.text)
         columns, is_json = _columns(file), isinstance(file, JsonLines)
         is_named = is_json or file.spec.header
-        if inputs := tensors.inputs_of(metadata, self._name):
+        if inputs := tensors.inputs_of(metadata, self._model_name):
             plan = tensors.plan(inputs, columns, is_named=is_named, is_json=is_json)
         else:
             batch = first()

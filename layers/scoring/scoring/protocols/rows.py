@@ -29,6 +29,7 @@ Rows = Sequence[Any]
 class RowProtocol(ABC):
     """Batches of whole records in, one prediction for each record out."""
 
+    name: str
     ping = "/ping"
     most_bytes, most_in_flight, patience = 512 << 10, 8, 1.0
     # Each record is an object in memory for a moment, which counts when records are short.
@@ -110,6 +111,7 @@ class RowProtocol(ABC):
 
 
 class SageMaker(RowProtocol):
+    name = "sagemaker"
     accept = "text/csv"
 
     def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
@@ -129,6 +131,7 @@ class SageMaker(RowProtocol):
 
 
 class MLflow(RowProtocol):
+    name = "mlflow"
     accept = "application/json"
 
     def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:

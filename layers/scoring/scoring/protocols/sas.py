@@ -35,7 +35,7 @@ _LOG_TAIL = 4_000
 class Sas:
     """One file at a time, whole."""
 
-    ping = "/"
+    name, ping = "sas", "/"
 
     def __init__(self, model: Model, *, any_rows: bool = False) -> None:
         self._model, self._any_rows = model, any_rows

@@ -63,6 +63,7 @@ def advance(job: Job) -> dict[str, Any]:
     """
     any_rows = job.request.get("rows") == "any"
     protocol = protocols.of_request(job.request, job.model)
+    assert not isinstance(protocol, protocols.Auto), "await_pod has found it"
     if isinstance(protocol, RowProtocol):
         return batches.advance(job, protocol)
     if job.request.get("split") == "rows":
