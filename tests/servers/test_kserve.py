@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from scoring.protocols import OpenInference
+from scoring.protocols import Auto, OpenInference
+from scoring.protocols.model import Model
 from tests.servers.harness import MODELS, Environment, Server, expected, free_port, serve
 from tests.servers.scoring import assert_predicted, score
 
@@ -41,6 +42,11 @@ def test_a_file_is_scored_as_the_model_scores_it_itself(
     monkeypatch.setattr(OpenInference, "most_bytes", most_bytes)
     found = score(s3, served.url, "oip", model / "file.csv", **tags)
     assert_predicted(found, model / "file.csv", expected(model))
+
+
+def test_nobody_has_to_name_the_protocol(served: Server) -> None:
+    found = Auto(Model(served.url), {"protocol": "auto"})
+    assert (found.ready(), found.name) == (None, "oip")
 
 
 def test_lines_of_json_and_a_file_without_a_header_are_scored_alike(s3: Any, model: Path, served: Server) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scoring.errors import InvalidFile, InvalidTags, ModelFailed
-from scoring.protocols import OpenInference
+from scoring.protocols import Auto, OpenInference
 from scoring.protocols.model import Model
 from tests.servers.harness import Environment, Server, expected, free_port, serve
 from tests.servers.scoring import assert_predicted, score
@@ -125,9 +125,11 @@ def test_of_several_models_the_tag_says_which(s3: Any, models: Path, served: Ser
         assert all(name in refused.value.summary for name in NAMES)
 
 
-def test_the_only_model_needs_no_tag(s3: Any, models: Path) -> None:
+def test_the_only_model_needs_no_tag_and_nobody_has_to_name_the_protocol(s3: Any, models: Path) -> None:
+    """It is one of MLflow's: MLServer answers /ping and /version for it as MLflow's own server does."""
     folder = models / "loans"
     with mlserver(folder) as server:
-        assert OpenInference(Model(server.url)).ready() is None
+        found = Auto(Model(server.url), {"protocol": "auto"})
+        assert (found.ready(), found.name) == (None, "oip")
         found = score(s3, server.url, "oip", folder / "file.csv")
     assert_predicted(found, folder / "file.csv", expected(folder))
