@@ -1,4 +1,4 @@
-"""Columns of a file and inputs of a model: what goes where, and what is made of the answer."""
+"""Columns of a file and inputs of a model: what goes where."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from scoring.files import jsontext
 from scoring.protocols import tensors
 from scoring.protocols.tensors import Fit, Input, Plan
 
-A, B, ROW = Input("a", "FP64", (1,)), Input("b", "BYTES"), Input("x", "FP32", (2,))
+A, B, Q, ROW = Input("a", "FP64", (1,)), Input("b", "BYTES"), Input("q", "FP32"), Input("x", "FP32", (2,))
 
 
 def request(of: Plan, *rows: Any, is_json: bool = False) -> dict[str, Any]:
@@ -58,6 +58,31 @@ def test_columns_go_into_the_inputs_of_their_names_whatever_else_there_is() -> N
     assert request(of, ["x", "1", "0.50"], ["", "2", ""]) == {
         "inputs": [tensor("a", [2, 1], "FP64", [0.5, None]), tensor("b", [2], "BYTES", ["x", None])]
     }
+
+
+@pytest.mark.parametrize(
+    "record", ["1.50,-2", "0,0.10", "1,", "+1,2", "1e3,2", "a,2", '"1",2', "1234567890123456,2", " 1,2"]
+)
+@pytest.mark.parametrize(
+    "of", [Plan((ROW,), ("p", "q"), is_matrix=True), tensors.plan((A, Q), ["a", "q"], is_named=True)]
+)
+def test_a_record_that_is_taken_as_it_is_says_the_same_as_its_fields(of: Plan, record: str) -> None:
+    short = Fit(of).as_it_is(record.encode())
+    assert (short is not None) == (record in ("1.50,-2", "0,0.10"))
+    assert short in (None, Fit(of).elements(record.split(",")) if short else None)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        tensors.plan((Q, A), ["a", "q"], is_named=True),
+        tensors.plan((A,), ["a", "q"], is_named=True),
+        Plan((Input("x", "FP16", (2,)),), ("a", "q"), is_matrix=True),
+        Plan((Input("x", "INT8", (2,)),), ("a", "q"), is_matrix=True),
+    ],
+)
+def test_no_record_is_taken_as_it_is_whose_fields_have_to_be_looked_at(of: Plan) -> None:
+    assert Fit(of).as_it_is(b"1,2") is None
 
 
 @pytest.mark.parametrize("shape", [(2,), (-1,)])
@@ -133,45 +158,6 @@ def test_a_value_of_json_that_the_first_record_lacks_is_bad_where_all_are_sent()
     assert [one.datatype for one in of.inputs] == ["FP64", "BOOL"]
     with pytest.raises(ValueError, match="a value called 'c'"):
         Fit(of, is_json=True).elements({**first, "c": None})
-
-
-def outputs(*listed: Any) -> list[tensors.Output]:
-    return tensors.outputs({"outputs": list(listed)})
-
-
-@pytest.mark.parametrize("data", [[1, 2, 3, 4, 5, 6], [[1, 2, 3], [4, 5, 6]]])
-def test_data_may_be_flat_or_nested(data: list[Any]) -> None:
-    (found,) = outputs(tensor("p", [2, 3], "INT64", data))
-    assert (found.columns(), found.elements) == (["p_0", "p_1", "p_2"], [1, 2, 3, 4, 5, 6])
-    assert found.values() == [[1, 2, 3], [4, 5, 6]]
-
-
-@pytest.mark.parametrize("shape", [[2], [2, 1], [2, 1, 1]])
-def test_one_value_of_each_record_is_a_column_of_the_outputs_name(shape: list[int]) -> None:
-    (found,) = outputs(tensor("p", shape, "BYTES", ["a", "b"]))
-    assert (found.columns(), found.values()) == (["p"], ["a", "b"])
-
-
-def test_deeper_tensors_keep_their_shape_in_json() -> None:
-    (found,) = outputs(tensor("p", [1, 2, 2], "INT64", [1, 2, 3, 4]))
-    assert (found.columns()[-1], found.values()) == ("p_3", [[[1, 2], [3, 4]]])
-
-
-@pytest.mark.parametrize(
-    ("document", "sentence"),
-    [
-        ({"outputs": []}, "no outputs"),
-        ({"outputs": [tensor("p", [2], "FP64", [1])]}, "p has 1 elements in the shape [2]"),
-        ({"outputs": [tensor("p", [], "FP64", [1])]}, "in the shape []"),
-        ({"outputs": [tensor("p", [-1, -1], "FP64", [1])]}, "in the shape [-1, -1]"),
-        ({"outputs": [tensor("p", [2], "FP64", [1, [2]])]}, "nested unevenly"),
-        ({"outputs": [tensor("p", [1], "FP64", [1]), tensor("q", [2], "FP64", [1, 2])]}, "different numbers of rows"),
-    ],
-)
-def test_an_answer_that_does_not_add_up_is_refused(document: Any, sentence: str) -> None:
-    with pytest.raises(ValueError) as refused:
-        tensors.outputs(document)
-    assert sentence in str(refused.value)
 
 
 TABLES = st.integers(1, 4).flatmap(

@@ -28,6 +28,9 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"([+-]?[0-9]{1,40})(?:\.0*)?")
 # Not 007, which may be a code, nor an integer that no double holds.
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]{0,14})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
+# What any JSON reader and any of us takes for a number, and is finite even in single precision.
+_SAFE = r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?"
+_SAFE_NUMBER, _SAFE_RECORD = re.compile(_SAFE), re.compile(rb"%b(?:,%b)*" % (_SAFE.encode(), _SAFE.encode()))
 _WORDS = {NUMBER: "numbers", TEXT: "text", "BOOL": "true and false"}
 
 
@@ -43,6 +46,11 @@ def element(datatype: str) -> Callable[[Any], str]:
     if datatype in _INTEGERS:
         return partial(_integer, datatype, *_INTEGERS[datatype])
     return partial(_float, datatype, _MOST[datatype])
+
+
+def are_numbers(record: bytes) -> bool:
+    """Whether a record of CSV holds nothing but numbers that are elements of FP32 and FP64 as they are written."""
+    return _SAFE_RECORD.fullmatch(record) is not None
 
 
 def _is_missing(value: Any) -> bool:
@@ -89,6 +97,8 @@ def _integer(datatype: str, least: int, most: int, value: Any) -> str:
 
 
 def _float(datatype: str, most: float, value: Any) -> str:
+    if most > 1e15 and isinstance(value, str) and _SAFE_NUMBER.fullmatch(value):
+        return value
     if _is_missing(value):
         return "null"
     text = _scalar(value, datatype).strip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from scoring.files import jsontext
 from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format
 from scoring.files.jsonlines import JsonLines
-from scoring.protocols import tensors
+from scoring.protocols import outputs, tensors
 from scoring.protocols.model import Answer, Model, StillBusy
 from scoring.protocols.rows import RowProtocol, Rows, field
 
@@ -128,7 +128,7 @@ class OpenInference(RowProtocol):
             plan = tensors.plan(inputs, columns, is_named=is_named, is_json=is_json)
         else:
             batch = first()
-            rows = [row for _, row in _rows(file, batch)] if batch else []
+            rows = [_row(file, record) for record in file.records(batch, batch.good)] if batch else []
             plan = tensors.guessed(columns, rows, is_named=is_named, is_json=is_json)
         self._plan, self._fit = plan, tensors.Fit(plan, is_json=is_json)
 
@@ -136,9 +136,10 @@ class OpenInference(RowProtocol):
         """The batch with what is sent of each record as elements of the model's inputs; a record whose values are none is bad."""
         assert self._fit, "it was opened"
         sent, bad = [b""] * len(batch.records), dict(batch.bad)
-        for place, row in _rows(file, batch):
+        places = batch.good
+        for place, record in zip(places, file.records(batch, places), strict=True):
             try:
-                sent[place] = self._fit.elements(row)
+                sent[place] = self._fit.as_it_is(record) or self._fit.elements(_row(file, record))
             except ValueError as error:
                 bad[place] = str(error)
         return replace(batch, sent=sent, bad=bad)
@@ -149,21 +150,21 @@ class OpenInference(RowProtocol):
 
     def parse(self, answer: bytes, delimiter: bytes | None) -> tuple[list[str], Rows]:
         try:
-            outputs = tensors.outputs(jsontext.loads(answer))
+            found = outputs.read(jsontext.loads(answer))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFailed(
                 f'The model\'s answer is not of the form {{"outputs": […]}}: {error}.',
                 answer=answer[:2_000].decode("utf-8", "replace"),
             ) from error
         if delimiter is None:
-            members = [[jsontext.encoded(value) for value in output.values()] for output in outputs]
-            return [output.name for output in outputs], [list(row) for row in zip(*members, strict=True)]
+            members = [[jsontext.encoded(value) for value in output.values()] for output in found]
+            return [output.name for output in found], [list(row) for row in zip(*members, strict=True)]
         columns = [
             [field(value, delimiter) for value in output.elements[place :: output.width]]
-            for output in outputs
+            for output in found
             for place in range(output.width)
         ]
-        names = [name for output in outputs for name in output.columns()]
+        names = [name for output in found for name in output.columns()]
         return names, [delimiter.join(row) for row in zip(*columns, strict=True)]
 
 
@@ -175,17 +176,10 @@ def _columns(file: Format) -> list[str]:
     return [name.decode("utf-8", "replace") for name in RFC4180.values(file.sent_header.rstrip(b"\r\n"))]
 
 
-def _rows(file: Format, batch: Batch) -> Iterator[tuple[int, tensors.Row]]:
-    """The good records of a batch with their places."""
-    places = batch.good
-    records = file.records(batch, places)
-    if isinstance(file, JsonLines):
-        for place, record in zip(places, records, strict=True):
-            yield place, jsontext.loads(record)
-        return
-    # Each is whole, so that each gives one row.
-    rows = csv.reader(record.decode() for record in records)
-    yield from zip(places, rows, strict=True)
+def _row(file: Format, record: bytes) -> tensors.Row:
+    """What a record says, as it is sent."""
+    row: tensors.Row = jsontext.loads(record) if isinstance(file, JsonLines) else next(csv.reader((record.decode(),)))
+    return row
 
 
 def _refusal(answer: Answer) -> str | None:
