@@ -34,6 +34,10 @@ $(eval $(call environment,.venv-sam,sam))
 $(eval $(call environment,.venv-models,models))
 $(eval $(call environment,.venv-bench,bench))
 
+# Only for `make test-servers`.
+SERVERS := mlflow sagemaker python mlserver kserve
+$(foreach servers,$(SERVERS),$(eval $(call environment,.venv-servers-$(servers),servers-$(servers))))
+
 ## The embedded stack
 .PHONY: demo up down
 demo: setup ## score the samples, or your own: make demo [FILE=x.csv TAGS='model_image=…&protocol=…'] [OUT=out]
@@ -46,7 +50,7 @@ down: ## end the embedded stack
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stack down; fi
 
 ## Checks
-.PHONY: test test-faults storm profile-schema failures test-sam lint fmt
+.PHONY: test test-faults storm profile-schema failures test-sam test-servers lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
 	@$(BIN)/pytest --numprocesses 5 --dist worksteal
 
@@ -65,6 +69,11 @@ failures: setup ## write docs/failures.md from the cases of the fault suite
 
 test-sam: setup ## run the functions in `sam local` containers (needs Docker)
 	@$(BIN)/pytest -m sam
+
+test-servers: setup ## score files by real model servers from PyPI, as far as they can be installed
+	@for servers in $(SERVERS); do $(MAKE) --silent .venv-servers-$$servers/.installed || \
+	  echo "what needs .venv-servers-$$servers is skipped" >&2; done
+	@$(BIN)/pytest -m servers --numprocesses 2 --dist loadfile tests/servers
 
 lint: setup ## check style, types and the template
 	@$(BIN)/ruff check

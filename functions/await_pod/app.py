@@ -11,11 +11,11 @@ from scoring.observability import observed
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Wait for the pod and the model's ping; gives the `endpoint` of the state: `status` PENDING (come back in
-    `wait_seconds`) or READY, then with `url`; with the uid of the `pod` either way.
+    `wait_seconds`) or READY, then with `url` and `protocol`; with the uid of the `pod` either way.
 
     Raises
     ------
-    ImagePullFailed, PodCrashed, PodLost, PodNotReady, PodRefused, PodUnschedulable, RouteNotReady
+    InvalidTags, InvalidFile, ImagePullFailed, PodCrashed, PodLost, PodNotReady, PodRefused, PodUnschedulable, RouteNotReady
     """
     state = event["state"]
     request = state["request"]

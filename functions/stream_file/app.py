@@ -9,6 +9,7 @@ from scoring.cluster import pings, readiness
 from scoring.cluster.pings import Pings
 from scoring.errors import ModelFailed, ModelTimeout
 from scoring.intake import identity
+from scoring.intake import request as asked
 from scoring.observability import observed
 from scoring.outcome import files as outcome
 from scoring.protocols.model import Model, NoAnswer, StillBusy
@@ -20,11 +21,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    EmptyFile, SourceGone, SourceChanged, ModelFailed, ModelTimeout, RowCountMismatch, PodCrashed, PodLost,
-    RouteNotReady
+    EmptyFile, InvalidFile, InvalidTags, SourceGone, SourceChanged, ModelFailed, ModelTimeout, RowCountMismatch, PodCrashed,
+    PodLost, RouteNotReady
     """
     s3, state = aws.client("s3"), event["state"]
-    source, request = identity.Source.from_json(state["source"]), state["request"]
+    source, request = identity.Source.from_json(state["source"]), asked.of_state(state)
     if "scoring" not in state:
         tags = outcome.scored_tags(source, request, event["execution"])
         return streaming.open_upload(s3, source, request, tags, datetime.now(UTC))

@@ -1,8 +1,8 @@
 """Serve the tumour classifier by the `mlflow` protocol.
 
-GET /ping answers 200; POST /invocations takes text/csv with a header and answers JSON, {"predictions": [...]}: the
-probability that the tumour of each row is malignant. Columns are found by name, so their order does not matter and
-other columns may be there.
+GET /ping answers 200, GET /version the version of MLflow whose server this one follows; POST /invocations takes text/csv
+with a header and answers JSON, {"predictions": [...]}: the probability that the tumour of each row is malignant. Columns
+are found by name, so their order does not matter and other columns may be there.
 """
 
 import csv
@@ -20,6 +20,11 @@ columns, coefficients, intercept = model["columns"].tolist(), model["coefficient
 @app.get("/ping")
 def ping() -> Response:
     return Response(status=200)
+
+
+@app.get("/version")
+def version() -> Response:
+    return Response("3.17.2", mimetype="text/plain")
 
 
 @app.post("/invocations")

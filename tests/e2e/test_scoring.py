@@ -47,6 +47,27 @@ def test_a_file_comes_back_with_the_models_columns_behind_its_own(
         pipeline.assert_nothing_left(execution)
 
 
+def test_a_container_tells_its_protocol_by_its_answers(pipeline: Pipeline) -> None:
+    executions = {
+        protocol: pipeline.drop(f"auto/{protocol}.csv", body, **tags | {"protocol": "auto"})
+        for protocol, (body, tags, _) in CASES.items()
+    }
+    for protocol, execution in executions.items():
+        outcome = pipeline.outcome(execution)
+        body, _, columns = CASES[protocol]
+        assert outcome.lines[0] == body.splitlines()[0] + b"," + b",".join(columns)
+        assert outcome.tags["protocol"] == protocol
+
+
+def test_what_the_container_that_was_found_cannot_do_is_told(pipeline: Pipeline) -> None:
+    outcome = pipeline.score("auto/sas-max-errors.csv", PEOPLE, protocol="auto", max_errors="5")
+    assert outcome.tags["error"] == "InvalidTags"
+    document = json.loads(outcome.body)
+    assert document["stage"] == "await_pod"
+    assert "a sas container gets the file whole" in document["summary"]
+    assert "split=rows" in document["remedy"]
+
+
 def test_a_prediction_belongs_to_its_record(pipeline: Pipeline) -> None:
     outcome = pipeline.score("wine-order.csv", WINE, model_image="sagemaker-wine", protocol="sagemaker")
     rows = list(csv.DictReader(io.StringIO(outcome.body.decode())))

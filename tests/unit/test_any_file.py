@@ -61,6 +61,25 @@ def model(asked: Request) -> Reply:
     return Reply(body=b"".join(prediction(row).encode() + b"\n" for row in rows))
 
 
+def tensors(asked: Request) -> Reply:
+    (given,) = json.loads(asked.body)["inputs"]
+    rows, width = given["shape"]
+    values = [value or "" for value in given["data"]]
+    assert len(values) == rows * width
+    data = [prediction(values[start : start + width]) for start in range(0, len(values), width)]
+    return Reply(body=json.dumps({"outputs": [{"name": "p", "shape": [rows], "data": data}]}).encode())
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    "sagemaker": {"POST": model},
+    "oip": {
+        "POST /v2/repository/index": Reply(body=b'[{"name": "m"}]'),
+        "GET": Reply(body=b'{"inputs": [{"name": "all", "datatype": "BYTES", "shape": [-1, -1]}]}'),
+        "POST": tensors,
+    },
+}
+
+
 def text_of(body: bytes) -> str:
     return body.decode("utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
 
@@ -81,17 +100,20 @@ class Own(Case):
         return self.own
 
 
+@pytest.mark.parametrize("protocol", MODELS)
 @pytest.mark.parametrize("tags", [{}, {"max_errors": "50%"}, {"header": "none"}], ids=str)
 @settings(
     max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
 @given(body=BODIES)
-def test_no_file_gives_a_wrong_result(s3: Any, server: Server, tags: dict[str, str], body: bytes) -> None:
+def test_no_file_gives_a_wrong_result(
+    s3: Any, server: Server, protocol: str, tags: dict[str, str], body: bytes
+) -> None:
     # Spaces in quotes are a record, and look to csv.reader as a line of spaces does.
     lines = re.split("[\r\n]", body.decode("latin-1").replace("\0", ""))
     assume(not any('"' in line and line.replace('"', "").isspace() for line in lines))
-    server.answers["POST"] = model
-    case = Own("any.csv", tags={"delimiter": "comma", **tags})
+    server.answers = dict(MODELS[protocol])
+    case = Own("any.csv", protocol, tags={"delimiter": "comma", **tags})
     object.__setattr__(case, "own", body)
     try:
         result = score(s3, server, case)

@@ -16,7 +16,8 @@ from typing import Any
 from scoring.errors import InvalidSettings
 
 ROUTES = ("gateway", "ingress", "pod_ip")
-PROTOCOLS = ("sas", "sagemaker", "mlflow")
+# With `auto`, the container tells.
+PROTOCOLS = ("auto", "sas", "sagemaker", "mlflow", "oip")
 # Bad records that are put up with: so many, or such a part of the file.
 MAX_ERRORS = re.compile(r"[0-9]+(([.][0-9]+)?%)?")
 
@@ -79,7 +80,7 @@ class Settings:
     profiles: str = ""
     default_model_image: str = ""
     default_eks_cluster: str = ""
-    default_protocol: str = "sas"
+    default_protocol: str = "auto"
     allowed_model_images: tuple[str, ...] = ()
     clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)
     default_cpu: str = "500m"

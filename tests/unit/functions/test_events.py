@@ -76,7 +76,8 @@ def test_await_pod_takes_its_sample(api: FakeApi, server: Server, monkeypatch: p
     entry = {"namespaces": ["dropscore"], "url": server.url}
     monkeypatch.setenv("CLUSTERS", json.dumps({api.name: entry}))
     server.answers["GET"] = Reply(body=b"pong")
-    assert run("await_pod") == {"status": "READY", "url": f"{server.url}/{POD['name']}", "pod": POD["uid"]}
+    url = f"{server.url}/{POD['name']}"
+    assert run("await_pod") == {"status": "READY", "url": url, "protocol": "sas", "pod": POD["uid"]}
 
 
 def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

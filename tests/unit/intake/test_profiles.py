@@ -22,6 +22,7 @@ EVERYTHING: dict[str, Any] = {
     "k8s_namespace": "batch",
     "ingress_url": "http://gateway.example.com",
     "protocol": "sagemaker",
+    "model_name": "wine",
     "split": "file",
     "rows": "same",
     "max_errors": 20_000,
@@ -169,7 +170,7 @@ def test_a_profile_may_say_everything_that_is_in_the_schema_and_nothing_else() -
         ("cpu", None, "cpu must be a text or a whole number, not None"),
         ("memory", "1GB", "memory is '1GB', which does not match"),
         ("memory", "1Gi\n", "memory is '1Gi\\n', which does not match"),
-        ("protocol", "rest", "protocol is 'rest'; it must be one of sas, sagemaker"),
+        ("protocol", "rest", "protocol is 'rest'; it must be one of auto, sas"),
         ("model_image", " ", "model_image is ' ', which does not match"),
         ("max_errors", "few", "max_errors is 'few', which does not match"),
         ("port", "8080", "port must be a whole number, not '8080'"),
@@ -246,12 +247,14 @@ def test_a_cpu_above_the_profiles_limit_is_refused_before_the_cluster_does() -> 
 
 
 def test_what_a_profile_says_travels_in_the_request() -> None:
-    asked = request.to_json(request.from_tags({}, settings(), profile(**EVERYTHING)), "i@sha256:0", {}, {}, settings())
+    everything = profile(**EVERYTHING | {"protocol": "oip"})
+    asked = request.to_json(request.from_tags({}, settings(), everything), "i@sha256:0", {}, {}, settings())
     assert asked["profile"] == "risk:3"
     assert asked["limits"] == {"max_in_flight": 2, "max_batch_bytes": 65_536, "max_batch_records": 1}
     assert asked["deadlines"] == {"start_seconds": 1_800, "route_seconds": 120, "scoring_seconds": 600}
     assert asked["resources"]["ephemeral_storage"] == "20Gi"
     assert asked["pod"] == {key: EVERYTHING[key] for key in schema.POD} | {"env": asked["pod"]["env"]}
+    assert asked["model_name"] == "wine"
     assert asked["pod"]["env"].items() >= EVERYTHING["env"].items()
 
 

@@ -34,6 +34,8 @@ def test_a_file_without_tags_gets_the_defaults() -> None:
         ({"k8s_namespace": "batch"}, "namespace", "batch"),
         ({"k8snamespace": "batch"}, "namespace", "batch"),
         ({"protocol": "mlflow"}, "protocol", "mlflow"),
+        ({"protocol": "oip"}, "protocol", "oip"),
+        ({"protocol": "auto"}, "protocol", "auto"),
         ({"split": "rows"}, "split", "rows"),
         ({"split": "file"}, "split", "file"),
         ({"rows": "any"}, "rows", "any"),
@@ -64,6 +66,7 @@ def test_each_tag_is_taken_under_either_name_and_the_rest_falls_back(
         "cluster",
         "namespace",
         "protocol",
+        "model_name",
         "split",
         "rows",
         "max_errors",
@@ -96,12 +99,15 @@ def test_both_names_of_a_tag_may_be_there_if_they_agree() -> None:
         ({"ingress_url": "http://attacker.example.com"}, InvalidTags, f"is reached at {GATEWAY_URL}"),
         ({"ingress_url": f"{GATEWAY_URL}.attacker.example.com"}, InvalidTags, "The tag ingress_url is"),
         ({"eks_cluster": "other", "ingress_url": GATEWAY_URL}, InvalidTags, "is reached at its pods"),
-        ({"protocol": "SAS"}, InvalidTags, "must be one of sas, sagemaker, mlflow"),
+        ({"protocol": "SAS"}, InvalidTags, "must be one of auto, sas, sagemaker, mlflow, oip"),
+        ({"protocol": "oip", "model_name": "../admin"}, InvalidTags, "must be letters, digits, and _ . -"),
+        ({"protocol": "mlflow", "model_name": "wine"}, InvalidTags, "of the protocol mlflow has one model"),
         ({"split": "columns"}, InvalidTags, "The tag split is 'columns'; it must be file or rows, or left out"),
         ({"delimiter": ";"}, InvalidTags, "must be comma or semicolon or tab or pipe"),
         ({"header": "yes"}, InvalidTags, "must be first or none"),
         ({"exclude": "id"}, InvalidTags, "a sas container gets the file whole"),
         ({"max_errors": "1"}, InvalidTags, "a sas container gets the file whole"),
+        ({"protocol": "auto", "rows": "any", "max_errors": "1"}, InvalidTags, "no row belongs to a record"),
         ({"split": "rows", "rows": "any", "output": "1"}, InvalidTags, "no row belongs to a record"),
         ({"protocol": "mlflow", "rows": "any"}, InvalidTags, "answers each record"),
         ({"protocol": "mlflow", "max_errors": "few"}, InvalidTags, "write a number of records, or a share"),
@@ -131,6 +137,18 @@ def test_what_a_tag_may_not_ask_for_is_refused_with_the_reason(
 def test_a_file_without_an_image_and_without_a_default_is_told_to_name_one() -> None:
     with pytest.raises(InvalidTags, match="no tag model_image"):
         request.from_tags({}, settings(default_model_image=""))
+
+
+@pytest.mark.parametrize("tags", [{"exclude": "id"}, {"max_errors": "1"}, {"rows": "any"}, {"model_name": "wine"}])
+def test_what_depends_on_a_protocol_that_is_not_known_yet_is_left_to_whoever_finds_it(tags: dict[str, str]) -> None:
+    assert request.from_tags({"protocol": "auto", **tags}, settings()).protocol == "auto"
+
+
+def test_the_request_of_a_state_bears_the_protocol_that_was_found() -> None:
+    asked = {"protocol": "auto", "split": "file"}
+    assert request.of_state({"request": asked}) == asked
+    found = {"request": asked, "endpoint": {"status": "READY", "protocol": "mlflow"}}
+    assert request.of_state(found) == {"protocol": "mlflow", "split": "file"}
 
 
 @given(st.dictionaries(st.sampled_from(sorted(ALIASES)), st.text(max_size=256)))
@@ -191,6 +209,7 @@ def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
         "cluster": CLUSTER,
         "namespace": "dropscore",
         "protocol": "sas",
+        "model_name": "",
         "split": "file",
         "rows": "same",
         "max_errors": ["0"],

@@ -48,6 +48,7 @@ def test_a_scored_file_is_tagged_with_where_it_comes_from() -> None:
         "eks_cluster": CLUSTER,
         "k8s_namespace": NAMESPACE,
         "execution": EXECUTION,
+        "protocol": "sas",
         "rows": "3",
         "duration_seconds": "1.5",
     }
@@ -58,11 +59,11 @@ def test_a_scored_file_is_tagged_with_where_it_comes_from() -> None:
     ("profile", "counts", "given_way"),
     [
         ("", {"rows": 3}, set()),
-        ("", {"rows": 3, "padded": 1}, set()),
-        ("", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds"}),
-        ("wine:3", {"rows": 3}, set()),
-        ("wine:3", {"rows": 3, "rejected": 1}, {"duration_seconds"}),
-        ("wine:3", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "k8s_namespace"}),
+        ("", {"rows": 3, "padded": 1}, {"duration_seconds"}),
+        ("", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "protocol"}),
+        ("wine:3", {"rows": 3}, {"duration_seconds"}),
+        ("wine:3", {"rows": 3, "rejected": 1}, {"duration_seconds", "protocol"}),
+        ("wine:3", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "protocol", "k8s_namespace"}),
     ],
 )
 def test_where_there_are_more_than_ten_tags_those_give_way_that_the_execution_tells(

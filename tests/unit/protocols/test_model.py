@@ -197,5 +197,13 @@ def test_one_connection_serves_many_requests(model: Model, server: Server) -> No
     assert model._http.connection_from_url(model.url).num_connections == 1
 
 
-def test_text_of_an_answer_is_its_beginning_for_a_person() -> None:
-    assert Answer(500, b"\xff" + "ü".encode() * 5_000).text == "\N{REPLACEMENT CHARACTER}" + "ü" * 1_999
+@pytest.mark.parametrize("length", [3_000, 50_000], ids=["of one piece", "not looked at in its middle"])
+def test_text_of_an_answer_is_its_beginning_and_its_end_for_a_person(length: int) -> None:
+    """MLflow's message says that something went wrong; what did is the last line of the traceback behind it."""
+    answer = Answer(500, b"\xffoops" + "ü".encode() * length + b"ValueError: why")
+    begin = "\N{REPLACEMENT CHARACTER}oops" + "ü" * 995
+    assert answer.text == f"{begin} … {'ü' * 985}ValueError: why"
+
+
+def test_text_of_a_short_answer_is_all_of_it() -> None:
+    assert Answer(500, b"\xff" + "ü".encode() * 1_999).text == "\N{REPLACEMENT CHARACTER}" + "ü" * 1_999

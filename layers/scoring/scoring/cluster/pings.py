@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from scoring import protocols
 from scoring.cluster import routes
 from scoring.cluster.api import Api, NotFound
 from scoring.errors import DropscoreError, RouteNotReady
-from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import Model, NoAnswer, NoConnection, StillBusy
 from scoring.settings import ClusterSettings
 
@@ -32,14 +32,18 @@ class Refusal:
     is_the_routes: bool
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pings:
-    """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between."""
+    """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between.
+
+    `protocol` is the one by which the model was ready last, found out where the request says `auto`.
+    """
 
     request: Mapping[str, Any]
     name: str
     url: str
     gateway: str
+    protocol: str = ""
 
     @classmethod
     def to(cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings) -> Pings:
@@ -48,9 +52,13 @@ class Pings:
 
     def refused(self) -> Refusal | None:
         """None if the model is ready, else what was answered, or that nobody did."""
-        text, connected = self._ask(self.url)
+        text, connected, spoken = self._ask(self.url)
         if not text:
-            return None
+            before, self.protocol = self.protocol, spoken
+            if before in ("", spoken):
+                return None
+            # Replicas of a data plane learn of a route one after the other.
+            return Refusal(f"It answered as {before} does, and then as {spoken}.", is_the_routes=False)
         # The kubelet reaches the port of a ready pod: who takes no connection stands in between.
         return Refusal(text, not connected or self.is_the_gateways(text))
 
@@ -76,14 +84,18 @@ class Pings:
     def _without_names(self, text: str) -> str:
         return text.replace(self.name, "").replace(_NOWHERE, "").strip()
 
-    def _ask(self, url: str) -> tuple[str, bool]:
-        """What is wrong with the answer (nothing, if it is the right one), and whether anybody took the connection."""
+    def _ask(self, url: str) -> tuple[str, bool, str]:
+        """What is wrong with the answer (nothing, if it is the right one), whether anybody took the connection, and by which
+        protocol it was asked.
+        """
+        protocol = protocols.of_request(self.request, Model(url))
         try:
-            return PROTOCOLS[self.request["protocol"]](Model(url)).ready() or "", True
+            refused, connected = protocol.ready() or "", True
         except NoConnection as error:
-            return error.summary, False
+            refused, connected = error.summary, False
         except (NoAnswer, StillBusy) as error:
-            return error.summary, True
+            refused, connected = error.summary, True
+        return refused, connected, protocol.name
 
 
 def lasting(

@@ -19,6 +19,7 @@ from scoring.cluster.containers import parse_time
 from scoring.cluster.diagnosis import ended_beside
 from scoring.cluster.pings import Pings, Refusal
 from scoring.errors import DropscoreError, PodNotReady, RouteNotReady
+from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 
 # A route is there when several pings in a row succeed: replicas of a data plane learn of it one after the other.
@@ -112,6 +113,8 @@ def await_endpoint(
         The start deadline has passed.
     RouteNotReady
         The model is ready, but nothing leads to it within the route deadline.
+    InvalidTags, InvalidFile
+        The request asks for what a model of the protocol that was found cannot do.
     """
     until = time.monotonic() + seconds
     clock = Clock.of(pod, request, endpoint)
@@ -121,10 +124,13 @@ def await_endpoint(
     most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
     clock = replace(clock, opened=clock.opened or datetime.now(UTC))
     url = routes.url(cluster, pod["name"], found, manifest.port(request))
-    waiting_for = _await_ping(api, pod, Pings.to(pod, request, url, cluster), cluster, clock, until, most)
+    ping = Pings.to(pod, request, url, cluster)
+    waiting_for = _await_ping(api, pod, ping, cluster, clock, until, most)
     if waiting_for:
         return clock.pending(waiting_for, datetime.now(UTC))
-    return {"status": "READY", "url": url, "pod": pod["uid"]}
+    if request["protocol"] == "auto":
+        detection.check(request, ping.protocol)
+    return {"status": "READY", "url": url, "protocol": ping.protocol, "pod": pod["uid"]}
 
 
 def _await_ping(
@@ -162,8 +168,9 @@ def _overdue(
 ) -> DropscoreError:
     beside = ended_beside(readiness.get(api, pod))
     told = " ".join(filter(None, (pings.said_of_route(api, pod, cluster), beside)))
+    remedy = detection.REMEDY if ping.request["protocol"] == "auto" else None
     if refusal.is_the_routes:
         late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
-        return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip())
+        return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy)
     late = f"The model's port is open, but its ping was not answered well after {clock.start_seconds} s"
-    return PodNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), _NOT_LOADED)
+    return PodNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy or _NOT_LOADED)

@@ -21,6 +21,10 @@ from scoring.files.sniffing import Head
 from scoring.intake.identity import Source
 from scoring.intake.tags import DELIMITERS
 
+NOT_FOR_SAS = (
+    "The file is JSON Lines, which a sas container does not read.",
+    "Write it as CSV, or tag it with the protocol and the image of a model that takes JSON (mlflow, sagemaker, oip).",
+)
 FORMATS: dict[str, type[Csv] | type[JsonLines]] = {"csv": Csv, "jsonl": JsonLines}
 _HEAD_BYTES = 64 << 10
 _JSON_SUFFIXES = (".jsonl", ".ndjson")
@@ -100,10 +104,7 @@ def of_object(
 
     spec = inspect(source.key.rsplit("/", 1)[-1], kept(), wanted, suffixes)
     if protocol == "sas" and spec.kind != "csv":
-        raise InvalidFile(
-            "The file is JSON Lines, which a sas container does not read.",
-            "Write it as CSV, or tag it with the protocol and the image of a model that takes JSON (mlflow, sagemaker).",
-        )
+        raise InvalidFile(*NOT_FOR_SAS)
     batch = first_records(spec, chain(read, chunks))
     if strict and batch:
         for place, reason in batch.bad.items():

@@ -6,7 +6,8 @@ goes. Each missing tag falls back by itself, on the profile first and then on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,9 @@ from scoring.intake.quantities import quantity
 from scoring.intake.tags import CHOICES, READING, by_name
 from scoring.settings import MAX_ERRORS, PROTOCOLS, ClusterSettings, Settings
 
+# It goes into a path of the model server's.
+_MODEL_NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -27,6 +31,7 @@ class Wanted:
     cluster: ClusterSettings
     namespace: str
     protocol: str
+    model_name: str
     split: str
     rows: str
     max_errors: tuple[str, ...]
@@ -55,6 +60,9 @@ def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = pr
     protocol = values.get("protocol") or settings.default_protocol
     if protocol not in PROTOCOLS:
         raise InvalidTags(f"The tag protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}.")
+    model_name = values.get("model_name", "")
+    if model_name and not _MODEL_NAME.fullmatch(model_name):
+        raise InvalidTags(f"The tag model_name is {model_name!r}; it must be letters, digits, and _ . - (128 at most).")
     cluster = _cluster(values.get("eks_cluster") or settings.default_eks_cluster, settings)
     namespace = values.get("k8s_namespace") or cluster.namespaces[0]
     if namespace not in cluster.namespaces:
@@ -72,16 +80,7 @@ def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = pr
         if values.get(tag, words[0]) not in words:
             raise InvalidTags(f"The tag {tag} is {values[tag]!r}; it must be {' or '.join(words)}, or left out.")
     split, rows = values.get("split", "file"), values.get("rows", "same")
-    if protocol == "sas" and split == "file":
-        _refuse(
-            values, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole"
-        )
-    if protocol != "sas" and rows == "any":
-        raise InvalidTags(
-            f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
-        )
-    if rows == "any":
-        _refuse(values, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
+    check(protocol, split, rows, values, model_name)
     reading = {tag: values[tag] for tag in READING if tag in values}
     resources = _resources(values, unbounded, settings) | {
         key: str(value) for key, value in profile.part(schema.RESOURCES).items()
@@ -92,6 +91,7 @@ def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = pr
         cluster,
         namespace,
         protocol,
+        model_name,
         split,
         rows,
         _max_errors(values.get("max_errors", "0"), "" if "max_errors" in unbounded else settings.max_errors),
@@ -102,9 +102,38 @@ def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = pr
     )
 
 
-def _refuse(values: Mapping[str, str], tags: tuple[str, ...], instead: str, why: str) -> None:
+def check(protocol: str, split: str, rows: str, tags: Collection[str], model_name: str) -> None:
+    """Refuse what a model of the protocol cannot honour; with `auto`, what none can.
+
+    Parameters
+    ----------
+    tags
+        Those that are there.
+
+    Raises
+    ------
+    InvalidTags
+    """
+    if protocol == "sas" and split == "file":
+        _refuse(
+            tags, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole"
+        )
+    if protocol not in ("sas", "auto") and rows == "any":
+        raise InvalidTags(
+            f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
+        )
+    if rows == "any":
+        _refuse(tags, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
+    if model_name and protocol not in ("oip", "auto"):
+        raise InvalidTags(
+            f"The tag model_name is {model_name!r}, but a container of the protocol {protocol} has one model.",
+            "Leave the tag out.",
+        )
+
+
+def _refuse(tags: Collection[str], refused: tuple[str, ...], instead: str, why: str) -> None:
     """No tag is ignored that would change a result."""
-    if found := [tag for tag in tags if tag in values]:
+    if found := [tag for tag in refused if tag in tags]:
         remedy = f"Tag the file with {instead}, too, or leave {found[0]} out." if instead else f"Leave {found[0]} out."
         raise InvalidTags(f"The tag {found[0]} cannot be honoured: {why}.", remedy)
 
@@ -168,6 +197,13 @@ def _within(tag: str, text: str, limit: str) -> str:
     return text
 
 
+def of_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The request of an attempt's state; its protocol is the one that was found, once it was."""
+    request: dict[str, Any] = state["request"]
+    found = state.get("endpoint", {}).get("protocol")
+    return request | ({"protocol": found} if found else {})
+
+
 def to_json(
     wanted: Wanted, image: str, output: Mapping[str, str], file_format: Mapping[str, Any], settings: Settings
 ) -> dict[str, Any]:
@@ -178,6 +214,7 @@ def to_json(
         "cluster": wanted.cluster.name,
         "namespace": wanted.namespace,
         "protocol": wanted.protocol,
+        "model_name": wanted.model_name,
         "split": wanted.split,
         "rows": wanted.rows,
         "max_errors": list(wanted.max_errors),

@@ -14,6 +14,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "k8s_namespace": ("k8snamespace",),
     "ingress_url": ("k8singressurl",),
     "protocol": (),
+    "model_name": (),
     "split": (),
     "rows": (),
     "max_errors": (),

@@ -13,20 +13,18 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
+from scoring.intake import request as asked
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejected_key
 
 # S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
 _NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
+# The same: ten an object. These give way first where there are more; the execution tells them, too.
+_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "protocol", "k8s_namespace")
 
 
 def tag_value(text: object) -> str:
     """Any text as the value of a tag."""
     return _NOT_IN_TAGS.sub("_", str(text))[:256]
-
-
-# Amazon S3 User Guide, "Categorizing your storage using tags": ten an object. These give way first where there are more;
-# the execution tells them, too.
-_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "k8s_namespace")
 
 
 def scored_tags(
@@ -45,6 +43,7 @@ def scored_tags(
         "k8s_namespace": request["namespace"],
         "execution": execution,
         **({"profile": request["profile"]} if request.get("profile") else {}),
+        "protocol": request["protocol"],
         **(more or {}),
     }
     for name in _GIVE_WAY:
@@ -186,7 +185,7 @@ def error_document(
         "error": failure.name,
         "details": failure.details,
         "source": state.get("source"),
-        "request": state.get("request"),
+        "request": asked.of_state(state) if "request" in state else None,
         "pod": pod,
         "execution": execution,
         "attempt": state.get("attempt_id"),

@@ -6,10 +6,9 @@ A protocol knows requests and answers. What is read from S3 and written to S3 is
 
 from __future__ import annotations
 
+from scoring.protocols.choice import PROTOCOLS, Auto, of_request
+from scoring.protocols.oip import OpenInference
 from scoring.protocols.rows import MLflow, RowProtocol, SageMaker
 from scoring.protocols.sas import Sas, SasRows
 
-BY_ROWS: dict[str, type[RowProtocol]] = {"sagemaker": SageMaker, "mlflow": MLflow}
-PROTOCOLS: dict[str, type[Sas] | type[RowProtocol]] = {"sas": Sas, **BY_ROWS}
-
-__all__ = ["BY_ROWS", "PROTOCOLS", "MLflow", "RowProtocol", "SageMaker", "Sas", "SasRows"]
+__all__ = ["PROTOCOLS", "Auto", "MLflow", "OpenInference", "RowProtocol", "SageMaker", "Sas", "SasRows", "of_request"]

@@ -14,7 +14,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, NewConnectionError, ReadTimeoutError
 from urllib3.util import Retry
 
-from scoring.errors import DropscoreError
+from scoring.errors import DropscoreError, abridged
 
 _CONNECT_SECONDS = 5.0
 # urllib3 sends a body under the time-out for connecting: how long a model may leave what we send unread.
@@ -79,8 +79,11 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The beginning of the body, for a person."""
-        return self.body[: 4 * _SNIPPET_CHARACTERS].decode("utf-8", "replace")[:_SNIPPET_CHARACTERS]
+        """The body for a person: if it is long, its beginning and its end, where a traceback has its cause."""
+        body = self.body
+        if len(body) > 8 * _SNIPPET_CHARACTERS:
+            body = body[: 4 * _SNIPPET_CHARACTERS] + body[-4 * _SNIPPET_CHARACTERS :]
+        return abridged(body.decode("utf-8", "replace"), _SNIPPET_CHARACTERS)
 
 
 def check_load(answer: Answer) -> None:

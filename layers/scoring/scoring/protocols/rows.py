@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scoring.errors import ModelFailed, RowCountMismatch
@@ -29,6 +29,7 @@ Rows = Sequence[Any]
 class RowProtocol(ABC):
     """Batches of whole records in, one prediction for each record out."""
 
+    name: str
     ping = "/ping"
     most_bytes, most_in_flight, patience = 512 << 10, 8, 1.0
     # Each record is an object in memory for a moment, which counts when records are short.
@@ -37,10 +38,22 @@ class RowProtocol(ABC):
     def __init__(self, model: Model) -> None:
         self._model = model
 
+    @property
+    def path(self) -> str:
+        """Where batches go."""
+        return "/invocations"
+
     def ready(self) -> str | None:
         """None if the model is ready, else what it answered."""
         answer = self._model.request("GET", self.ping, 5.0)
         return None if answer.status == 200 else f"{answer.status} {answer.text}"
+
+    def open(self, file: Format, first: Callable[[], Batch | None]) -> None:  # noqa: B027  (most have nothing to do)
+        """Make ready for a file whose header was read; `first` gives its first records, None if there are none."""
+
+    def fitted(self, file: Format, batch: Batch) -> Batch:  # noqa: ARG002
+        """A batch as the model can be sent it; what it cannot take of it is bad."""
+        return batch
 
     def submit(self, file: Format, batch: Batch, places: Sequence[int], seconds: float) -> bytes:
         """Send records of a batch and give the model's answer.
@@ -53,7 +66,7 @@ class RowProtocol(ABC):
         """
         body, media_type = self.body(file, batch, places)
         headers = {"Content-Type": media_type, "Accept": self.accept}
-        answer = self._model.request("POST", "/invocations", seconds, body=body, headers=headers)
+        answer = self._model.request("POST", self.path, seconds, body=body, headers=headers)
         check_load(answer)
         if answer.status != 200:
             raise ModelFailed(f"The model answered {answer.status}", status=answer.status, answer=answer.text)
@@ -98,6 +111,7 @@ class RowProtocol(ABC):
 
 
 class SageMaker(RowProtocol):
+    name = "sagemaker"
     accept = "text/csv"
 
     def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
@@ -117,6 +131,7 @@ class SageMaker(RowProtocol):
 
 
 class MLflow(RowProtocol):
+    name = "mlflow"
     accept = "application/json"
 
     def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:

@@ -11,7 +11,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
@@ -35,7 +35,7 @@ _LOG_TAIL = 4_000
 class Sas:
     """One file at a time, whole."""
 
-    ping = "/"
+    name, ping = "sas", "/"
 
     def __init__(self, model: Model, *, any_rows: bool = False) -> None:
         self._model, self._any_rows = model, any_rows
@@ -154,6 +154,13 @@ class SasRows:
     def __init__(self, model: Model, *, any_rows: bool = False) -> None:
         self._sas = Sas(model, any_rows=any_rows)
         self._any_rows = any_rows
+
+    def open(self, file: Format, first: Callable[[], Batch | None]) -> None:
+        """As a row protocol's; a script reads the file itself."""
+
+    def fitted(self, file: Format, batch: Batch) -> Batch:  # noqa: ARG002
+        """The batch as it is."""
+        return batch
 
     def submit(self, file: Format, batch: Batch, places: Sequence[int], seconds: float) -> bytes:
         """Score records of a batch; the CSV that the script wrote.

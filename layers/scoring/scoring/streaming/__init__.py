@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from scoring import protocols
 from scoring.errors import EmptyFile
 from scoring.files import checksums, objects
 from scoring.files.rejects import Limit
 from scoring.intake.identity import Source, rejected_key
-from scoring.protocols import BY_ROWS, Sas, SasRows
+from scoring.protocols import Sas, SasRows
 from scoring.streaming import batches, whole_file
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
@@ -59,15 +60,18 @@ def advance(job: Job) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidFile, ModelFailed, ModelTimeout, RowCountMismatch, EmptyFile, SourceGone, SourceChanged
+    InvalidFile, InvalidTags, ModelFailed, ModelTimeout, RowCountMismatch, EmptyFile, SourceGone, SourceChanged
         What the file or the model did.
     NoAnswer
         The model fell silent: the pod's state tells why.
     """
-    name, any_rows = job.request["protocol"], job.request.get("rows") == "any"
-    if name == "sas" and job.request.get("split") != "rows":
-        return whole_file.advance(job, Sas(job.model, any_rows=any_rows))
-    protocol = SasRows(job.model, any_rows=any_rows) if name == "sas" else BY_ROWS[name](job.model)
+    any_rows = job.request.get("rows") == "any"
+    protocol: Any = protocols.of_request(job.request, job.model)
+    assert not isinstance(protocol, protocols.Auto), "await_pod has found it"
+    if isinstance(protocol, Sas):
+        if job.request.get("split") != "rows":
+            return whole_file.advance(job, Sas(job.model, any_rows=any_rows))
+        protocol = SasRows(job.model, any_rows=any_rows)
     for most, limit in _LIMITS.items():
         setattr(protocol, most, min(getattr(protocol, most), job.request.get("limits", {}).get(limit, math.inf)))
     return batches.advance(job, protocol)

@@ -15,7 +15,7 @@ from scoring.files import content, objects, rejects
 from scoring.files.blocks import Blocks
 from scoring.files.checksums import Digest
 from scoring.files.formats import Batch, Format
-from scoring.files.inspection import format_of
+from scoring.files.inspection import first_records, format_of
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer
 from scoring.streaming.job import Job
@@ -45,6 +45,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
     file = format_of(spec)
     first = content.text(objects.read(job.s3, job.source), spec.compression, spec.encoding) if start else chunks
     file.open(Blocks(first, FIRST_BYTES, spec.dialect) if start else blocks)
+    protocol.open(file, lambda: first_records(spec, objects.read(job.s3, job.source)))
     progress.offset = began_at = start or blocks.position
     progress.crc = digest.crc
     pace = Pace(protocol.most_bytes, protocol.most_in_flight, protocol.patience)
@@ -108,6 +109,7 @@ class _Feed:
                         more, self.ended = False, True
                         break
                     batch = scorer.file.batch(block, blocks.position - len(block), self._row, self._digest.crc)
+                    batch = scorer.protocol.fitted(scorer.file, batch)
                     rows = len(batch.records)
                     most_bytes = max(len(block) * scorer.protocol.most_records // max(rows, 1), 1)
                     under_way.append((batch, pool.submit(scorer.score, batch)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from scoring import protocols
 from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed
-from scoring.protocols import PROTOCOLS
 from scoring.protocols.model import NoAnswer, StillBusy
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
@@ -38,6 +38,6 @@ def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
 
 def _pings(job: Job) -> bool:
     try:
-        return PROTOCOLS[job.request["protocol"]](job.model).ready() is None
+        return protocols.of_request(job.request, job.model).ready() is None
     except (NoAnswer, StillBusy):
         return False

@@ -1,0 +1,106 @@
+"""Which protocol a container speaks, where nobody has said it: told by what it answers, or not at all.
+
+Each protocol has an answer that no other has: `GET /v2` of the Open Inference Protocol is the server's metadata, a SAS
+container answers `pong` at `/`, MLflow's server its version at `/version`. What answers `/ping` and none of these speaks
+SageMaker's. (MLServer also answers `/ping` and `/version` where it serves a model of MLflow's: the first that fits counts.)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scoring.errors import InvalidFile
+from scoring.files.formats import Spec
+from scoring.files.inspection import NOT_FOR_SAS
+from scoring.intake import request as intake
+from scoring.protocols.model import Answer, Model, NoAnswer, StillBusy
+
+PROBES = ("/v2", "/", "/ping", "/version")
+REMEDY = (
+    "If these are the model's own answers, tag the file with protocol, the one that it speaks (sas, sagemaker, mlflow or oip); "
+    "if not, let the administrator check the gateway or ingress controller of the cluster. Then drop the file again."
+)
+_SECONDS = 5.0
+_VERSION = re.compile(rb'\s*"?[0-9]+\.[0-9]+[\w.+-]*"?\s*')
+_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What happened instead of an answer."""
+
+    summary: str
+
+
+def detect(model: Model) -> str | list[str]:
+    """The protocol that a model speaks, or what each probe was answered.
+
+    It is asked no further once it does not answer: then nothing can be told.
+    """
+    answers: dict[str, Answer | Silence] = {}
+    for path in PROBES:
+        try:
+            answers[path] = model.request("GET", path, _SECONDS)
+        except (NoAnswer, StillBusy) as error:
+            answers[path] = Silence(error.summary)
+            break
+    return speaks(answers) or told(answers)
+
+
+def speaks(answers: Mapping[str, Answer | Silence]) -> str | None:
+    """The protocol that a model speaks by its answers to all probes; None if it cannot be told, or not yet (pure)."""
+    bodies: dict[str, bytes | None] = {}
+    for path in PROBES:
+        answer = answers.get(path)
+        if not isinstance(answer, Answer):
+            return None
+        bodies[path] = answer.body if answer.status == 200 else None
+    if _is_metadata(bodies["/v2"]):
+        return "oip"
+    if (bodies["/"] or b"").strip() == b"pong":
+        return "sas"
+    if bodies["/ping"] is None:
+        return None
+    return "mlflow" if _VERSION.fullmatch(bodies["/version"] or b"") else "sagemaker"
+
+
+def _is_metadata(body: bytes | None) -> bool:
+    try:
+        document = json.loads(body or b"")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and {"name", "version"} <= document.keys()
+
+
+def told(answers: Mapping[str, Answer | Silence]) -> list[str]:
+    """What each probe was answered, for a person."""
+    lines = []
+    for path, answer in answers.items():
+        if isinstance(answer, Silence):
+            lines.append(f"GET {path}: {answer.summary}")
+        else:
+            lines.append(f"GET {path}: {answer.status} {answer.text.strip()[:_SHOWN]}".rstrip())
+    return lines
+
+
+def check(request: Mapping[str, Any], protocol: str) -> None:
+    """Look whether a model of the protocol that was found can do what a request asks for: what is refused before a pod is
+    launched where the protocol is told.
+
+    Raises
+    ------
+    InvalidTags, InvalidFile
+    """
+    spec = Spec.of(request)
+    tags: Sequence[str] = [
+        *(["exclude"] if spec.hidden or spec.sent is not None else []),
+        *(["output"] if spec.kept is not None else []),
+        *(["max_errors"] if set(request["max_errors"]) != {"0"} else []),
+    ]
+    intake.check(protocol, request["split"], request["rows"], tags, request["model_name"])
+    if protocol == "sas" and spec.kind != "csv":
+        raise InvalidFile(*NOT_FOR_SAS)

@@ -1,0 +1,121 @@
+"""A file's way through the library to a real model server: its tags, its batches, the outcome in S3."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from scoring import streaming
+from scoring.files import inspection
+from scoring.files.rejects import Limit
+from scoring.intake import request as asked
+from scoring.intake.identity import rejected_key
+from scoring.outcome import files as outcome
+from scoring.protocols.model import Model
+from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, settings, source
+
+_OUTPUT = {"bucket": OUTPUT_BUCKET, "key": "scored/file.scoreout", "progress": "scored/.progress/attempt-1"}
+_LAMBDA_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What lies in S3 in the end: the `.scoreout`, and the `.rejected` where there is one."""
+
+    scored: bytes
+    rejected: bytes
+    scoring: Mapping[str, Any]
+
+    @property
+    def table(self) -> list[list[str]]:
+        """The header and the rows of a `.scoreout` in CSV."""
+        return list(csv.reader(io.StringIO(self.scored.decode(), newline="")))
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The objects of a `.scoreout` in JSON Lines."""
+        return [json.loads(line) for line in self.scored.splitlines()]
+
+
+def score(s3: Any, url: str, protocol: str, file: Path, **tags: str) -> Outcome:
+    """Drop a file with its tags and get it scored by the model server at `url`.
+
+    Raises
+    ------
+    DropscoreError
+        What its `.error` would be made of.
+    """
+    body = file.read_bytes()
+    key = f"incoming/{file.name}"
+    etag = s3.put_object(Bucket=INPUT_BUCKET, Key=key, Body=body)["ETag"].strip('"')
+    dropped = source(key=key, etag=etag, size=len(body))
+    configured = settings()
+    wanted = asked.from_tags({"model_image": "model", "protocol": protocol, **tags}, configured)
+    strict = not Limit.of(wanted.max_errors)
+    spec = inspection.of_object(s3, dropped, wanted.reading, configured.input_suffix, protocol, strict=strict)
+    # As the state holds it between two functions.
+    request = json.loads(json.dumps(asked.to_json(wanted, "model@sha256:0", _OUTPUT, spec.to_json(), configured)))
+    given = outcome.scored_tags(dropped, request, "execution-1")
+    scoring: Mapping[str, Any] = streaming.open_upload(s3, dropped, request, given, datetime.now(UTC))
+    while scoring["status"] != "DONE":
+        scoring = streaming.advance(
+            streaming.Job(
+                s3=s3,
+                model=Model(url),
+                source=dropped,
+                request=request,
+                pod_uid="uid-1",
+                scoring=scoring,
+                seconds_left=partial(_seconds_to, time.monotonic() + _LAMBDA_SECONDS),
+                now=lambda: datetime.now(UTC),
+            )
+        )
+    outcome.publish(s3, _OUTPUT, scoring, given)
+    return Outcome(_read(s3, _OUTPUT["key"]), _read(s3, rejected_key(_OUTPUT["key"])), scoring)
+
+
+def _seconds_to(moment: float) -> float:
+    return moment - time.monotonic()
+
+
+def _read(s3: Any, key: str) -> bytes:
+    if not s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix=key)["KeyCount"]:
+        return b""
+    body: bytes = s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["Body"].read()
+    return body
+
+
+def assert_predicted(found: Outcome, file: Path, expected: Mapping[str, list[Any]], *, relative: float = 0.0) -> None:
+    """Hold a `.scoreout` in CSV against the file and the same model's predictions in its own process, column by column.
+
+    `expected` is by the names of the output's columns; None is an empty field. `relative` is how far a number may be off
+    where a model adds up in another order for batches of another size.
+    """
+    header, *rows = found.table
+    own_header, *own_rows = csv.reader(io.StringIO(file.read_text(), newline=""))
+    assert header == [*own_header, *expected]
+    assert [row[: len(own_header)] for row in rows] == own_rows
+    for place, (name, values) in enumerate(expected.items(), len(own_header)):
+        wrong = [
+            (number, row[place], value)
+            for number, (row, value) in enumerate(zip(rows, values, strict=True), 1)
+            if not _same(row[place], value, relative)
+        ]
+        assert not wrong, f"{name} of {len(wrong)} rows, the first three (row, scored, in process): {wrong[:3]}"
+
+
+def _same(text: str, value: Any, relative: float) -> bool:
+    if value is None:
+        return text == ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return text == (str(value).lower() if isinstance(value, bool) else value)
+    return math.isclose(float(text), value, rel_tol=relative) or (math.isnan(value) and text == "NaN")

@@ -1,0 +1,101 @@
+"""Which protocol a container speaks, by what real ones answer."""
+
+from typing import Any
+
+import pytest
+
+from scoring.errors import InvalidFile, InvalidTags
+from scoring.files.formats import Spec
+from scoring.protocols import Auto, detection
+from scoring.protocols.model import Answer, Model
+from tests.builders import request
+from tests.unit.servers import HangUp, Reply, Server
+
+NOT_FOUND, ERROR_PAGE = (404, b'{"detail":"Not Found"}'), (500, b"<html>")
+METADATA = (200, b'{"name":"mlserver","version":"1.7.1","extensions":[]}')
+
+
+def answers(*told: tuple[int, bytes]) -> dict[str, Answer | detection.Silence]:
+    return {path: Answer(*each) for path, each in zip(detection.PROBES, told, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("told", "protocol"),
+    [
+        pytest.param((METADATA, NOT_FOUND, NOT_FOUND, NOT_FOUND), "oip", id="mlserver"),
+        pytest.param((METADATA, NOT_FOUND, (200, b'"\\n"'), (200, b'"3.17.2"')), "oip", id="mlserver-mlflow"),
+        pytest.param((METADATA, (200, b'{"status":"alive"}'), NOT_FOUND, NOT_FOUND), "oip", id="kserve"),
+        pytest.param((ERROR_PAGE, (200, b"pong"), ERROR_PAGE, ERROR_PAGE), "sas", id="sas"),
+        pytest.param((NOT_FOUND, NOT_FOUND, (200, b"\n"), (200, b"3.17.2")), "mlflow", id="mlflow"),
+        pytest.param((NOT_FOUND, NOT_FOUND, (200, b""), NOT_FOUND), "sagemaker", id="sagemaker-flask"),
+        pytest.param((NOT_FOUND, NOT_FOUND, (200, b'{"status": "Healthy!"}'), (405, b"")), "sagemaker", id="mms"),
+        pytest.param(((200, b"ok"), (200, b"ok"), (200, b"ok"), (200, b"ok")), "sagemaker", id="200-to-anything"),
+        pytest.param((NOT_FOUND, NOT_FOUND, (503, b"loading"), (200, b"3.17.2")), None, id="not-loaded"),
+        pytest.param((NOT_FOUND, NOT_FOUND, NOT_FOUND, (200, b"3.17.2")), None, id="version-alone"),
+        pytest.param(((200, b"[" * 100_000), (200, b"pong!"), NOT_FOUND, NOT_FOUND), None, id="something-else"),
+        pytest.param(((404, METADATA[1]), (404, b"pong"), NOT_FOUND, NOT_FOUND), None, id="of-another-status"),
+    ],
+)
+def test_a_protocol_is_told_by_an_answer_that_no_other_has(
+    told: tuple[tuple[int, bytes], ...], protocol: str | None
+) -> None:
+    assert detection.speaks(answers(*told)) == protocol
+
+
+@pytest.mark.parametrize("path", detection.PROBES)
+def test_nothing_is_told_while_a_probe_has_no_answer(path: str) -> None:
+    silence = {path: detection.Silence("The model did not answer.")}
+    assert detection.speaks(answers(METADATA, NOT_FOUND, (200, b""), (200, b"3.17.2")) | silence) is None
+
+
+def test_a_model_is_asked_no_further_once_it_does_not_answer(server: Server) -> None:
+    server.answers |= {"GET /v2": Reply(404, b"no"), "GET /": HangUp()}
+    first, second = detection.detect(Model(server.url))
+    assert first == "GET /v2: 404 no"
+    assert second.startswith("GET /: The model closed the connection")
+    assert [asked.path for asked in server.requests] == ["/v2", "/"]
+
+
+def auto(server: Server, **changes: Any) -> Auto:
+    asked = {"protocol": "auto", "model_name": "", "split": "file", "rows": "same", "max_errors": ["0"], **changes}
+    return Auto(Model(server.url), request(**asked))
+
+
+def test_what_is_found_has_to_be_ready_by_its_own_word(server: Server) -> None:
+    server.answers |= {"GET /v2": Reply(*METADATA), "GET /v2/health/ready": Reply(400, b"loading")}
+    found = auto(server)
+    assert found.ready() == "400 loading"
+    server.answers["GET /v2/health/ready"] = Reply(200)
+    assert (found.ready(), found.name) == (None, "oip")
+
+
+JSON = Spec(kind="jsonl", header=False).to_json()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "changes", "error"),
+    [
+        ("sas", {"format": Spec(sent=(1,)).to_json()}, InvalidTags),
+        ("sas", {"format": Spec(kept=(1,)).to_json()}, InvalidTags),
+        ("sas", {"max_errors": ["1", "5%"]}, InvalidTags),
+        ("sas", {"format": JSON}, InvalidFile),
+        ("sas", {"model_name": "wine"}, InvalidTags),
+        ("mlflow", {"rows": "any"}, InvalidTags),
+        ("sagemaker", {"model_name": "wine"}, InvalidTags),
+        ("sas", {"rows": "any"}, None),
+        ("sas", {"split": "rows", "max_errors": ["1"], "format": Spec(sent=(1,)).to_json()}, None),
+        ("mlflow", {"max_errors": ["1"], "format": JSON}, None),
+        ("oip", {"model_name": "wine", "split": "rows", "format": Spec(kept=(1,)).to_json()}, None),
+    ],
+)
+def test_what_was_left_until_the_protocol_is_known_is_refused_then(
+    protocol: str, changes: dict[str, Any], error: type[Exception] | None
+) -> None:
+    asked = request(
+        protocol="auto", **{"model_name": "", "split": "file", "rows": "same", "max_errors": ["0"], **changes}
+    )
+    if not error:
+        detection.check(asked, protocol)
+        return
+    with pytest.raises(error):
+        detection.check(asked, protocol)
