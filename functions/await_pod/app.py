@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from scoring import settings
 from scoring.cluster import api as clusters
 from scoring.cluster import readiness
+from scoring.intake import clusters as configured
 from scoring.observability import observed
 
 
@@ -21,5 +21,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     found = readiness.await_ready(api, pod, request, context.get_remaining_time_in_millis() / 1000 - 15)
     if isinstance(found, str):
         return {"status": "PENDING", "waiting_for": found}
-    url = readiness.await_route(api, pod, found, request, settings.current().clusters[request["cluster"]])
+    url = readiness.await_route(api, pod, found, request, configured.of_request(request))
     return {"status": "READY", "url": url, "pod": pod["uid"]}

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
-from scoring.errors import ClusterNotFound, InvalidTags, NamespaceNotAllowed
-from scoring.intake import profiles, schema, starts
+from scoring.errors import InvalidTags, NamespaceNotAllowed
+from scoring.intake import clusters, profiles, schema, starts
+from scoring.intake.parameters import Stored
 from scoring.intake.profiles import Profile
 from scoring.intake.quantities import quantity
 from scoring.intake.tags import CHOICES, READING, by_name
@@ -36,12 +38,17 @@ class Wanted:
     profile: Profile
 
 
-def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = profiles.NONE) -> Wanted:
+def from_tags(
+    tags: Mapping[str, str],
+    settings: Settings,
+    profile: Profile = profiles.NONE,
+    stored_clusters: Mapping[str, Stored] = MappingProxyType({}),
+) -> Wanted:
     """Decide what the tags ask for; where they are silent, what the profile says.
 
     Raises
     ------
-    InvalidTags, ClusterNotFound, NamespaceNotAllowed
+    InvalidTags, ClusterNotFound, NamespaceNotAllowed, InvalidSettings
     """
     own = by_name(tags)
     values = profile.checked(own)
@@ -55,7 +62,7 @@ def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = pr
     protocol = values.get("protocol") or settings.default_protocol
     if protocol not in PROTOCOLS:
         raise InvalidTags(f"The tag protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}.")
-    cluster = _cluster(values.get("eks_cluster") or settings.default_eks_cluster, settings)
+    cluster = clusters.find(values.get("eks_cluster") or settings.default_eks_cluster, settings, stored_clusters)
     namespace = values.get("k8s_namespace") or cluster.namespaces[0]
     if namespace not in cluster.namespaces:
         raise NamespaceNotAllowed(
@@ -127,14 +134,6 @@ def _max_errors(text: str, limit: str) -> tuple[str, ...]:
     return (text,)
 
 
-def _cluster(name: str, settings: Settings) -> ClusterSettings:
-    if name not in settings.clusters:
-        raise ClusterNotFound(
-            f"The cluster {name!r} is not one that dropscore is set up for ({', '.join(settings.clusters) or 'none is'})."
-        )
-    return settings.clusters[name]
-
-
 def _resources(values: Mapping[str, str], unbounded: Set[str], settings: Settings) -> dict[str, str]:
     """Cpu, memory and GPUs, within the stack's bounds; an `unbounded` one is a profile's word."""
     cpu, memory = values.get("cpu") or settings.default_cpu, values.get("memory") or settings.default_memory
@@ -176,6 +175,7 @@ def to_json(
         "image": image,
         "profile": wanted.profile.identity,
         "cluster": wanted.cluster.name,
+        "cluster_settings": wanted.cluster.to_json(),
         "namespace": wanted.namespace,
         "protocol": wanted.protocol,
         "split": wanted.split,
