@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from scoring import aws
-from scoring.errors import AccessDenied, InvalidProfile, InvalidTags
+from scoring.errors import InvalidProfile, InvalidTags
 from scoring.intake import profiles, request, schema
-from scoring.intake.profiles import Profile, Stored
+from scoring.intake.parameters import Stored
+from scoring.intake.profiles import Profile
 from scoring.intake.tags import ALIASES
 from tests.builders import ROOT, settings
 
@@ -302,38 +302,6 @@ def test_an_error_tells_of_the_profile_that_may_be_the_reason() -> None:
     told = json.loads(str(refused.value))
     assert told["summary"].endswith("(What the tags do not say, the profile risk (version 3) says.)")
     assert told["details"] == {"profile": "risk:3"}
-
-
-def test_profiles_are_read_with_their_versions_and_kept_for_a_minute(mocked_aws: None) -> None:
-    ssm = aws.client("ssm")
-    for number in range(12):
-        ssm.put_parameter(Name=f"/dropscore/profiles/p{number}", Value="{}", Type="String")
-    ssm.put_parameter(Name="/dropscore/profiles/p0", Value='{"cpu": 2}', Type="String", Overwrite=True)
-    ssm.put_parameter(Name="/dropscore/profiles/deeper/p0", Value="{}", Type="String")
-    ssm.put_parameter(Name="/dropscore/clusters/p0", Value="{}", Type="String")
-    found = profiles.load("/dropscore/profiles")
-    assert found.keys() == {f"p{number}" for number in range(12)}
-    assert (found["p0"], found["p1"].version) == (Stored("p0", 2, '{"cpu": 2}'), 1)
-    ssm.delete_parameter(Name="/dropscore/profiles/p0")
-    assert profiles.load("/dropscore/profiles") == found
-
-
-def test_a_stack_without_a_path_has_no_profiles() -> None:
-    assert profiles.load("") == {}
-
-
-def test_what_parameter_store_refuses_has_the_name_that_the_state_machine_knows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from botocore.exceptions import ClientError
-
-    class Refusing:
-        def get_paginator(self, name: str) -> Any:
-            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetParametersByPath")
-
-    monkeypatch.setattr(aws, "client", lambda service: Refusing())
-    with pytest.raises(AccessDenied, match="ssm:GetParametersByPath of /dropscore/profiles"):
-        profiles.load("/dropscore/profiles")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/containers.md"])
