@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def run(folder: Path, name: str, *command: str | Path, port: int) -> Iterator[Server]:
     variables = {"PYTHONPATH": str(MODELS), "BENTOML_DO_NOT_TRACK": "True"}
-    with serve(command, folder, PYTHON.variables(folder, variables), "mlflow", port, name) as server:
+    with serve(command, folder, PYTHON.variables(folder, variables), "mlflow", port, name=name) as server:
         yield server
 
 

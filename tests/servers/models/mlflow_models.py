@@ -181,8 +181,9 @@ def tensor() -> None:
     data = load_digits()
     model = LogisticRegression(max_iter=200, random_state=SEED).fit(data.data, data.target)
     predicted = model.predict(data.data)
-    text = pandas.DataFrame(data.data).to_csv(index=False)
-    path = keep("tensor", {"prediction": predicted}, file_csv=text)
+    pixels = pandas.DataFrame(data.data)
+    lines = pixels.to_json(orient="records", lines=True)
+    path = keep("tensor", {"prediction": predicted}, file_csv=pixels.to_csv(index=False), file_jsonl=lines)
     save_sklearn(model, path, signature=infer_signature(data.data, predicted))
 
 
