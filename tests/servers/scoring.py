@@ -42,8 +42,8 @@ class Outcome:
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """The objects of a `.scoreout` in JSON Lines."""
-        return [json.loads(line) for line in self.scored.splitlines()]
+        """The objects of a `.scoreout` in JSON Lines, as those see it who know no NaN."""
+        return [json.loads(line, parse_constant=_refuse) for line in self.scored.splitlines()]
 
 
 def score(s3: Any, url: str, protocol: str, file: Path, **tags: str) -> Outcome:
@@ -83,6 +83,10 @@ def score(s3: Any, url: str, protocol: str, file: Path, **tags: str) -> Outcome:
     return Outcome(_read(s3, _OUTPUT["key"]), _read(s3, rejected_key(_OUTPUT["key"])), scoring)
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _seconds_to(moment: float) -> float:
     return moment - time.monotonic()
 
@@ -120,10 +124,13 @@ def assert_predicted(
         assert not wrong, f"{name} of {len(wrong)} rows, the first three (row, scored, in process): {wrong[:3]}"
 
 
-def assert_predicted_objects(found: Outcome, file: Path, expected: list[Any]) -> None:
-    """Hold a `.scoreout` in JSON Lines against the file and the same model's predictions in its own process."""
+def assert_predicted_objects(found: Outcome, file: Path, expected: Mapping[str, list[Any]]) -> None:
+    """Hold a `.scoreout` in JSON Lines against the file and the same model's predictions, member by member."""
     own = [json.loads(line) for line in file.read_bytes().splitlines()]
-    assert found.objects == [record | {"prediction": value} for record, value in zip(own, expected, strict=True)]
+    rows = zip(*expected.values(), strict=True)
+    assert found.objects == [
+        record | dict(zip(expected, row, strict=True)) for record, row in zip(own, rows, strict=True)
+    ]
 
 
 def _same(text: str, value: Any, relative: float) -> bool:

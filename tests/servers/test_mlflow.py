@@ -111,7 +111,19 @@ def test_what_mlflow_reads_from_json_only_is_scored_as_json_lines(
     """A date in the signature, or a tensor in its place."""
     file = models / name / "file.jsonl"
     found = score(s3, served(name).url, "mlflow", file)
-    assert_predicted_objects(found, file, expected(models / name)["prediction"])
+    assert_predicted_objects(found, file, expected(models / name))
+
+
+def test_json_lines_get_a_member_for_each_column_and_null_for_no_number(
+    s3: Any, models: Path, served: Callable[[str], Server]
+) -> None:
+    """MLflow answers NaN, which is no JSON."""
+    folder = models / "several_columns"
+    found = score(s3, served(folder.name).url, "mlflow", folder / "file.jsonl")
+    columns = expected(folder)
+    columns["margin"] = [None if value != value else value for value in columns["margin"]]
+    assert None in columns["margin"]
+    assert_predicted_objects(found, folder / "file.jsonl", columns)
 
 
 @pytest.mark.xfail(

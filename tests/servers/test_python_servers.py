@@ -78,7 +78,7 @@ def test_json_lines_are_scored_as_the_model_does_itself(
 ) -> None:
     found = score(s3, request.getfixturevalue(server).url, "mlflow", folder / "file.jsonl")
     rows = [list(row) for row in zip(*expected(folder).values(), strict=True)]
-    assert_predicted_objects(found, folder / "file.jsonl", rows)
+    assert_predicted_objects(found, folder / "file.jsonl", {"prediction": rows})
 
 
 @pytest.mark.parametrize(("server", "words"), [("records", "Invalid JSON"), ("litserve", "valid dictionary")])
