@@ -50,7 +50,7 @@ down: ## end the embedded stack
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stack down; fi
 
 ## Checks
-.PHONY: test test-faults storm failures test-sam test-servers lint fmt
+.PHONY: test test-faults storm profile-schema failures test-sam test-servers lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
 	@$(BIN)/pytest --numprocesses 5 --dist worksteal
 
@@ -60,6 +60,9 @@ test-faults: setup ## inject each fault of docs/failures.md and look what comes 
 
 storm: setup ## drop 200 files at once, with a fault in every fourth (SEED=… to repeat one)
 	@SEED=$(SEED) $(BIN)/pytest -m faults --capture=no tests/e2e/storm
+
+profile-schema: ## write docs/profile.schema.json from the keys that a profile may have
+	@PYTHONPATH=layers/scoring $(BIN)/python -c 'import json; from scoring.intake.schema import SCHEMA; print(json.dumps(SCHEMA, indent=2))' > docs/profile.schema.json
 
 failures: setup ## write docs/failures.md from the cases of the fault suite
 	@PYTHONPATH=layers/scoring $(BIN)/python -m tests.e2e.faults.document

@@ -98,9 +98,9 @@ def dropscore(case: Case) -> Bill:
         invocations=sum(calls.values()),
         # Begin, list, complete, tag, the first record of progress; then a part and the progress, again and again.
         writes=5 + 2 * case.parts(PART_MIB),
-        # Tags of the file and of what is there already, and its checksum; for each stream the progress, the file, and
-        # again its header.
-        reads=4 + 3 * streams - 1,
+        # Tags of the file and of what is there already, its checksum and its beginning; for each stream the progress,
+        # the file, and again its header.
+        reads=5 + 3 * streams - 1,
         node_seconds=case.pod_seconds * case.given["pod_share_of_node"],
     )
 

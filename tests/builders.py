@@ -84,10 +84,13 @@ def request(**changes: Any) -> dict[str, Any]:
     """The `request` of an attempt's state."""
     whole = {
         "image": f"{REGISTRY}/sas-anomaly@{DIGEST}",
+        "profile": "",
         "cluster": CLUSTER,
         "namespace": NAMESPACE,
         "protocol": "sas",
         "resources": {"cpu": "500m", "memory": "1Gi"},
+        "pod": {"port": 8080},
+        "limits": {},
         "output": {"bucket": OUTPUT_BUCKET, "key": "scored/2026/loans.csv.scoreout", "progress": PROGRESS},
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
     }
@@ -152,8 +155,12 @@ class Context:
 
 
 def recorded_pod(case: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A pod that a real kubelet and scheduler wrote, and its events."""
-    found = json.loads((ROOT / "tests/unit/data/pods" / f"{case}.json").read_text())
+    """A pod that a real kubelet and scheduler wrote, and its events.
+
+    Most were recorded with a container called `main`: here it bears the name of ours.
+    """
+    text = (ROOT / "tests/unit/data/pods" / f"{case}.json").read_text()
+    found = json.loads(re.sub(r"\bmain\b", "model", text))
     return found["pod"], found["events"]
 
 
@@ -167,7 +174,10 @@ def pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
 def running(**metadata: Any) -> dict[str, Any]:
     """A pod that is ready."""
     conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "True"}]
-    return pod({"phase": "Running", "podIP": "10.0.0.7", "conditions": conditions}, **metadata)
+    serving = [{"name": "model", "ready": True, "state": {"running": {"startedAt": "2026-11-22T10:00:05Z"}}}]
+    return pod(
+        {"phase": "Running", "podIP": "10.0.0.7", "conditions": conditions, "containerStatuses": serving}, **metadata
+    )
 
 
 def pending(**metadata: Any) -> dict[str, Any]:

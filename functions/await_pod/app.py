@@ -4,23 +4,26 @@ from typing import Any
 
 from scoring import settings
 from scoring.cluster import api as clusters
-from scoring.cluster import readiness
+from scoring.cluster import start
 from scoring.observability import observed
 
 
 @observed
-def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
-    """Wait for the pod; gives the `endpoint` of the state: `status` PENDING (come back) or READY, then with `url`,
-    `protocol` and `pod`.
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Wait for the pod and the model's ping; gives the `endpoint` of the state: `status` PENDING (come back in
+    `wait_seconds`) or READY, then with `url` and `protocol`; with the uid of the `pod` either way.
 
     Raises
     ------
     InvalidTags, InvalidFile, ImagePullFailed, PodCrashed, PodLost, PodNotReady, PodRefused, PodUnschedulable, RouteNotReady
     """
-    request, pod = event["state"]["request"], event["state"]["pod"]
-    api = clusters.connect(request["cluster"])
-    found = readiness.await_ready(api, pod, request, context.get_remaining_time_in_millis() / 1000 - 15)
-    if isinstance(found, str):
-        return {"status": "PENDING", "waiting_for": found}
-    url, protocol = readiness.await_route(api, pod, found, request, settings.current().clusters[request["cluster"]])
-    return {"status": "READY", "url": url, "protocol": protocol, "pod": pod["uid"]}
+    state = event["state"]
+    request = state["request"]
+    return start.await_endpoint(
+        clusters.connect(request["cluster"]),
+        state["pod"],
+        request,
+        settings.current().clusters[request["cluster"]],
+        state.get("endpoint", {}),
+        context.get_remaining_time_in_millis() / 1000 - 15,
+    )

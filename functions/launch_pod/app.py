@@ -4,7 +4,7 @@ from typing import Any
 
 from scoring import settings
 from scoring.cluster import api as clusters
-from scoring.cluster import pods
+from scoring.cluster import manifest, pods
 from scoring.intake import identity
 from scoring.observability import observed
 
@@ -19,7 +19,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     state = event["state"]
     request = state["request"]
-    attempt = pods.Attempt(
+    attempt = manifest.Attempt(
         event["attempt_id"],
         event["file_id"],
         event["execution"],

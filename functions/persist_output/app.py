@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring import aws
-from scoring.cluster.diagnosis import parse_time
+from scoring.cluster.containers import parse_time
 from scoring.intake import identity
 from scoring.intake import request as asked
 from scoring.observability import count, observed

@@ -1,4 +1,4 @@
-"""Tags of the file → the request: image by digest, cluster, namespace, sizes, deadlines."""
+"""Tags of the file and its profile → the request: image by digest, cluster, namespace, sizes, deadlines."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ from scoring import aws, settings
 from scoring.cluster import api as clusters
 from scoring.files import inspection, objects
 from scoring.files.rejects import Limit
-from scoring.intake import identity, images, request
+from scoring.intake import identity, images, profiles, request
 from scoring.observability import observed
+from scoring.settings import Settings
 
 
 @observed
@@ -16,12 +17,22 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidTags, InvalidFile, EmptyFile, ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed, SourceGone
+    InvalidTags, InvalidProfile, InvalidFile, EmptyFile, SourceGone
+    ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed
     """
     configured = settings.current()
     source = identity.Source.from_json(event["state"]["source"])
     tags = objects.tags(aws.client("s3"), source, configured.tag_wait_seconds)
-    wanted = request.from_tags(tags, configured)
+    path = source.key.removeprefix(configured.input_prefix)
+    profile = profiles.choose(profiles.load(configured.profiles), tags.get("profile", "").strip(), path)
+    with profile.named():
+        return _resolve(source, tags, profile, event["attempt_id"], configured)
+
+
+def _resolve(
+    source: identity.Source, tags: dict[str, str], profile: profiles.Profile, attempt_id: str, configured: Settings
+) -> dict[str, Any]:
+    wanted = request.from_tags(tags, configured, profile)
     image = images.parse(wanted.model_image, configured.ecr_registry)
     images.check_allowed(image, configured.allowed_model_images)
     pinned = images.pin(image, aws.client("ecr"), configured.ecr_registry)
@@ -29,7 +40,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     output = {
         "bucket": configured.output_bucket,
         "key": identity.output_key(source.key, configured),
-        "progress": identity.progress_key(event["attempt_id"], configured),
+        "progress": identity.progress_key(attempt_id, configured),
     }
     # What cannot be read gets no pod.
     strict = not Limit.of(wanted.max_errors)

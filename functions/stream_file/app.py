@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scoring import aws, streaming
+from scoring import aws, settings, streaming
 from scoring.cluster import api as clusters
-from scoring.cluster import readiness
+from scoring.cluster import pings, readiness
+from scoring.cluster.pings import Pings
 from scoring.errors import ModelFailed, ModelTimeout
 from scoring.intake import identity
 from scoring.intake import request as asked
@@ -20,7 +21,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    EmptyFile, InvalidFile, InvalidTags, SourceGone, SourceChanged, ModelFailed, ModelTimeout, RowCountMismatch, PodCrashed, PodLost
+    EmptyFile, InvalidFile, InvalidTags, SourceGone, SourceChanged, ModelFailed, ModelTimeout, RowCountMismatch, PodCrashed,
+    PodLost, RouteNotReady
     """
     s3, state = aws.client("s3"), event["state"]
     source, request = identity.Source.from_json(state["source"]), asked.of_state(state)
@@ -28,15 +30,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         tags = outcome.scored_tags(source, request, event["execution"])
         return streaming.open_upload(s3, source, request, tags, datetime.now(UTC))
 
+    pod = state["pod"]
+
     def check_pod() -> None:
-        readiness.check_alive(clusters.connect(request["cluster"]), state["pod"])
+        readiness.check_alive(clusters.connect(request["cluster"]), pod)
 
     job = streaming.Job(
         s3=s3,
         model=Model(state["endpoint"]["url"]),
         source=source,
         request=request,
-        pod_uid=state["pod"]["uid"],
+        pod_uid=pod["uid"],
         scoring=state["scoring"],
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
         now=lambda: datetime.now(UTC),
@@ -45,14 +49,22 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         scoring = streaming.advance(job)
     except (NoAnswer, StillBusy) as silence:
-        problem = readiness.blame(clusters.connect(request["cluster"]), state["pod"])
+        problem = readiness.blame(clusters.connect(request["cluster"]), pod)
         if problem:
             raise problem from silence
         return streaming.outlast(job, silence)
-    except (ModelFailed, ModelTimeout):
+    except (ModelFailed, ModelTimeout) as failure:
         # A dead node is silent; a route whose pod was just taken away answers 404 in the model's place.
         check_pod()
-        raise
+        cluster = settings.current().clusters[request["cluster"]]
+        ping = Pings.to(pod, request, job.model.url, cluster)
+        away = ping.silence(failure)
+        if away is None:
+            raise
+        try:
+            return streaming.outlast(job, away)
+        except ModelFailed:
+            raise pings.lasting(clusters.connect(request["cluster"]), pod, cluster, ping, failure) from away
     if scoring["status"] == "RUNNING":
         # A dead model is told from a slow one before it is waited for.
         check_pod()

@@ -4,12 +4,14 @@
   MiniStack serves plain HTTP, to this machine only: such a policy would deny everything.
 - S3, EventBridge and its schedules invoke a function only if they may: S3 and a rule by the function's own policy, for
   this bucket or rule, a schedule by its role. MiniStack does not look.
+- Who reads parameters by their path needs leave for that path. MiniStack asks for leave for all of them.
 """
 
+import json
 import logging
 from typing import Any
 
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, s3
 
@@ -51,9 +53,27 @@ def repair() -> None:
         else:
             logger.warning("EventBridge may not invoke %s for %s", arn, source)
 
+    resource_of = iam_actions.extract_resource_arn
+
+    def resource_or_path(service: str, *request: Any) -> str:
+        method, path, headers, body, query, region, account = request
+        found: str = resource_of(service, method, path, headers, body, query, region, account)
+        asked = _parameters_path(body) if service == "ssm" and found == "*" else ""
+        return f"arn:aws:ssm:{region}:{account}:parameter{asked}" if asked else found
+
+    iam_actions.extract_resource_arn = resource_or_path
     iam_evaluator.pin_request_origin = pin_as_encrypted
     s3._deliver_event_to_lambda = deliver_if_allowed
     eventbridge._invoke_target = invoke_if_allowed
+
+
+def _parameters_path(body: bytes) -> str:
+    """The path of a GetParametersByPath; empty for another call."""
+    try:
+        found = json.loads(body)["Path"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return str(found)
 
 
 def function_allows(function: str, service: str, source: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 
-from local.cluster import defaults, errors, pod_security, quota, validation
+from local.cluster import defaults, errors, injection, pod_security, quota, validation
 from local.cluster.resources import (
     GATEWAY_GROUP,
     INGRESSES,
@@ -44,6 +44,8 @@ def create(store: Store, resource: Resource, namespace: str | None, manifest: Ku
         obj.pop("status", None)
     if _has_spec(resource):
         obj["spec"] = obj.get("spec") or {}
+    if resource is PODS:
+        injection.apply(store, obj)
     defaults.apply(resource, obj)
     validation.check(resource, obj)
     if store.get(resource, namespace, metadata["name"]) is not None:

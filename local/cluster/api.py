@@ -251,8 +251,12 @@ def _require_same_object(access: Access, old: KubeObject, new: KubeObject) -> No
 
 
 def _require_unchanged_pod(old: KubeObject, new: KubeObject) -> None:
+    gates, left = ((pod.get("spec", {}).get("schedulingGates") or []) for pod in (old, new))
+    loses_gates = all(gate in gates for gate in left)
+
     def fixed(pod: KubeObject) -> dict[str, Any]:
-        spec = {key: value for key, value in pod.get("spec", {}).items() if key != "activeDeadlineSeconds"}
+        changeable = {"activeDeadlineSeconds"} | ({"schedulingGates"} if loses_gates else set())
+        spec = {key: value for key, value in pod.get("spec", {}).items() if key not in changeable}
         spec["containers"] = [one | {"image": ""} for one in spec.get("containers", [])]
         return spec
 

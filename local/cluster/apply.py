@@ -1,6 +1,7 @@
 """Apply a kustomization folder to the embedded cluster, as ``kubectl apply -k`` does to a real one.
 
-Reads the kustomization's ``resources`` and ``namespace`` and nothing fancier: that is all that ``cluster/`` uses.
+Reads the kustomization's ``resources``, ``components`` and ``namespace`` and nothing fancier: that is all that
+``cluster/`` uses.
 """
 
 from __future__ import annotations
@@ -36,23 +37,26 @@ def apply(folder: Path, kubeconfig: Path) -> list[str]:
     return applied
 
 
-def _objects(folder: Path) -> list[KubeObject]:
+def _objects(folder: Path, namespace: str | None = None) -> list[KubeObject]:
+    """The objects of a folder, and of its components, in its namespace or that of the folder it is a component of."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    fancy = set(kustomization) - {"apiVersion", "kind", "namespace", "resources"}
+    fancy = set(kustomization) - {"apiVersion", "kind", "namespace", "resources", "components"}
     if fancy:
         raise ApplyFailed(f"{folder}/kustomization.yaml: {', '.join(sorted(fancy))}: not understood here")
+    namespace = kustomization.get("namespace", namespace)
     objects = []
     for name in kustomization["resources"]:
         for obj in yaml.safe_load_all((folder / name).read_text()):
             resource = resources.find_kind(obj["apiVersion"], obj["kind"])
             if resource is None:
                 raise ApplyFailed(f"{name}: no matches for kind {obj['kind']!r} in version {obj['apiVersion']!r}")
-            namespace = kustomization.get("namespace")
             if namespace and resource is NAMESPACES:
                 obj["metadata"]["name"] = namespace
             elif namespace and resource.namespaced:
                 obj["metadata"]["namespace"] = namespace
             objects.append(obj)
+    for name in kustomization.get("components", ()):
+        objects += _objects(folder / name, namespace)
     return objects
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import shutil
 from collections.abc import Callable
@@ -12,14 +13,14 @@ from typing import Any
 
 import aiohttp
 
-from local.cluster import clock, environment, probes, quantities
+from local.cluster import clock, environment, podspec, probes, quantities
 from local.cluster.environment import CommandNotFound, ConfigError
 from local.cluster.events import EventRecorder, EventType
 from local.cluster.image_store import ImageProblem, ImageStore
 from local.cluster.logs import LogFile
 from local.cluster.process import ContainerProcess, MemoryGuard, Reaper
 from local.cluster.resources import KubeObject
-from local.cluster.status import ContainerState
+from local.cluster.status import INITIALIZING, ContainerState
 from local.cluster.store import Store
 from local.images import PulledImage, Reference
 
@@ -32,6 +33,7 @@ _LONGEST_BACK_OFF = 300.0
 _FORGIVEN_AFTER = 600.0
 _EXIT_KILLED = 137
 _START_ERROR = 128
+_NOT_EXECUTABLE = 255
 _RUNC = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
     "unable to start container process"
@@ -66,7 +68,14 @@ class Container:
         self._temporary = directory / "tmp"
         self._publish = publish
         self._process: ContainerProcess | None = None
-        self.state = ContainerState(spec["name"], spec["image"])
+        # How this container is started anew: a sidecar always, one that has to end well as long as it does not.
+        self._policy = spec.get("restartPolicy") or pod["spec"]["restartPolicy"]
+        initial = spec in (pod["spec"].get("initContainers") or []) and not podspec.is_sidecar(spec)
+        if initial and self._policy == "Always":
+            self._policy = "OnFailure"
+        self.state = ContainerState(spec["name"], spec["image"], initial=initial)
+        if pod["spec"].get("initContainers"):
+            self.state.state = dict(INITIALIZING)
         # By container id: the last instance and the one before it.
         self.logs: dict[str, LogFile] = {}
 
@@ -101,8 +110,7 @@ class Container:
             self._process.kill()
 
     def _restarts_after(self, exit_code: int) -> bool:
-        policy = self._pod["spec"]["restartPolicy"]
-        return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+        return self._policy == "Always" or (self._policy == "OnFailure" and exit_code != 0)
 
     async def _wait_to_restart(self, seconds: float) -> None:
         metadata = self._pod["metadata"]
@@ -130,6 +138,9 @@ class Container:
                 command, directory, variables, self._temporary, log, self._node.reaper
             )
         except (CommandNotFound, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
+                self._is_for_other_processors(container_id, words[0])
+                return
             self._cannot_start(container_id, f"{_RUNC}: {error}: unknown")
             return
         self._event("Normal", "Started", f"Started container {self.state.name}")
@@ -161,6 +172,17 @@ class Container:
             self.state.terminate(_EXIT_KILLED, "OOMKilled", started_at, message=message)
         else:
             self.state.terminate(code, "Error" if code else "Completed", started_at, message=message)
+
+    def _is_for_other_processors(self, container_id: str, program: str) -> None:
+        """The runtime has started its own process in the container, and that cannot become the image's program."""
+        self._event("Normal", "Started", f"Started container {self.state.name}")
+        log = self.logs[container_id]
+        log.write(f"exec {program}: exec format error\n".encode())
+        log.close()
+        now = clock.seconds()
+        self.state.run(container_id, now)
+        self.state.terminate(_NOT_EXECUTABLE, "Error", now)
+        self._publish()
 
     def _cannot_start(self, container_id: str, message: str) -> None:
         self._event("Warning", "Failed", f"Error: {message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from local.cluster import resources
+from local.cluster import podspec, resources
 from local.cluster.resources import GATEWAY_GROUP, KubeObject, Resource
 
 _service_ips = itertools.count(10)
@@ -37,7 +37,7 @@ def _pod(pod: KubeObject) -> None:
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         if not any(one.get("key") == key for one in tolerations):
             tolerations.append({"effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300})
-    for container in spec.get("containers") or []:
+    for container in podspec.all_containers(spec):
         _container(container)
     pod["status"] = {"phase": "Pending", "qosClass": quality_of_service(spec)}
 
@@ -75,7 +75,7 @@ def _container(container: dict[str, Any]) -> None:
 def quality_of_service(spec: dict[str, Any]) -> str:
     """Guaranteed, Burstable or BestEffort, from the cpu and memory of the containers."""
     amounts = []
-    for container in spec.get("containers") or []:
+    for container in podspec.all_containers(spec):
         requests, limits = (container["resources"].get(kind) or {} for kind in ("requests", "limits"))
         amounts += [(requests.get(name), limits.get(name)) for name in ("cpu", "memory")]
     if not any(request or limit for request, limit in amounts):

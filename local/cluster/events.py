@@ -30,7 +30,8 @@ class EventRecorder:
         """An event of core/v1's client: the same thing again raises the count of the first."""
         about = _reference(pod)
         if container:
-            about["fieldPath"] = f"spec.containers{{{container}}}"
+            initial = any(one["name"] == container for one in pod["spec"].get("initContainers") or [])
+            about["fieldPath"] = f"spec.{'initContainers' if initial else 'containers'}{{{container}}}"
         key = (about["uid"], container, reason, message)
         name = self._written.get(key)
         if name is None or self._store.get(EVENTS, about["namespace"], name) is None:

@@ -8,11 +8,12 @@ import logging
 import math
 import random
 import shutil
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from local.cluster import clock, deletion
+from local.cluster import clock, deletion, podspec
 from local.cluster.container import Container, Node
 from local.cluster.deletion import DeleteOptions
 from local.cluster.errors import ApiError
@@ -83,8 +84,10 @@ class PodWorker:
         self._verdict: dict[str, Any] | None = None
         self.containers = {
             spec["name"]: Container(node, pod, spec, directory / spec["name"], self._publish)
-            for spec in pod["spec"]["containers"]
+            for spec in podspec.all_containers(pod["spec"])
         }
+        self._initial = [one["name"] for one in pod["spec"].get("initContainers") or []]
+        self._changed = asyncio.Event()
         self._running = self._start(self._run())
         self._ending: asyncio.Task[None] | None = None
         self._grace_seconds = math.inf
@@ -124,14 +127,40 @@ class PodWorker:
             async with asyncio.timeout(self._seconds_left()):
                 await self._mount_volumes()
                 address = self._take_address()
-                async with asyncio.TaskGroup() as group:
-                    for container in self.containers.values():
-                        group.create_task(container.run(address))
+                await self._run_containers(address)
         except TimeoutError:
             self._verdict = _DEADLINE_EXCEEDED
             self._publish()
             self._node.events.kubelet(self._pod, "Normal", "DeadlineExceeded", _DEADLINE_EXCEEDED["message"])
             await self._stop_containers(self._pod["spec"]["terminationGracePeriodSeconds"])
+
+    async def _run_containers(self, address: str) -> None:
+        """The init containers one after the other, then the others; the sidecars among the first go when those have ended."""
+        async with asyncio.TaskGroup() as sidecars:
+            going = []
+            for name in self._initial:
+                container = self.containers[name]
+                if container.state.initial:
+                    await container.run(address)
+                else:
+                    going.append((container, sidecars.create_task(container.run(address))))
+                    await self._until(container)
+                if container.state.initial and not container.state.has_ended_well:
+                    break
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for name in self.containers.keys() - set(self._initial):
+                        group.create_task(self.containers[name].run(address))
+            for container, task in going:
+                task.cancel()
+                await asyncio.wait([task])
+                await container.stop(self._pod["spec"]["terminationGracePeriodSeconds"])
+        self._publish()
+
+    async def _until(self, sidecar: Container) -> None:
+        """Until a sidecar has started: its startup probe, if it has one, has succeeded."""
+        while not sidecar.state.started:
+            await self._changed.wait()
 
     def _seconds_left(self) -> float | None:
         deadline = self._pod["spec"].get("activeDeadlineSeconds")
@@ -190,11 +219,16 @@ class PodWorker:
     def _publish(self) -> None:
         """Write the pod's status as the containers are now."""
         metadata = self._pod["metadata"]
-        states: list[ContainerState] = [container.state for container in self.containers.values()]
+        self._changed.set()
+        self._changed = asyncio.Event()
+        initial, states = self._states(self._initial), self._states(self.containers.keys() - set(self._initial))
         policy = self._pod["spec"]["restartPolicy"]
 
         def write(new: KubeObject) -> None:
             if new["metadata"]["uid"] == metadata["uid"]:
-                new["status"] = pod_status(new["status"], policy, states, self._addresses, self._verdict)
+                new["status"] = pod_status(new["status"], policy, states, self._addresses, self._verdict, initial)
 
         self._node.store.update(PODS, metadata["namespace"], metadata["name"], write)
+
+    def _states(self, names: Iterable[str]) -> list[ContainerState]:
+        return [self.containers[name].state for name in names]

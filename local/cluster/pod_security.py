@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from local.cluster import errors
+from local.cluster import errors, podspec
 from local.cluster.resources import NAMESPACES, PODS, KubeObject
 from local.cluster.store import Store
 
@@ -113,7 +113,7 @@ def _is_confined(profile: dict[str, Any]) -> bool:
 
 
 def _who(spec: dict[str, Any], breaks: Callable[[Container], Any]) -> list[str]:
-    return [container["name"] for container in spec["containers"] if breaks(container)]
+    return [container["name"] for container in podspec.all_containers(spec) if breaks(container)]
 
 
 def _named(what: str, names: list[str]) -> str:
@@ -122,5 +122,7 @@ def _named(what: str, names: list[str]) -> str:
 
 
 def _quoted(spec: dict[str, Any], names: list[str], allowed: frozenset[str]) -> str:
-    added = {one for container in spec["containers"] if container["name"] in names for one in _added(container)}
+    added = {
+        one for container in podspec.all_containers(spec) if container["name"] in names for one in _added(container)
+    }
     return ", ".join(f'"{one}"' for one in sorted(added - allowed))

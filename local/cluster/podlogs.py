@@ -51,21 +51,24 @@ async def _follow(request: web.Request, log: LogFile, options: LogOptions) -> we
 
 def _container_name(pod: KubeObject, wanted: str | None) -> str:
     names = [container["name"] for container in pod["spec"]["containers"]]
+    initial = [container["name"] for container in pod["spec"].get("initContainers") or []]
     name = pod["metadata"]["name"]
     if wanted is None:
-        if len(names) > 1:
+        if len(names) + len(initial) > 1:
+            others = f" or one of the init containers: [{' '.join(initial)}]" if initial else ""
             raise errors.bad_request(
-                f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
+                f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]{others}"
             )
         return str(names[0])
-    if wanted not in names:
+    if wanted not in [*names, *initial]:
         raise errors.bad_request(f"container {wanted} is not valid for pod {name}")
     return wanted
 
 
 def _instance(pod: KubeObject, name: str, previous: bool) -> str:
     """The id of the container instance that is asked for (kubelet's validateContainerLogStatus)."""
-    statuses = pod["status"].get("containerStatuses") or []
+    told = pod["status"]
+    statuses = [*(told.get("containerStatuses") or []), *(told.get("initContainerStatuses") or [])]
     status: dict[str, Any] = next((one for one in statuses if one["name"] == name), {})
     state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated")
     what = f'container "{name}" in pod "{pod["metadata"]["name"]}"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
-from local.cluster import errors, quantities, resources
+from local.cluster import errors, podspec, quantities, resources
 from local.cluster.resources import PODS, RESOURCE_QUOTAS, SERVICES, KubeObject, Resource
 from local.cluster.store import Store
 
@@ -36,12 +36,11 @@ def usage(resource: Resource, obj: KubeObject) -> Usage:
 
 def _compute(pod: KubeObject) -> Usage:
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for container in pod["spec"]["containers"]:
-        for kind in ("requests", "limits"):
-            for name, amount in (container["resources"].get(kind) or {}).items():
-                # A bare name in a quota means the requests.
-                for quota_name in (f"{kind}.{name}", name) if kind == "requests" else (f"{kind}.{name}",):
-                    total[quota_name] += quantities.parse(amount)
+    for kind in ("requests", "limits"):
+        for name, amount in podspec.amounts(pod["spec"], kind).items():
+            # A bare name in a quota means the requests.
+            for quota_name in (f"{kind}.{name}", name) if kind == "requests" else (f"{kind}.{name}",):
+                total[quota_name] += amount
     return total
 
 
@@ -84,7 +83,7 @@ def admit(store: Store, resource: Resource, obj: KubeObject) -> None:
 def _all_specify(pod: KubeObject, key: str) -> bool:
     kind, _, name = key.rpartition(".")
     kind = kind or "requests"
-    return all(name in (one["resources"].get(kind) or {}) for one in pod["spec"]["containers"])
+    return all(name in (one["resources"].get(kind) or {}) for one in podspec.all_containers(pod["spec"]))
 
 
 def _listing(names: list[str], values: Usage) -> str:

@@ -73,7 +73,7 @@ class Router:
         return None
 
     def endpoint(self, backends: tuple[Backend, ...]) -> tuple[str, int] | None:
-        """Address and port of a ready pod, or None."""
+        """Address and port of a pod that serves, or None."""
         weighted = [backend for backend in backends if backend.weight > 0]
         if not weighted:
             return None
@@ -215,14 +215,16 @@ def _ingress_limits(annotations: dict[str, str]) -> Limits:
 
 
 def _serves(pod: KubeObject, service: KubeObject) -> bool:
+    """As the endpoint slice controller: ready pods, or all that have not ended where the service says so."""
     selector, labels = service["spec"].get("selector") or {}, pod["metadata"].get("labels") or {}
-    return (
-        bool(selector)
-        and all(labels.get(key) == value for key, value in selector.items())
-        and not pod["metadata"].get("deletionTimestamp")
-        and "podIP" in pod["status"]
-        and any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions") or [])
-    )
+    selected = bool(selector) and all(labels.get(key) == value for key, value in selector.items())
+    if not selected or "podIP" not in pod["status"] or pod["status"]["phase"] in ("Succeeded", "Failed"):
+        return False
+    if service["spec"].get("publishNotReadyAddresses"):
+        return True
+    conditions = pod["status"].get("conditions") or []
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")
 
 
 def _service_port(service: KubeObject, port: int | str) -> dict[str, Any] | None:

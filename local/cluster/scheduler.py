@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-from local.cluster import clock, quantities
+from local.cluster import clock, podspec, quantities
 from local.cluster.events import EventRecorder
 from local.cluster.resources import NODES, PODS, KubeObject
 from local.cluster.store import Store
@@ -29,7 +29,19 @@ class Scheduler:
     def _schedule_all(self) -> None:
         waiting = [pod for pod in self._store.objects(PODS) if _is_waiting(pod)]
         for pod in sorted(waiting, key=lambda one: int(one["metadata"]["resourceVersion"])):
-            self._schedule(pod)
+            if pod["spec"].get("schedulingGates"):
+                self._hold(pod)
+            else:
+                self._schedule(pod)
+
+    def _hold(self, pod: KubeObject) -> None:
+        """A queue of somebody's (Kueue, for one) takes the gates away when it admits the pod."""
+        metadata, message = pod["metadata"], "Scheduling is blocked due to non-empty scheduling gates"
+
+        def hold(new: KubeObject) -> None:
+            _set_condition(new, "False", {"reason": "SchedulingGated", "message": message})
+
+        self._store.update(PODS, metadata["namespace"], metadata["name"], hold)
 
     def _schedule(self, pod: KubeObject) -> None:
         nodes = self._store.objects(NODES)
@@ -96,12 +108,8 @@ def _problems(pod: KubeObject, node: KubeObject, pods: list[KubeObject]) -> list
 
 
 def requests(pod: KubeObject) -> dict[str, Decimal]:
-    """The sum of the containers' requests by resource."""
-    total: dict[str, Decimal] = {}
-    for container in pod["spec"]["containers"]:
-        for name, amount in (container["resources"].get("requests") or {}).items():
-            total[name] = total.get(name, Decimal(0)) + quantities.parse(amount)
-    return total
+    """What the pod asks for by resource."""
+    return podspec.amounts(pod["spec"], "requests")
 
 
 def _has_ended(pod: KubeObject) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from local.cluster import clock
 
 CREATING = {"waiting": {"reason": "ContainerCreating"}}
+INITIALIZING = {"waiting": {"reason": "PodInitializing"}}
 
 
 @dataclass
@@ -26,10 +27,16 @@ class ContainerState:
     restart_count: int = 0
     ready: bool = False
     started: bool = False
+    initial: bool = False
+    """Whether it has to end well before the pod's other containers start."""
 
     @property
     def running(self) -> bool:
         return "running" in self.state
+
+    @property
+    def has_ended_well(self) -> bool:
+        return self.terminated is not None and self.terminated["exitCode"] == 0
 
     @property
     def terminated(self) -> dict[str, Any] | None:
@@ -69,13 +76,21 @@ class ContainerState:
             "restartCount": self.restart_count,
             "image": self.image,
             "imageID": self.image_id,
-            "started": self.started and self.running,
         }
+        if self.initial:
+            entry["ready"] = self.has_ended_well
+        else:
+            entry["started"] = self.started and self.running
         return entry | ({"containerID": self.container_id} if self.container_id else {})
 
 
-def phase(restart_policy: str, containers: list[ContainerState]) -> str:
-    """Pending, Running, Succeeded or Failed."""
+def phase(restart_policy: str, containers: list[ContainerState], initial: list[ContainerState] | None = None) -> str:
+    """Pending, Running, Succeeded or Failed; `initial` are the init containers, sidecars among them."""
+    for one in initial or []:
+        if one.initial and not one.has_ended_well:
+            return "Failed" if restart_policy == "Never" and one.terminated else "Pending"
+        if not one.initial and not one.started and "terminated" not in one.last_state and not one.terminated:
+            return "Pending"
     waiting = [one for one in containers if "waiting" in one.state and "terminated" not in one.last_state]
     if waiting:
         return "Pending"
@@ -94,6 +109,7 @@ def pod_status(
     containers: list[ContainerState],
     addresses: dict[str, Any],
     verdict: dict[str, Any] | None = None,
+    initial: list[ContainerState] | None = None,
 ) -> dict[str, Any]:
     """The whole status of a pod that was bound to a node.
 
@@ -101,10 +117,19 @@ def pod_status(
     ``podIP`` fields known so far, ``verdict`` phase, reason and message when the kubelet has ended the pod itself.
     """
     now = clock.seconds()
-    new_phase = phase(restart_policy, containers)
+    initial = initial or []
+    sidecars = [one for one in initial if not one.initial]
+    new_phase = phase(restart_policy, containers, initial)
     if verdict:
         new_phase = verdict["phase"]
-    unready = [one.name for one in containers if not (one.ready and one.running)]
+    # As the kubelet sorts them: a mesh's istio-proxy comes before the model.
+    containers = sorted(containers, key=lambda one: one.name)
+    unready = [one.name for one in [*sidecars, *containers] if not (one.ready and one.running)]
+    incomplete = [one.name for one in initial if not (one.has_ended_well if one.initial else one.started)]
+    waits = {
+        "reason": "ContainersNotInitialized",
+        "message": f"containers with incomplete status: [{' '.join(incomplete)}]",
+    }
     why: dict[str, Any] = {}
     if new_phase == "Succeeded":
         why = {"reason": "PodCompleted"}
@@ -112,7 +137,8 @@ def pod_status(
         why = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{' '.join(unready)}]"}
     ready = "False" if why else "True"
     wanted: dict[str, dict[str, Any]] = {
-        "Initialized": {"status": "True"} | ({"reason": "PodCompleted"} if new_phase == "Succeeded" else {}),
+        "Initialized": {"status": "False" if incomplete else "True"}
+        | ({"reason": "PodCompleted"} if new_phase == "Succeeded" else waits if incomplete else {}),
         "Ready": {"status": ready} | why,
         "ContainersReady": {"status": ready} | why,
         "PodScheduled": {"status": "True"},
@@ -126,6 +152,7 @@ def pod_status(
         "conditions": conditions,
         **addresses,
         "startTime": old.get("startTime", now),
+        **({"initContainerStatuses": [one.api() for one in initial]} if initial else {}),
         "containerStatuses": [one.api() for one in containers],
         "qosClass": old["qosClass"],
     }

@@ -106,9 +106,6 @@ def _pod(pod: KubeObject) -> Iterator[Cause]:
     spec = pod["spec"]
     if not spec.get("containers"):
         yield required("spec.containers")
-    if spec.get("initContainers"):
-        # Said at once, where a pod that never starts would have to be puzzled out.
-        yield forbidden_field("spec.initContainers", "the embedded cluster does not run init containers")
     if spec["restartPolicy"] not in ("Always", "OnFailure", "Never"):
         yield unsupported("spec.restartPolicy", spec["restartPolicy"], ("Always", "OnFailure", "Never"))
     deadline = spec.get("activeDeadlineSeconds")
@@ -116,12 +113,17 @@ def _pod(pod: KubeObject) -> Iterator[Cause]:
         detail = "must be between 1 and 2147483647, inclusive"
         yield invalid_value("spec.activeDeadlineSeconds", deadline, detail)
     names = set()
-    for index, container in enumerate(spec.get("containers") or []):
-        field = f"spec.containers[{index}]"
-        yield from _container(field, container)
-        if container.get("name") in names:
-            yield errors.duplicate(f"{field}.name", container["name"])
-        names.add(container.get("name"))
+    for kind in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(kind) or []):
+            field = f"spec.{kind}[{index}]"
+            yield from _container(field, container)
+            if container.get("name") in names:
+                yield errors.duplicate(f"{field}.name", container["name"])
+            names.add(container.get("name"))
+            policy = container.get("restartPolicy")
+            if policy is not None and (policy != "Always" or kind == "containers"):
+                # Only the beginning of newer rules (per-container restarts) that nobody here needs.
+                yield forbidden_field(f"{field}.restartPolicy", "may only be Always, and only of an init container")
 
 
 def _container(field: str, container: dict[str, Any]) -> Iterator[Cause]:

@@ -2,7 +2,8 @@
 
 import os
 
-bind = f"{os.environ.get('HOST', '0.0.0.0')}:8080"
+# SageMaker's contract: the port is 8080 unless this variable says another.
+bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('SAGEMAKER_BIND_TO_PORT', '8080')}"
 # Load the model before the port opens: a tcpSocket probe that connects then means that the model is ready.
 preload_app = True
 # /ping answers while a batch is being scored.

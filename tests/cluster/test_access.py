@@ -25,6 +25,8 @@ ALLOWED = {
         "pods": {"get", "watch"},
         "pods/log": {"get"},
         "events": {"list"},
+        "httproutes": {"get"},
+        "ingresses": {"get"},
     },
     "tear-down": {kind: {"list", "delete"} for kind in ("pods", "services", "httproutes", "ingresses")},
 }

@@ -187,6 +187,14 @@ def test_without_a_ready_pod_it_is_unavailable(served: Served) -> None:
     ask_until(url, 503)
 
 
+def test_a_service_may_let_requests_in_before_its_pod_is_ready(cluster: Cluster, served: Served) -> None:
+    never = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    served.namespace.create("pods", model("unready", cluster.image, readinessProbe=never))
+    served.namespace.create("services", service("unready", "unready", publishNotReadyAddresses=True))
+    ask_until(served.add_route("unready", "unready"), 200)
+    assert not is_ready(served.namespace.get("pods", "unready"))
+
+
 def test_ready_is_what_lets_requests_in(cluster: Cluster, served: Served) -> None:
     code = SERVER.replace("class Handler", "import threading\nBEGAN = time.time()\nclass Handler").replace(
         'kind == "status"',

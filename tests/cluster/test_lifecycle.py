@@ -130,6 +130,22 @@ def test_the_administrators_folder_can_be_applied_again_and_again(own_cluster: E
     assert kinds == {"Accepted": "True", "Programmed": "True"}
 
 
+def test_egress_is_opened_by_a_component_for_the_same_pods(own_cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    folder = shutil.copytree(ROOT / "cluster", tmp_path / "cluster")
+    with (folder / "kustomization.yaml").open("a") as kustomization:
+        kustomization.write("components:\n  - components/egress\n")
+    assert "networkpolicy/models-egress" in apply(folder, own_cluster.kubeconfig)
+    namespace = Client(config.new_client_from_config(str(own_cluster.kubeconfig))).namespace("dropscore")
+    closed, opened = (namespace.get("networkpolicies", name)["spec"] for name in ("models", "models-egress"))
+    assert closed["egress"] == []
+    assert opened["podSelector"] == closed["podSelector"]
+    assert opened["policyTypes"] == ["Egress"], "what may come in is another policy's"
+    dns, service = opened["egress"]
+    assert {(port["protocol"], port["port"]) for port in dns["ports"]} == {("UDP", 53), ("TCP", 53)}
+    for rule in (dns, service):
+        assert all({"namespaceSelector", "podSelector"} <= peer.keys() for peer in rule["to"]), "nobody but these pods"
+
+
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_kubectl_applies_the_same_folder(own_cluster: EmbeddedCluster) -> None:
     command = ["kubectl", "apply", "-k", str(ROOT / "cluster"), "--kubeconfig", str(own_cluster.kubeconfig)]

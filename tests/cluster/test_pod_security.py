@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from scoring.cluster import manifest
+from scoring.intake.schema import CAPABILITIES
+from scoring.settings import ClusterSettings
+from tests import builders
 from tests.cluster.client import MERGE_PATCH, KubeObject, Namespace, Refused
 from tests.cluster.manifests import pod
 
@@ -64,3 +68,38 @@ def test_baseline_keeps_out_what_leaves_the_container(
         namespace.create("pods", _pod(image, **special))
     assert refused.value.message.startswith('pods "a" is forbidden: violates PodSecurity "baseline:latest": ')
     assert namespace.create("pods", _pod(image)), "a pod that runs as root is allowed"
+
+
+def _models_pod(image: str, **said: Any) -> KubeObject:
+    """The pod that dropscore launches for a request whose profile says this."""
+    asked = builders.request(image=image, pod={"node_selector": NOWHERE, **said})
+    attempt = manifest.Attempt("attempt-1", "file-1", "execution-1", "s3://bucket/key", asked)
+    return manifest.pod(attempt, ClusterSettings("cluster", ("models",), url="http://gateway"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"run_as_user": 1000, "read_only_root": True, "shm": "64Mi"},
+        {"capabilities": ["NET_BIND_SERVICE"], "service_account": "default"},
+    ],
+)
+def test_restricted_takes_the_pod_of_a_model_that_needs_no_root(
+    namespace: Namespace, image: str, said: KubeObject
+) -> None:
+    _enforce(namespace, "restricted")
+    assert namespace.create("pods", _models_pod(image, **said))
+
+
+@pytest.mark.parametrize("said", [{}, {"capabilities": list(CAPABILITIES)}, {"run_as_user": 0}])
+def test_baseline_takes_the_pod_of_a_model_that_needs_root_and_restricted_does_not(
+    namespace: Namespace, image: str, said: KubeObject
+) -> None:
+    pod = _models_pod(image, run_as_non_root=False, **said)
+    _enforce(namespace, "restricted")
+    with pytest.raises(Refused, match=r'runAsNonRoot != true \(pod or container "model" must set') as refused:
+        namespace.create("pods", pod)
+    assert 'unrestricted capabilities (container "model" must not include "' in refused.value.message
+    _enforce(namespace, "baseline")
+    assert namespace.create("pods", pod)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.client import KubeObject, Namespace, Refused
+from tests.cluster.client import KubeObject, Namespace
 from tests.cluster.conftest import Cluster
 from tests.cluster.manifests import SLEEP, is_ready, model, phase, pod, state, waits_for
 from tests.cluster.recorded import Comparison, load
@@ -227,11 +227,3 @@ def test_the_entry_point_is_the_images_unless_the_pod_has_its_own(cluster: Clust
     namespace.create("pods", pod("a", cluster.image, args=["-c", code]))
     namespace.wait("pods", "a", phase("Succeeded"))
     assert namespace.log("a") == "hello from the image yes\n"
-
-
-def test_init_containers_are_not_silently_left_out(cluster: Cluster, namespace: Namespace) -> None:
-    if cluster.embedded is None:
-        pytest.skip("a real cluster runs them")
-    manifest = pod("a", cluster.image, SLEEP, initContainers=[{"name": "first", "image": cluster.image}])
-    with pytest.raises(Refused, match="does not run init containers"):
-        namespace.create("pods", manifest)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,32 @@ from tests.e2e.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / ".local/e2e"
+PROFILES: dict[str, dict[str, Any]] = {
+    "telling": {
+        "folders": ["told/"],
+        "locked": ["model_image"],
+        "model_image": "tests/telling",
+        "protocol": "sagemaker",
+        "args": ["serve", "--calm"],
+        "env": {"GREETING": "hello"},
+        "port": 8765,
+        "labels": {"example.com/team": "risk"},
+        "max_batch_records": 1,
+    },
+    "broken": {"folders": ["broken/"], "cpus": 2},
+}
 
 
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> embedded.Stack:
     use(STATE, pytestconfig)
-    return embedded.up(STATE, parameters={"StartDeadlineSeconds": "60", "TagWaitSeconds": "1"})
+    found = embedded.up(STATE, parameters={"StartDeadlineSeconds": "60", "TagWaitSeconds": "1"})
+    # Before any file of this session: a function keeps the profiles that it knows for a minute.
+    for name, document in PROFILES.items():
+        found.client("ssm").put_parameter(
+            Name=f"/dropscore/profiles/{name}", Value=json.dumps(document), Type="String", Overwrite=True
+        )
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 BEHAVIOUR = os.environ["BEHAVIOUR"]
 ADDRESS = os.environ.get("HOST", "0.0.0.0")
 SECONDS_OF_SLOWNESS = 4
+# Longer than a route may be missing in the fault suite, shorter than a pod may take to start.
+SECONDS_OF_LOADING = 14
+BEGAN = time.monotonic()
 MOST_BYTES = 10_000
 
 
@@ -27,6 +31,8 @@ class Model(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/query/"):
             self.show(log=self.path.endswith("/log"))
+        elif BEHAVIOUR == "loads" and time.monotonic() - BEGAN < SECONDS_OF_LOADING:
+            self.answer(503, b"loading the weights")
         elif BEHAVIOUR == "unwell":
             self.answer(503 if self.path == "/" else 500, b"the weights are not loaded")
         else:
@@ -234,6 +240,10 @@ if BEHAVIOUR == "eats-memory-at-start":
     eats_memory(None, 0)  # type: ignore[arg-type]  # it does not live to answer
 if BEHAVIOUR == "never-listens":
     time.sleep(3_600)
+if BEHAVIOUR == "workers-die":
+    with socket.create_server((ADDRESS, 8080)):
+        print("nginx: [emerg] setgid(33) failed (1: Operation not permitted)", flush=True)
+        time.sleep(3_600)
 if BEHAVIOUR == "slow-to-start":
     time.sleep(SECONDS_OF_SLOWNESS)
 ThreadingHTTPServer((ADDRESS, 8081 if BEHAVIOUR == "wrong-port" else 8080), Model).serve_forever()

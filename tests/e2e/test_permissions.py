@@ -67,12 +67,25 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "look an image up": ("ecr", "describe_images", {"repositoryName": "sas-anomaly"}),
     "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
     "list clusters": ("eks", "list_clusters", {}),
+    "read profiles": ("ssm", "get_parameters_by_path", {"Path": "/dropscore/profiles"}),
+    "read other parameters": ("ssm", "get_parameters_by_path", {"Path": "/dropscore/clusters"}),
+    "change a profile": (
+        "ssm",
+        "put_parameter",
+        {"Name": "/dropscore/profiles/probe", "Value": "{}", "Type": "String"},
+    ),
 }
 # What is not there is no matter of permission.
 DONE = ("ok", "NoSuchUpload", "NoSuchKey")
 MAY = {
     "StartScoring": set(),
-    "ResolveRequest": {"read a file", "read a file's tags", "look an image up", "look a cluster up"},
+    "ResolveRequest": {
+        "read a file",
+        "read a file's tags",
+        "look an image up",
+        "look a cluster up",
+        "read profiles",
+    },
     "LaunchPod": {"look a cluster up"},
     "AwaitPod": {"look a cluster up"},
     "StreamFile": {"read a file", "write a scored file", "write what was rejected", "look a cluster up"},

@@ -48,14 +48,17 @@ class Registry:
 
 
 @contextmanager
-def serve(image: PulledImage, directory: Path) -> Iterator[Server]:
-    """Run a copy of an image as the process kubelet does, until the block ends."""
+def serve(image: PulledImage, directory: Path, *args: str, port: int = 8080, **env: str) -> Iterator[Server]:
+    """Run a copy of an image as the process kubelet does, until the block ends.
+
+    `args` and `env` are those of a pod: arguments take the place of the image's CMD.
+    """
     rootfs, workspace = directory / "rootfs", directory / "tmp"
     shutil.copytree(image.rootfs, rootfs)
     workspace.mkdir()
     host = next(_addresses)
-    environment = {"PATH": f"{MODELS_BIN}:{os.defpath}", "HOST": host, "TMPDIR": str(workspace), **image.env}
-    command = [*image.entrypoint, *image.cmd]
+    environment = {"PATH": f"{MODELS_BIN}:{os.defpath}", "HOST": host, "TMPDIR": str(workspace), **image.env, **env}
+    command = [*image.entrypoint, *(args or image.cmd)]
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
             [shutil.which(command[0], path=environment["PATH"]) or command[0], *command[1:]],
@@ -64,8 +67,8 @@ def serve(image: PulledImage, directory: Path) -> Iterator[Server]:
             stderr=log,
         )
     try:
-        wait_for_port(host, 8080, process)
-        yield Server(f"http://{host}:8080", process, workspace)
+        wait_for_port(host, port, process)
+        yield Server(f"http://{host}:{port}", process, workspace)
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -25,6 +25,14 @@ def test_ping_answers_as_soon_as_the_port_is_open(model: Server) -> None:
     assert (model.get("/ping").status_code, model.get("/ping").content) == (200, b"")
 
 
+def test_it_starts_as_sagemaker_and_dropscore_start_it(
+    pull_model: Callable[[str], PulledImage], tmp_path: Path
+) -> None:
+    image = pull_model("sagemaker-wine")
+    with serve(image, tmp_path, "serve", port=8765, SAGEMAKER_BIND_TO_PORT="8765", SAGEMAKER_BATCH="true") as server:
+        assert server.get("/ping").status_code == 200
+
+
 def test_each_row_gets_one_prediction_on_a_line_of_its_own(model: Server) -> None:
     answer = model.post("/invocations", lines(ROWS))
     assert answer.status_code == 200

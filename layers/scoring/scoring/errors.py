@@ -49,6 +49,13 @@ class InvalidTags(DropscoreError):
     remedy = "Correct the tags of the file and drop it again."
 
 
+class InvalidProfile(DropscoreError):
+    remedy = (
+        "Ask the administrator to correct the parameter in SSM Parameter Store (a String of JSON, see the README), then "
+        "redrive the execution a minute later or drop the file again."
+    )
+
+
 class ImageNotFound(DropscoreError):
     remedy = "Push the model image to ECR, or correct the tag model_image, then drop the file again."
 

@@ -76,6 +76,8 @@ class Settings:
     output_bucket: str = ""
     output_prefix: str = ""
     ecr_registry: str = ""
+    # Where profiles are in Parameter Store; set for resolve_request alone.
+    profiles: str = ""
     default_model_image: str = ""
     default_eks_cluster: str = ""
     default_protocol: str = "auto"

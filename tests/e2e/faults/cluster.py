@@ -26,6 +26,14 @@ def while_full(**hard: str) -> Callable[[Stage], Iterable[str]]:
     return inject
 
 
+def while_paused(stage: Stage) -> Iterable[str]:
+    """Somebody has paused the namespace by a quota of no pods, and goes on later."""
+    with disturb.quota(stage.pipeline, pods="0"):
+        execution = stage.drop()
+        refused(stage, execution, "launch_pod", "QuotaExceeded", times=2)
+    yield execution
+
+
 def ask_for_more_than_all(stage: Stage) -> Iterable[str]:
     with disturb.quota(stage.pipeline, requests_cpu="10m"):
         execution = stage.drop()
@@ -137,6 +145,13 @@ def use_old_tokens(stage: Stage) -> Iterable[str]:
 
 QUEUED = "scored as soon as there is room"
 CASES = (
+    Case(
+        "namespace-paused",
+        "somebody has paused the namespace: its quota has room for no pod at all",
+        but="scored when there is room again",
+        inject=while_paused,
+        rough=True,
+    ),
     Case("quota-of-pods", "the namespace has no room for a pod", but=QUEUED, inject=while_full(pods="1"), rough=True),
     Case("quota-of-services", "… for a Service", but=QUEUED, inject=while_full(services="1"), rough=True),
     Case("quota-of-cpu", "… for the pod's cpu", but=QUEUED, inject=while_full(requests_cpu="30m"), rough=True),

@@ -141,7 +141,7 @@ CASES = (
         "the container ends well instead of serving",
         "PodCrashed",
         "exit code 0",
-        "Repair",
+        "`args`",
         model="ends",
     ),
     Case(
@@ -165,7 +165,7 @@ CASES = (
         "the image runs as root where the cluster's settings forbid it",
         "PodRefused",
         "image will run as root",
-        "Correct the request",
+        "`run_as_non_root`",
         inject=drop_for_an_image(user="0"),
     ),
     Case(
@@ -196,9 +196,9 @@ CASES = (
     Case(
         "ping-fails",
         "the pod is ready, but the model's ping answers 500",
-        "RouteNotReady",
+        "PodNotReady",
         "last: 500 the weights are not loaded",
-        "gateway or ingress controller",
+        "Give the model more time",
         model="unwell",
     ),
     Case(

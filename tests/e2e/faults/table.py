@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tests.e2e.faults import aws, cluster, files, model, pod, requests, script, workflow
+from tests.e2e.faults import aws, beside, cluster, files, model, pod, requests, script, workflow
 from tests.e2e.faults.case import Case
 
 CASES: dict[str, tuple[Case, ...]] = {
     "The file": files.CASES,
     "What its tags ask for": requests.CASES,
     "The pod": pod.CASES,
+    "What the cluster does to the pod": beside.CASES,
     "The model": model.CASES,
     "A script in a `sas` container": script.CASES,
     "The execution": workflow.CASES,

@@ -136,6 +136,29 @@ def test_other_refusals_are_named_by_what_can_be_done(status: int, message: str,
     assert message in refused.summary
 
 
+def quota_refusal(requested: str, limited: str) -> DropscoreError:
+    message = f'pods "x" is forbidden: exceeded quota: q, requested: {requested}, used: {limited}, limited: {limited}'
+    return clusters.refusal("lab", POST, 403, json.dumps({"message": message, "reason": "Forbidden"}), "Forbidden")
+
+
+@pytest.mark.parametrize("name", ["pods", "count/pods", "requests.cpu", "limits.memory"])
+def test_a_quota_of_nothing_is_a_pause_not_a_verdict(name: str) -> None:
+    """As somebody stops a namespace for its maintenance: the file waits until it has room again."""
+    refused = quota_refusal(f"{name}=1", f"{name}=0")
+    assert isinstance(refused, QuotaExceeded)
+    assert "paused the namespace" in refused.summary
+    assert f"limited: {name}=0" in refused.summary
+    assert "until somebody gives the namespace's ResourceQuota room" in refused.remedy
+
+
+@pytest.mark.parametrize(
+    ("requested", "limited"),
+    [("requests.nvidia.com/gpu=1", "requests.nvidia.com/gpu=0"), ("pods=1,requests.cpu=8", "pods=0,requests.cpu=4")],
+)
+def test_what_no_waiting_helps_is_a_verdict_even_in_a_pause(requested: str, limited: str) -> None:
+    assert isinstance(quota_refusal(requested, limited), PodRefused)
+
+
 @pytest.mark.parametrize(
     ("body", "said"), [(b"<html>502</html>", "<html>502</html>"), ("", "Bad Gateway"), ("[1]", "[1]"), (None, "Bad")]
 )

@@ -1,12 +1,11 @@
 """The pod of an attempt: what is asked for, and that launching and tearing down may be repeated."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from scoring.cluster import pods
+from scoring.cluster import manifest, pods
 from scoring.cluster.api import NotFound
 from scoring.errors import ClusterAccessDenied, PodRefused, QuotaExceeded
 from scoring.settings import ClusterSettings
@@ -29,78 +28,16 @@ LABELS = {
     "app.kubernetes.io/managed-by": "dropscore",
     "dropscore.io/attempt": ATTEMPT_ID,
     "dropscore.io/file": FILE_ID,
+    "dropscore.io/pod": POD_NAME,
 }
 
 
-def attempt(**changes: Any) -> pods.Attempt:
-    return pods.Attempt(ATTEMPT_ID, FILE_ID, EXECUTION, URI, request(**changes))
+def attempt(**changes: Any) -> manifest.Attempt:
+    return manifest.Attempt(ATTEMPT_ID, FILE_ID, EXECUTION, URI, request(**changes))
 
 
 def cluster(**changes: Any) -> ClusterSettings:
     return ClusterSettings(CLUSTER, (NAMESPACE,), **{"url": GATEWAY_URL} | changes)
-
-
-def container_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    (container,) = manifest["spec"]["containers"]
-    assert isinstance(container, dict)
-    return container
-
-
-def test_every_object_of_an_attempt_bears_its_name_and_labels() -> None:
-    manifest = pods.manifest(attempt(), cluster())
-    assert manifest["metadata"]["name"] == POD_NAME
-    assert manifest["metadata"]["labels"] == LABELS
-    assert manifest["metadata"]["annotations"]["dropscore.io/source"] == URI
-    service = pods.service(attempt(), {"uid": "uid-1"})
-    assert service["metadata"] == {"name": POD_NAME, "labels": LABELS, "ownerReferences": [{"uid": "uid-1"}]}
-    assert service["spec"]["selector"] == {"dropscore.io/attempt": ATTEMPT_ID}
-    assert service["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": 8080}]
-
-
-@pytest.mark.parametrize("attempt_id", [ATTEMPT_ID, "Manual-Test", "x" * 80, f"{'x' * 52}-y"])
-def test_each_launch_has_a_name_of_its_own_that_is_fit_for_dns(attempt_id: str) -> None:
-    """A lost pod may stay, terminating, as long as its node does not answer."""
-    names = [replace(attempt(), attempt_id=attempt_id, lost_pods=lost).name for lost in range(4)]
-    assert all(re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in names)
-    assert len(set(names)) == 4
-
-
-def test_a_pod_is_ready_by_tcp_since_a_model_that_scores_answers_nothing() -> None:
-    probe = container_of(pods.manifest(attempt(), cluster()))["readinessProbe"]
-    assert probe["tcpSocket"] == {"port": 8080}
-    assert not {"httpGet", "exec", "grpc"} & probe.keys()
-
-
-def test_a_pod_asks_for_what_the_request_says_and_no_more() -> None:
-    container = container_of(pods.manifest(attempt(resources={"cpu": "2", "memory": "4Gi", "gpu": "1"}), cluster()))
-    assert container["resources"] == {
-        "requests": {"cpu": "2", "memory": "4Gi"},
-        "limits": {"memory": "4Gi", "nvidia.com/gpu": "1"},
-    }
-    assert "nvidia.com/gpu" not in container_of(pods.manifest(attempt(), cluster()))["resources"]["limits"]
-
-
-def test_a_pod_lives_no_longer_than_all_its_deadlines_and_never_starts_twice() -> None:
-    spec = pods.manifest(attempt(), cluster())["spec"]
-    assert spec["restartPolicy"] == "Never"
-    assert 900 + 120 + 86_400 <= spec["activeDeadlineSeconds"] <= 900 + 120 + 86_400 + 3_600
-
-
-@pytest.mark.parametrize("non_root", [True, False])
-def test_a_pod_may_do_nothing_that_a_model_does_not_need(non_root: bool) -> None:
-    spec = pods.manifest(attempt(), cluster(run_as_non_root=non_root))["spec"]
-    assert spec["automountServiceAccountToken"] is False
-    assert spec["enableServiceLinks"] is False
-    assert spec["securityContext"] == {"runAsNonRoot": non_root, "seccompProfile": {"type": "RuntimeDefault"}}
-    security = spec["containers"][0]["securityContext"]
-    assert security == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-
-
-def test_a_pod_goes_where_the_cluster_says() -> None:
-    placed = cluster(node_selector={"pool": "models"}, tolerations=({"key": "models", "operator": "Exists"},))
-    spec = pods.manifest(attempt(), placed)["spec"]
-    assert spec["nodeSelector"] == {"pool": "models"}
-    assert spec["tolerations"] == [{"key": "models", "operator": "Exists"}]
 
 
 def test_launching_makes_pod_service_and_route_owned_by_the_pod() -> None:

@@ -1,8 +1,7 @@
 """Waiting for a pod and its route, and who is to blame when a model falls silent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -13,25 +12,18 @@ from scoring.errors import (
     ClusterUnreachable,
     DropscoreError,
     ImagePullFailed,
-    InvalidTags,
     ModelFailed,
     PodCrashed,
     PodLost,
     PodNotReady,
-    RouteNotReady,
+    PodRefused,
 )
-from scoring.settings import ClusterSettings
-from tests.builders import CLUSTER, POD_NAME, FakeApi, crashed, path, pending, pod_state, recorded_pod, request, running
-from tests.unit.servers import HangUp, Reply, Request, Server
+from tests.builders import POD_NAME, FakeApi, crashed, path, pending, pod_state, recorded_pod, running
 
 
-def created(seconds_ago: float = 0) -> dict[str, Any]:
-    """The `pod` of the state, of that age."""
-    return pod_state(created=(datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat())
-
-
-def await_ready(api: FakeApi, seconds: float = 5.0, age: float = 0) -> dict[str, Any] | str:
-    return readiness.await_ready(api, created(age), request(), seconds)
+def await_ready(api: FakeApi, seconds: float = 5.0, age: float = 0) -> dict[str, Any] | readiness.Waiting:
+    deadline = datetime.now(UTC) + timedelta(seconds=900 - age)
+    return readiness.await_ready(api, pod_state(), deadline, 900, seconds)
 
 
 def change(found: dict[str, Any], kind: str = "MODIFIED") -> dict[str, Any]:
@@ -99,7 +91,7 @@ def test_a_pod_that_ends_while_it_is_watched_is_told_at_once(
 
 def test_a_pod_that_needs_longer_than_a_function_is_left_to_the_state_machine() -> None:
     """A waiting Lambda is paid for, a Wait state is not."""
-    assert await_ready(FakeApi(pods=pending()), seconds=0) == "the container: ContainerCreating"
+    assert await_ready(FakeApi(pods=pending()), seconds=0) == readiness.Waiting("the container: ContainerCreating")
 
 
 def test_a_pod_that_is_not_ready_by_its_deadline_is_told_with_its_last_event() -> None:
@@ -114,22 +106,25 @@ def test_a_pod_that_is_not_ready_by_its_deadline_is_told_with_its_last_event() -
 
 def test_a_pull_that_fails_for_too_long_is_noticed_without_any_further_event() -> None:
     """The grace ends by the clock; no watch tells of it."""
-    found, _ = recorded_pod("image-registry-down.ImagePullBackOff")
+    found, events = recorded_pod("image-registry-down.ImagePullBackOff")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
-    scheduled = next(condition for condition in found["status"]["conditions"] if condition["type"] == "PodScheduled")
+    failures = [event for event in events if event["reason"] in ("Failed", "Pulling")]
 
-    def since(seconds: float) -> str:
-        return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+    def failed(seconds_ago: float) -> None:
+        for event in failures:
+            event["firstTimestamp"] = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
 
     class GraceEnds(FakeApi):
         def watch(self, path: str, query: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
             assert seconds < 25, "no longer than what is left of the grace"
-            scheduled["lastTransitionTime"] = since(60)
+            failed(60)
             return iter(())
 
-    scheduled["lastTransitionTime"] = since(40)
+    failed(40)
+    api = GraceEnds(pods=found)
+    api.events = events
     with pytest.raises(ImagePullFailed, match="could not be pulled"):
-        await_ready(GraceEnds(pods=found), seconds=40)
+        await_ready(api, seconds=40)
 
 
 def test_a_pod_that_is_gone_or_another_one_is_lost() -> None:
@@ -156,80 +151,6 @@ def test_events_come_oldest_first_whoever_wrote_them() -> None:
     assert ordered == ["first", "second", "third", "fourth"]
 
 
-def answers(*replies: Reply | Exception, then: Reply) -> Callable[[Request], Reply]:
-    script = chain(replies, repeat(then))
-
-    def answer(_: Request) -> Reply:
-        reply = next(script)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
-    return answer
-
-
-def await_route(server: Server, api: FakeApi, seconds: int = 30, **changes: Any) -> tuple[str, str]:
-    asked = request(deadlines={"start_seconds": 1, "route_seconds": seconds, "scoring_seconds": 1}, **changes)
-    cluster = ClusterSettings(CLUSTER, ("dropscore",), "gateway", server.url)
-    return readiness.await_route(api, pod_state(), running(), asked, cluster)
-
-
-PONG, NOT_ROUTED = Reply(200, b"pong"), Reply(404, b"no route")
-
-
-def test_a_route_is_there_when_several_pings_in_a_row_came_through(server: Server) -> None:
-    """Replicas of a data plane learn of a route one after the other."""
-    server.answers[f"GET /{POD_NAME}/"] = answers(
-        NOT_ROUTED, Reply(503), PONG, PONG, HangUp(), Reply(200, b"welcome to nginx"), then=PONG
-    )
-    assert await_route(server, FakeApi(pods=running())) == (f"{server.url}/{POD_NAME}", "sas")
-    assert len(server.requests) == 9
-
-
-NOT_TOLD = {"protocol": "auto", "model_name": "", "split": "file", "rows": "same", "max_errors": ["0"]}
-
-
-def test_a_protocol_that_is_not_told_is_found_by_what_the_model_answers_several_times_in_a_row(server: Server) -> None:
-    """One replica of the data plane knows the route when it is asked for /ping, and another does not for /version."""
-    server.answers = {
-        f"GET /{POD_NAME}/ping": Reply(200),
-        f"GET /{POD_NAME}/version": answers(Reply(200, b"3.1.0"), NOT_ROUTED, then=Reply(200, b"3.1.0")),
-    }
-    assert await_route(server, FakeApi(pods=running()), **NOT_TOLD) == (f"{server.url}/{POD_NAME}", "mlflow")
-    assert sum(asked.path.endswith("/version") for asked in server.requests) == 6
-
-
-def test_a_model_that_nothing_fits_is_told_by_what_each_probe_was_answered(server: Server) -> None:
-    server.answers["GET"] = Reply(404, b"no such page")
-    with pytest.raises(RouteNotReady) as late:
-        await_route(server, FakeApi(pods=running()), seconds=0, **NOT_TOLD)
-    for probe in ("/v2", "/", "/ping", "/version"):
-        assert f"GET {probe}: 404 no such page" in late.value.summary
-    assert "tag the file with protocol" in late.value.remedy
-
-
-def test_what_the_protocol_that_was_found_cannot_do_ends_the_file_before_it_is_sent(server: Server) -> None:
-    server.answers[f"GET /{POD_NAME}/"] = PONG
-    assert await_route(server, FakeApi(pods=running()), **NOT_TOLD)[1] == "sas"
-    with pytest.raises(InvalidTags, match="max_errors cannot be honoured: a sas container gets the file whole"):
-        await_route(server, FakeApi(pods=running()), **NOT_TOLD | {"max_errors": ["5"]})
-
-
-def test_a_route_that_never_comes_is_told_with_its_last_answer(server: Server) -> None:
-    server.answers["GET"] = NOT_ROUTED
-    with pytest.raises(RouteNotReady, match=r"did not come through .* within 0 s; last: 404 no route"):
-        await_route(server, FakeApi(pods=running()), seconds=0)
-
-
-def test_a_pod_that_ends_behind_its_route_is_told_instead_of_the_route(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readiness, "_LOOK_AT_POD_SECONDS", 0.0)
-    server.answers["GET"] = Reply(503)
-    with pytest.raises(PodCrashed):
-        await_route(server, FakeApi(pods=crashed()))
-
-
 def blame(api: FakeApi) -> DropscoreError | None:
     return readiness.blame(api, pod_state())
 
@@ -242,6 +163,40 @@ def test_a_kubelet_is_given_a_moment_to_notice_what_the_connection_told_already(
     api = FakeApi(pods=running())
     api.watches = [[change(running(resourceVersion="2"))], [change(crashed(resourceVersion="3"))]]
     assert isinstance(blame(api), PodCrashed)
+
+
+def test_a_container_that_ended_is_told_with_what_its_log_betrays() -> None:
+    api = FakeApi(pods=crashed())
+    blamed = blame(api)
+    assert blamed is not None
+    assert blamed.summary == "The model's container ended with exit code 1. The log ends: ready"
+    api.log = "starting\nexec /usr/local/bin/python: exec format error\n"
+    blamed = blame(api)
+    assert blamed is not None
+    assert "another processor architecture" in blamed.summary
+    assert "--platform" in blamed.remedy
+    api.log = "nginx: [emerg] setgid(101) failed (1: Operation not permitted)\n"
+    blamed = blame(api)
+    assert blamed is not None
+    assert "setgid(101) failed" in blamed.summary
+    assert "`capabilities`" in blamed.remedy
+    api.refusals["GET " + path("pods") + "/log"] = PodRefused("the container never ran")
+    assert isinstance(blame(api), PodCrashed), "a log that cannot be read hides nothing"
+
+
+def test_a_sidecar_that_ended_as_the_model_fell_silent_is_what_silenced_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a mesh's sidecar everything comes to the model; a fresh pod has a fresh one."""
+    monkeypatch.setattr(readiness, "_BLAME_SECONDS", 0.0)
+    found, _ = recorded_pod("sidecar-ended-1")
+    found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
+    assert blame(FakeApi(pods=found)) is None, "it ended long before"
+    readiness.check_alive(FakeApi(pods=found), pod_state())
+    (beside,) = [one for one in found["status"]["containerStatuses"] if one["name"] == "istio-proxy"]
+    beside["state"]["terminated"]["finishedAt"] = datetime.now(UTC).isoformat()
+    blamed = blame(FakeApi(pods=found))
+    assert isinstance(blamed, PodLost)
+    assert "istio-proxy (exit code 1)" in blamed.summary
+    readiness.check_alive(FakeApi(pods=found), pod_state())
 
 
 @pytest.mark.parametrize("event", [change(running(), "DELETED"), None])

@@ -7,6 +7,7 @@ import pytest
 
 from scoring.cluster import api as clusters
 from scoring.cluster import readiness
+from scoring.cluster.containers import parse_time
 from scoring.files import objects
 from scoring.outcome import evidence, history
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, ROOT, Context, FakeApi, crashed, event, function, running
@@ -80,8 +81,15 @@ def test_await_pod_takes_its_sample(api: FakeApi, server: Server, monkeypatch: p
 
 
 def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "await_ready", lambda *given: "a node: 0/1 nodes are available")
-    assert run("await_pod") == {"status": "PENDING", "waiting_for": "a node: 0/1 nodes are available"}
+    monkeypatch.setattr(readiness, "await_ready", lambda *given: readiness.Waiting("a node: 0/1 nodes are available"))
+    monkeypatch.setenv("CLUSTERS", json.dumps({api.name: {"namespaces": ["dropscore"], "url": "http://gateway"}}))
+    assert run("await_pod") == {
+        "status": "PENDING",
+        "pod": POD["uid"],
+        "waiting_for": "a node: 0/1 nodes are available",
+        "wait_seconds": 15,
+        "admitted": parse_time(POD["created"]).isoformat(),
+    }
 
 
 def test_stream_file_takes_its_sample(s3: Any) -> None:

@@ -49,11 +49,14 @@ def drop(s3: Any, **tags: str) -> dict[str, Any]:
 def test_a_file_without_tags_gets_the_defaults_with_the_image_by_digest(s3: Any, account: str) -> None:
     assert app.handler(drop(s3), Context()) == {
         "image": f"{REGISTRY}/sas-anomaly@{account}",
+        "profile": "",
         "cluster": CLUSTER,
         "namespace": "dropscore",
         "protocol": "sas",
         "model_name": "",
         "resources": {"cpu": "500m", "memory": "1Gi"},
+        "pod": {"port": 8080},
+        "limits": {},
         "split": "file",
         "rows": "same",
         "max_errors": ["0"],
@@ -70,6 +73,24 @@ def test_a_file_without_tags_gets_the_defaults_with_the_image_by_digest(s3: Any,
 def test_tags_choose_among_what_is_configured(s3: Any, account: str) -> None:
     asked = app.handler(drop(s3, k8snamespace="batch", protocol="mlflow", memory="2Gi"), Context())
     assert (asked["namespace"], asked["protocol"], asked["resources"]["memory"]) == ("batch", "mlflow", "2Gi")
+
+
+def test_a_file_without_tags_is_scored_as_the_profile_of_its_folder_says(
+    s3: Any, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROFILES", "/dropscore/profiles")
+    document = {"folders": ["2026/"], "protocol": "mlflow", "port": 9000, "max_in_flight": 1, "k8s_namespace": "batch"}
+    aws.client("ssm").put_parameter(
+        Name="/dropscore/profiles/people", Value=json.dumps(document), Type="String", Overwrite=True
+    )
+    asked = app.handler(drop(s3), Context())
+    assert (asked["profile"], asked["protocol"], asked["namespace"]) == ("people:1", "mlflow", "batch")
+    assert (asked["pod"]["port"], asked["limits"]) == (9000, {"max_in_flight": 1})
+    with pytest.raises(ImageNotFound) as refused:
+        app.handler(drop(s3, model_image="nothing"), Context())
+    assert refused.value.details["profile"] == "people:1"
+    with pytest.raises(InvalidTags, match="'person', and there is no such profile"):
+        app.handler(drop(s3, profile="person"), Context())
 
 
 @pytest.mark.parametrize(

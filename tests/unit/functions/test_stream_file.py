@@ -1,5 +1,6 @@
 """stream_file: one step further with the file, and who is to blame when there is none."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -8,10 +9,23 @@ import pytest
 
 from scoring.cluster import api as clusters
 from scoring.cluster import readiness
-from scoring.errors import ModelFailed, PodCrashed, PodLost
+from scoring.errors import ModelFailed, PodCrashed, PodLost, RouteNotReady
 from scoring.protocols import RowProtocol, model
 from scoring.streaming import silence, whole_file
-from tests.builders import Context, FakeApi, crashed, envelope, function, pod_state, request, running, state
+from tests.builders import (
+    CLUSTER,
+    NAMESPACE,
+    POD_NAME,
+    Context,
+    FakeApi,
+    crashed,
+    envelope,
+    function,
+    pod_state,
+    request,
+    running,
+    state,
+)
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 from tests.unit.streaming.test_streaming import drop
 
@@ -201,6 +215,71 @@ def test_a_route_that_answers_in_the_models_place_is_told_by_what_became_of_its_
     further = steps(given(s3, server, "sagemaker"))
     next(further)
     with pytest.raises(error):
+        next(further)
+
+
+GONE = Reply(404, b"404 page not found")
+
+
+@pytest.fixture
+def gateway(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server is a gateway, which answers for every path without a route; the model is below the pod's name."""
+    entry = {"namespaces": [NAMESPACE], "route": "gateway", "url": server.url}
+    monkeypatch.setenv("CLUSTERS", json.dumps({CLUSTER: entry}))
+    server.answers |= {"GET": GONE, "POST": GONE}
+    return server
+
+
+def through(gateway: Server, s3: Any, protocol: str) -> dict[str, Any]:
+    event = given(s3, gateway, protocol)
+    event["state"]["endpoint"]["url"] += f"/{POD_NAME}"
+    return event
+
+
+def test_a_route_that_goes_away_for_a_while_costs_no_file(s3: Any, gateway: Server, api: FakeApi) -> None:
+    """Its 404 is the one that is answered where there is no route; the model's own is the model's word."""
+    further = steps(through(gateway, s3, "sagemaker"))
+    next(further)
+    away = next(further)
+    assert (away["status"], away["silent"]["times"]) == ("RUNNING", 0)
+    gateway.answers[f"POST /{POD_NAME}/invocations"] = Reply(body=b"0.5\n0.25\n")
+    assert next(further)["status"] == "DONE"
+
+
+def test_a_route_that_stays_away_is_told(
+    s3: Any, gateway: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "_MOST_SECONDS", 0.0)
+    further = steps(through(gateway, s3, "sagemaker"))
+    next(further)
+    with pytest.raises(RouteNotReady, match=r"way to the model was lost .* somebody has deleted it"):
+        next(further)
+
+
+@pytest.mark.parametrize(("body", "looks"), [(b"no such model", 0), (GONE.body, 1)])
+def test_a_404_of_the_models_own_stays_the_models(
+    s3: Any, gateway: Server, api: FakeApi, body: bytes, looks: int
+) -> None:
+    """One in the gateway's very words is asked about once more: its ping comes through."""
+    gateway.answers |= {f"POST /{POD_NAME}/invocations": Reply(404, body), f"GET /{POD_NAME}/ping": Reply()}
+    further = steps(through(gateway, s3, "sagemaker"))
+    next(further)
+    for _ in range(looks):
+        assert next(further)["status"] == "RUNNING"
+    with pytest.raises(ModelFailed, match="The model answered 404"):
+        next(further)
+
+
+def test_a_container_whose_route_is_gone_while_it_is_polled_has_not_forgotten_its_execution(
+    s3: Any, gateway: Server, api: FakeApi
+) -> None:
+    model = f"/{POD_NAME}"
+    gateway.answers[f"POST {model}/executions"] = Reply(201, b'{"id": "7.1"}')
+    further = steps(through(gateway, s3, "sas"))
+    next(further)
+    assert next(further)["status"] == "RUNNING"
+    gateway.answers |= {f"GET {model}/query/7.1/log": Reply(404, b"{}"), f"GET {model}/": Reply(body=b"pong")}
+    with pytest.raises(ModelFailed, match="knows nothing of the execution"):
         next(further)
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from scoring.errors import ClusterNotFound, DropscoreError, InvalidTags, NamespaceNotAllowed
 from scoring.intake import request
+from scoring.intake.quantities import quantity
+from scoring.intake.tags import ALIASES
 from tests.builders import CLUSTER, GATEWAY_URL, settings
 
 OTHER = {"namespaces": ["gpu"], "route": "pod_ip"}
@@ -149,7 +151,7 @@ def test_the_request_of_a_state_bears_the_protocol_that_was_found() -> None:
     assert request.of_state(found) == {"protocol": "mlflow", "split": "file"}
 
 
-@given(st.dictionaries(st.sampled_from(sorted(request.ALIASES)), st.text(max_size=256)))
+@given(st.dictionaries(st.sampled_from(sorted(ALIASES)), st.text(max_size=256)))
 def test_no_value_of_a_tag_does_more_than_choose_or_fail_with_a_name(tags: dict[str, str]) -> None:
     configured = settings(clusters=CLUSTERS, max_gpu="2")
     try:
@@ -160,7 +162,7 @@ def test_no_value_of_a_tag_does_more_than_choose_or_fail_with_a_name(tags: dict[
     assert wanted.namespace in wanted.cluster.namespaces
     most = {"cpu": 4, "memory": 16 * 2**30, "gpu": 2}
     for name, text in wanted.resources.items():
-        amount = request.quantity(text)
+        amount = quantity(text)
         assert amount is not None
         assert 0 < amount <= most[name]
 
@@ -188,12 +190,12 @@ def test_the_stacks_limit_counts_where_only_the_files_size_can_tell_which_is_les
     [("500m", "0.5"), ("2", 2), ("1.5Gi", 1_610_612_736), ("1k", 1000), ("3Ti", 3 * 2**40), ("1T", 10**12)],
 )
 def test_quantities_are_read_as_kubernetes_writes_them(text: str, amount: str | int) -> None:
-    assert request.quantity(text) == Decimal(amount)
+    assert quantity(text) == Decimal(amount)
 
 
 @pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1gi", "1,5", "1e9", "0x10", "1\n"])
 def test_other_text_is_no_quantity(text: str) -> None:
-    assert request.quantity(text) is None
+    assert quantity(text) is None
 
 
 def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
@@ -203,6 +205,7 @@ def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
         request.from_tags({"gpu": "1"}, settings(max_gpu="1")), "r/i@sha256:0", output, {"kind": "csv"}, configured
     ) == {
         "image": "r/i@sha256:0",
+        "profile": "",
         "cluster": CLUSTER,
         "namespace": "dropscore",
         "protocol": "sas",
@@ -212,6 +215,8 @@ def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
         "max_errors": ["0"],
         "format": {"kind": "csv"},
         "resources": {"cpu": "500m", "memory": "1Gi", "gpu": "1"},
+        "pod": {"port": 8080},
+        "limits": {},
         "output": output,
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 60},
     }

@@ -57,8 +57,37 @@ def test_evidence_is_what_kubectl_would_show(monkeypatch: pytest.MonkeyPatch) ->
     assert gathered["status"]["container"]["lastState"]["terminated"]["exitCode"] == 1
     assert {"type": "PodScheduled", "status": "True"} in gathered["status"]["conditions"]
     assert gathered["events"][0].startswith("Normal Scheduled: Successfully assigned")
-    assert "Normal Created (x2): Created container main" in gathered["events"]
+    assert "Normal Created (x2): Created container model" in gathered["events"]
     assert "missing" not in gathered
+
+
+@pytest.mark.parametrize(
+    ("case", "of", "codes"),
+    [
+        ("sidecar-model-crashed", "model", {"model": 17}),
+        ("init-failed", "vault-agent", {"vault-agent": 3}),
+        ("sidecar-ended-1", "model", {"istio-proxy": 1}),
+    ],
+)
+def test_evidence_is_the_models_container_and_what_stands_beside_it(
+    monkeypatch: pytest.MonkeyPatch, case: str, of: str, codes: dict[str, int]
+) -> None:
+    """The log is asked for by a container's name: without one it is refused as soon as a pod has two."""
+    asked: list[str] = []
+
+    class Two(FakeApi):
+        def text(self, path: str, query: dict[str, Any]) -> str:
+            asked.append(query["container"])
+            return super().text(path, query)
+
+    found, _ = recorded_pod(case)
+    found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
+    gathered = of_pod(monkeypatch, Two(pods=found))
+    assert asked == [of]
+    assert gathered.get("log_of", "model") == of
+    told = gathered["status"].get("other_containers", {}) | {"model": gathered["status"]["container"]}
+    ended = {name: one["state"]["terminated"]["exitCode"] for name, one in told.items() if "terminated" in one["state"]}
+    assert ended == codes
 
 
 @pytest.mark.parametrize("refusal", [ClusterUnreachable("The cluster is down."), KeyError("items"), OSError("tls")])

@@ -55,14 +55,28 @@ def test_a_scored_file_is_tagged_with_where_it_comes_from() -> None:
     assert len(tags) <= 10, "S3 takes no more"
 
 
-def test_where_more_is_to_be_told_than_there_are_tags_the_counts_stay() -> None:
-    counts = {"rows": 3, "padded": 2, "rejected": 1}
-    tags = outcome.scored_tags(source(), request(), EXECUTION, counts | {"duration_seconds": "1.5"})
-    assert counts.keys() <= tags.keys()
-    assert not {"duration_seconds", "protocol"} & tags.keys()
-    assert len(tags) == 10
-    few = outcome.scored_tags(source(), request(), EXECUTION, {"rows": 3, "padded": 2, "duration_seconds": "1.5"})
-    assert ("duration_seconds" in few, few["protocol"], len(few)) == (False, "sas", 10)
+@pytest.mark.parametrize(
+    ("profile", "counts", "given_way"),
+    [
+        ("", {"rows": 3}, set()),
+        ("", {"rows": 3, "padded": 1}, {"duration_seconds"}),
+        ("", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "k8s_namespace"}),
+        ("wine:3", {"rows": 3}, {"duration_seconds"}),
+        ("wine:3", {"rows": 3, "rejected": 1}, {"duration_seconds", "k8s_namespace"}),
+        ("wine:3", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "k8s_namespace", "protocol"}),
+    ],
+)
+def test_where_there_are_more_than_ten_tags_those_give_way_that_the_execution_tells(
+    profile: str, counts: dict[str, int], given_way: set[str]
+) -> None:
+    more = counts | {"duration_seconds": "1.5"}
+    tags = outcome.scored_tags(source(), request(profile=profile), EXECUTION, more)
+    whole = (
+        outcome.scored_tags(source(), request(), EXECUTION).keys() | more.keys() | ({"profile"} if profile else set())
+    )
+    assert tags.keys() == whole - given_way
+    assert tags.get("profile", "") == profile
+    assert len(tags) <= 10, "S3 takes no more"
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=300))

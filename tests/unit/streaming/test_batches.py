@@ -15,6 +15,7 @@ import pytest
 
 from scoring import streaming
 from scoring.errors import ClusterUnreachable, ModelFailed, ModelTimeout, PodLost, RowCountMismatch
+from scoring.files.dialect import RFC4180
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import Model, NoAnswer
 from scoring.streaming import Progress
@@ -506,4 +507,48 @@ def test_a_batch_holds_no_more_records_than_memory_should(
     found = drop(s3, b"n\n" + b"7\n" * 20_000)
     done = streaming.advance(job(s3, server, found, opened(s3, found)))
     assert done["rows"] == 20_000
-    assert {len(asked.body) // 2 for asked in server.requests[1:-1]} == {100}, "all but the first, which tells"
+    assert {len(asked.body) // 2 for asked in server.requests[:-1]} == {100}, "also of the first block, which tells"
+
+
+def test_a_profile_lowers_what_is_sent_at_once_and_changes_no_result(s3: Any, server: Server, whole: bytes) -> None:
+    under_way, most, counting = 0, 0, threading.Lock()
+    both_there, bodies = threading.Event(), []
+
+    def counted(asked: Request) -> Reply:
+        nonlocal under_way, most
+        with counting:
+            under_way, bodies[len(bodies) :] = under_way + 1, [asked.body]
+            most = max(most, under_way)
+            if most == 2:
+                both_there.set()
+        both_there.wait(20)
+        with counting:
+            under_way -= 1
+        return sagemaker(asked)
+
+    server.answers["POST /invocations"] = counted
+    found = drop(s3, MANY)
+    scoring = opened(s3, found)
+    begun_at(s3, size=10_000, in_flight=8)
+    limits = {"max_in_flight": 2, "max_batch_bytes": 200, "max_batch_records": 5}
+    asked = request(protocol="sagemaker", limits=limits)
+    assert published(s3, streaming.advance(job(s3, server, found, scoring, request=asked))) == whole
+    assert most == 2
+    assert max(map(len, bodies)) <= 200
+    assert max(len(RFC4180.records(body)) for body in bodies) == 5
+
+
+def test_a_profile_raises_nothing(s3: Any, server: Server, small: None) -> None:
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, MANY)
+    asked = request(protocol="sagemaker", limits={"max_batch_bytes": 1 << 20})
+    streaming.advance(job(s3, server, found, opened(s3, found), request=asked))
+    assert max(len(sent.body) for sent in server.requests) <= 256
+
+
+def test_a_model_that_takes_one_record_a_request_gets_no_more(s3: Any, server: Server) -> None:
+    server.answers["POST /invocations"] = sagemaker
+    found = drop(s3, b"n\n" + b"7\n" * 300)
+    asked = request(protocol="sagemaker", limits={"max_batch_records": 1})
+    assert streaming.advance(job(s3, server, found, opened(s3, found), request=asked))["rows"] == 300
+    assert {sent.body for sent in server.requests} == {b"7\n"}

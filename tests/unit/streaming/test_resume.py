@@ -212,7 +212,7 @@ class Runs:
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
 @given(document=documents(), ends=ENDS, sizes=SIZES, ranges=st.booleans())
 def test_a_file_killed_at_any_point_is_that_of_an_undisturbed_run(
@@ -243,12 +243,15 @@ RECORDS = b"id;text\r\n" + b"".join(b'%d;"a\nb, %d"%b\r\n' % (n, n, b";" * (n ==
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("killed", "after"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("killed", [True, False])
 @pytest.mark.parametrize("sizes", [Sizes(40, 30, 50), Sizes(40, 30, 1)], ids=["tail", "parts"])
 def test_each_single_effect_may_be_the_last_of_a_step(
-    s3: Any, server: Server, kind: str, killed: bool, after: bool, sizes: Sizes
+    s3: Any, server: Server, kind: str, killed: bool, sizes: Sizes
 ) -> None:
-    """Not a sample of them: every one, until a step comes to the end of the file before its own."""
+    """Not a sample of them: every one, until a step comes to the end of the file before its own.
+
+    Killed before an effect is killed after the one before it: nothing is seen from outside in between.
+    """
     asked = request(**KINDS[kind], format={"delimiter": ";"}, max_errors=["1" if kind != "sas" else "0"])
     container = SasContainer(server) if asked["protocol"] == "sas" else None
     server.answers["POST /invocations"] = ROWS.get(asked["protocol"], ROWS["sagemaker"])
@@ -261,5 +264,5 @@ def test_each_single_effect_may_be_the_last_of_a_step(
     effect = 0
     while runs.disturbed == effect:
         effect += 1
-        assert runs.run([End(effect, after, killed, fresh_pod=False)], sizes) == undisturbed
+        assert runs.run([End(effect, after=False, killed=killed, fresh_pod=False)], sizes) == undisturbed
     assert effect > 5, "or this test shows nothing"

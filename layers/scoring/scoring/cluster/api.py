@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -35,11 +36,18 @@ from scoring.errors import (
     PodRefused,
     QuotaExceeded,
 )
-from scoring.intake.request import quantity
+from scoring.intake.quantities import quantity
 
 # aws-iam-authenticator: a token is valid for 15 minutes from its X-Amz-Date, whatever it says itself.
 _TOKEN_SECONDS = 14 * 60
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 20.0
+# What a namespace is paused by when its quota has none of it. (No GPU is a decision, not a pause.)
+_EVERY_POD_NEEDS = {
+    "pods",
+    "count/pods",
+    *(f"{kind}{name}" for kind in ("", "requests.", "limits.") for name in ("cpu", "memory")),
+}
+_PAUSED = "Nothing: the file waits until somebody gives the namespace's ResourceQuota room again."
 # A cluster's endpoint and CA hardly ever change; after this long a warm function asks again.
 _DESCRIPTION_SECONDS = 600
 
@@ -257,6 +265,8 @@ def refusal(cluster: str, call: str, status: int, body: Any, http_reason: str) -
     if status == 403 and "exceeded quota" in message:
         if asks_for_more_than_all(message):
             return PodRefused(f"The pod asks for more than the whole namespace may use: {said}")
+        if is_paused(message):
+            return QuotaExceeded(f"Somebody has paused the namespace by a quota of nothing: {said}", _PAUSED)
         return QuotaExceeded(f"The namespace is full: {said}")
     if status == 401:
         return ClusterAccessDenied(f"The cluster does not know this function's role: {said}")
@@ -271,18 +281,26 @@ def asks_for_more_than_all(message: str) -> bool:
     """Whether a quota's refusal says `requested` more than is `limited`: then no waiting helps.
 
     The sentence is the API server's own: `… requested: pods=1,requests.cpu=8, used: …, limited: pods=50,requests.cpu=4`.
+    A limit of nothing on what every pod needs is no such verdict, but a pause.
     """
+    return any(amount > limit for name, amount, limit in _exceeded(message) if limit or name not in _EVERY_POD_NEEDS)
+
+
+def is_paused(message: str) -> bool:
+    """Whether a quota's refusal says that nothing at all may run: somebody has paused the namespace, and will go on."""
+    return any(not limit for name, _, limit in _exceeded(message) if name in _EVERY_POD_NEEDS)
+
+
+def _exceeded(message: str) -> list[tuple[str, Decimal, Decimal]]:
+    """Name, request and limit of what a quota's refusal lists."""
     found = re.search(r"requested: (.*?), used: .*?, limited: (.*)", message)
     if not found:
-        return False
+        return []
     requested, limited = (
         dict(item.split("=", 1) for item in text.split(",") if "=" in item) for text in found.groups()
     )
-    for name, text in requested.items():
-        amount, limit = quantity(text), quantity(limited.get(name, ""))
-        if amount is not None and limit is not None and amount > limit:
-            return True
-    return False
+    amounts = ((name, quantity(text), quantity(limited.get(name, ""))) for name, text in requested.items())
+    return [(name, amount, limit) for name, amount, limit in amounts if amount is not None and limit is not None]
 
 
 _connected: dict[str, tuple[float, Api]] = {}

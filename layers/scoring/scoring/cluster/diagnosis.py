@@ -1,16 +1,19 @@
 """What a pod's status means: ready, still to be waited for, or a problem with a name (pure; times are passed in).
 
-The shapes are those that a kubelet and a scheduler write; tests/unit holds recorded ones.
+The shapes are those that a kubelet and a scheduler write; tests/unit holds recorded ones. What is judged is the model's
+container, whatever the pod's phase: a pod runs on as long as a sidecar does, and is not ready once one has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from signal import Signals
 from typing import Any
 
+from scoring.cluster import containers, remedies, starting
+from scoring.cluster.containers import MODEL, condition, parse_time
+from scoring.cluster.starting import Assessment, Events, Pod
 from scoring.errors import (
     DropscoreError,
     ImagePullFailed,
@@ -18,17 +21,9 @@ from scoring.errors import (
     PodCrashed,
     PodLost,
     PodNotReady,
-    PodRefused,
     PodUnschedulable,
 )
 
-PULL_GRACE_SECONDS = 60
-"""How long a failing pull is given: a registry's rate limit and a node that just joined look the same and recover."""
-
-_PULL = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"}
-_HOPELESS_PULL = {"InvalidImageName", "ErrImageNeverPull"}
-# containerd's words for an image that is not there; nothing to wait for.
-_ABSENT = ("code = NotFound", "not found", "manifest unknown", "repository does not exist")
 _LOST_REASONS = {
     "Evicted",
     "Preempting",
@@ -39,66 +34,92 @@ _LOST_REASONS = {
     "Terminated",
     "UnexpectedAdmissionError",
 }
+# What a kubelet writes of a container that it finds no trace of, or whose end nobody saw: its node was started anew.
+_LOST_ENDS = {"ContainerStatusUnknown", "Unknown"}
 
 
-@dataclass(frozen=True)
-class Assessment:
-    """One of: `ready`; a `problem`; or `waiting_for` something, to be looked at again in `again_seconds` at the latest."""
-
-    ready: bool = False
-    problem: DropscoreError | None = None
-    waiting_for: str = ""
-    again_seconds: float | None = None
-
-
-def assess(pod: Mapping[str, Any], now: datetime) -> Assessment:
-    """Judge a pod by its object alone."""
-    problem = _lost(pod) or _ended(pod)
+def assess(pod: Pod, now: datetime, events: Events = ()) -> Assessment:
+    """Judge a pod by its object, and by its events where `needs_events` says so."""
+    problem = _lost(pod) or _ended(pod, MODEL) or _failed(pod)
     if problem:
         return Assessment(problem=problem)
-    container = _container(pod)
-    waiting = container.get("state", {}).get("waiting") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    image = _image(pod)
-    if reason in _HOPELESS_PULL:
-        return Assessment(problem=ImagePullFailed(f"The image {image} cannot be pulled: {message or reason}"))
-    if reason in _PULL:
-        if any(word in message for word in _ABSENT):
-            return Assessment(problem=ImagePullFailed(f"The image {image} is not in its registry: {message}"))
-        left = PULL_GRACE_SECONDS - _age(_condition(pod, "PodScheduled"), now)
-        if left <= 0:
-            return Assessment(problem=ImagePullFailed(f"The image {image} could not be pulled: {message or reason}"))
-        return Assessment(waiting_for=f"the image: {message or reason}", again_seconds=left)
-    if reason == "CreateContainerConfigError":
-        return Assessment(problem=PodRefused(f"The container cannot be configured: {message}"))
-    if reason in ("RunContainerError", "CreateContainerError"):
-        return Assessment(problem=PodCrashed(f"The container cannot be started: {message or reason}"))
-    if _condition(pod, "Ready").get("status") == "True":
-        return Assessment(ready=True)
-    scheduled = _condition(pod, "PodScheduled")
+    kind, _ = containers.state(pod)
+    if kind == "running":
+        if containers.status(pod).get("ready"):
+            return Assessment(ready=True)
+        return Assessment(waiting_for="the container: started, not ready yet")
+    for name in containers.to_be_started(pod):
+        stuck = starting.stuck(pod, name, now, events)
+        if stuck:
+            return stuck
+    scheduled = condition(pod, "PodScheduled")
+    if is_gated(pod):
+        return Assessment(waiting_for=f"admission: {scheduled.get('message') or _gates(pod)}", gated=True)
     if scheduled.get("status") == "False":
         return Assessment(waiting_for=f"a node: {scheduled.get('message') or scheduled.get('reason', '')}")
-    return Assessment(waiting_for=f"the container: {reason or 'started, not ready yet'}")
+    return Assessment(
+        waiting_for=_started_first(pod) or f"the container: {containers.waiting(pod, MODEL)[0] or 'not started yet'}"
+    )
 
 
-def overdue(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]], seconds: int) -> DropscoreError:
+def overdue(pod: Pod, events: Events, seconds: float) -> DropscoreError:
     """Why a pod is still not ready when its start deadline of `seconds` has passed."""
-    scheduled = _condition(pod, "PodScheduled")
-    late = f"after {seconds} s"
+    scheduled = condition(pod, "PodScheduled")
+    late = f"after {seconds:.0f} s"
     if scheduled.get("status") == "False":
         return PodUnschedulable(f"No node had room for the pod {late}: {scheduled.get('message', '')}")
-    waiting = _container(pod).get("state", {}).get("waiting") or {}
-    if waiting.get("reason") in _PULL:
-        return ImagePullFailed(f"The image {_image(pod)} was not pulled {late}: {waiting.get('message', '')}")
-    probe = [event["message"] for event in events if event.get("reason") == "Unhealthy"]
+    for name in containers.to_be_started(pod):
+        reason, message = containers.waiting(pod, name)
+        if reason in starting.PULL:
+            return ImagePullFailed(
+                f"The image {containers.image(pod, name)} was not pulled {late}: {message}",
+                container=containers.other(name),
+            )
+    own = containers.events_of(pod, MODEL, events)
+    probe = [event["message"] for event in own if event.get("reason") == "Unhealthy"]
     mount = [event["message"] for event in events if event.get("reason") in ("FailedMount", "FailedCreatePodSandBox")]
-    why = (probe or mount or [f"it is {waiting.get('reason') or 'running, but not ready'}"])[-1]
+    first = _started_first(pod)
+    if first:
+        return PodNotReady(f"The model was not started {late}: the pod waited for {first}", remedies.OF_ANOTHER)
+    why = (probe or mount or [f"it is {containers.waiting(pod, MODEL)[0] or 'running, but not ready'}"])[-1]
     return PodNotReady(f"The pod was not ready {late}: {why}")
 
 
-def _lost(pod: Mapping[str, Any]) -> DropscoreError | None:
+def is_gated(pod: Pod) -> bool:
+    """Whether a queue (Kueue, for one) holds the pod back from the scheduler."""
+    return bool(_gates(pod)) or condition(pod, "PodScheduled").get("reason") == "SchedulingGated"
+
+
+def ended_beside(pod: Pod, since: datetime | None = None) -> str:
+    """Which sidecars have ended for good, and how, in words; empty if none has (not before `since`, if that is given)."""
+    told = []
+    for name in containers.beside_the_model(pod):
+        kind, said = containers.state(pod, name)
+        late = since is None or ("finishedAt" in said and parse_time(said["finishedAt"]) >= since)
+        if kind == "terminated" and late and not containers.goes_on(pod, name):
+            told.append(f"{name} ({_code(said)})")
+    return f"The container beside the model has ended: {', '.join(told)}." if told else ""
+
+
+def has_closed_its_port(pod: Pod) -> bool:
+    """Whether the kubelet's own probe finds nobody where the model listened.
+
+    Of a node that is gone, the control plane changes the pod's conditions, and nobody the container's status.
+    """
+    return containers.state(pod)[0] == "running" and containers.status(pod).get("ready") is False
+
+
+def culprit(pod: Pod) -> str:
+    """The container whose log explains why a pod does not serve: the model's, unless another one kept it from starting."""
+    if containers.state(pod)[0] != "waiting":
+        return MODEL
+    failed = [name for name in containers.before_the_model(pod) if _code_of_failure(pod, name)]
+    return failed[0] if failed else MODEL
+
+
+def _lost(pod: Pod) -> DropscoreError | None:
     status = pod.get("status", {})
-    disruption = _condition(pod, "DisruptionTarget")
+    disruption = condition(pod, "DisruptionTarget")
     if disruption.get("status") == "True":
         return PodLost(f"The cluster took the pod away ({disruption.get('reason')}): {disruption.get('message', '')}")
     if status.get("reason") in _LOST_REASONS:
@@ -112,31 +133,75 @@ def _lost(pod: Mapping[str, Any]) -> DropscoreError | None:
     return None
 
 
-def _ended(pod: Mapping[str, Any]) -> DropscoreError | None:
-    container = _container(pod)
-    # A restarting container (a policy of somebody's own) shows its end in lastState only.
-    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+def _ended(pod: Pod, name: str) -> DropscoreError | None:
+    """What the end of the model's container means, or of an init container that has failed."""
+    kind, ended = containers.state(pod, name)
+    if kind != "terminated":
+        # A restarting container (a policy of somebody's own) shows its end in lastState only.
+        ended = containers.status(pod, name).get("lastState", {}).get("terminated")
     if not ended:
-        if pod.get("status", {}).get("phase") == "Failed":
-            return PodLost(
-                f"The pod failed: {pod['status'].get('reason', '')} {pod['status'].get('message', '')}".strip()
-            )
         return None
-    code, reason = ended.get("exitCode"), ended.get("reason", "")
-    facts = {"exit_code": code, "reason": reason, "message": ended.get("message")}
-    if reason == "OOMKilled":
-        limit = _spec_container(pod).get("resources", {}).get("limits", {}).get("memory", "its limit")
+    code, reason, message = ended.get("exitCode"), ended.get("reason", ""), ended.get("message") or ""
+    facts = {"container": containers.other(name), "exit_code": code, "reason": reason, "message": message}
+    what = "The model's container" if name == MODEL else f"The init container {name}, before the model,"
+    remedy = None if name == MODEL else remedies.OF_ANOTHER
+    if reason in _LOST_ENDS:
+        return PodLost(
+            f"{what} is gone without a trace ({reason}): its node was started anew. {message}".strip(), **facts
+        )
+    if reason == "OOMKilled" and name == MODEL:
+        limit = containers.spec(pod).get("resources", {}).get("limits", {}).get("memory", "its limit")
         return PodCrashed(
             f"The model ran out of memory ({limit}) and was killed.",
             "Ask for more with the tag memory, or drop a smaller file.",
             **facts,
         )
     if reason in ("StartError", "ContainerCannotRun"):
-        return PodCrashed(f"The container cannot be started: {ended.get('message', reason)}", **facts)
+        return starting.not_startable(what, message or reason, remedy, facts)
     if code == 0:
-        return PodCrashed("The model's container ended by itself (exit code 0) instead of serving.", **facts)
+        return PodCrashed(f"{what} ended by itself (exit code 0) instead of serving.", remedies.ARGUMENTS, **facts)
+    return PodCrashed(f"{what} ended with {_code(ended)}.", remedy, **facts)
+
+
+def _failed(pod: Pod) -> DropscoreError | None:
+    """What keeps a pod from ever starting its model, or has ended it without a word of the model's container."""
+    if containers.state(pod)[0] == "waiting":
+        for name in containers.before_the_model(pod):
+            if _code_of_failure(pod, name) and not containers.goes_on(pod, name):
+                return _ended(pod, name)
+    if pod.get("status", {}).get("phase") == "Failed":
+        return PodLost(f"The pod failed: {pod['status'].get('reason', '')} {pod['status'].get('message', '')}".strip())
+    return None
+
+
+def _started_first(pod: Pod) -> str:
+    """The init container that the model waits for, in words; empty when it waits for none."""
+    if containers.state(pod)[0] != "waiting" or containers.waiting(pod, MODEL)[0] not in ("PodInitializing", ""):
+        return ""
+    for name in containers.before_the_model(pod):
+        kind, said = containers.state(pod, name)
+        goes_on, status = containers.goes_on(pod, name), containers.status(pod, name)
+        if status and not (kind == "terminated" or (goes_on and status.get("started"))):
+            failure = status.get("lastState", {}).get("terminated") or {}
+            ended = f", which ended with {_code(failure)}" if failure else ""
+            return f"the init container {name}: {said.get('reason') or kind}{ended}"
+    return ""
+
+
+def _code_of_failure(pod: Pod, name: str) -> int:
+    """The exit code of a container that has ended badly; 0 for any other."""
+    kind, said = containers.state(pod, name)
+    failure = (
+        said if kind == "terminated" else containers.status(pod, name).get("lastState", {}).get("terminated") or {}
+    )
+    return int(failure.get("exitCode") or 0)
+
+
+def _code(ended: Mapping[str, Any]) -> str:
+    """How a container ended: `exit code 137, SIGKILL`, with the kubelet's reason where that says more."""
+    code, reason = ended.get("exitCode"), ended.get("reason", "")
     signal = f", {_signal(code - 128)}" if isinstance(code, int) and 128 < code < 193 else ""
-    return PodCrashed(f"The model's container ended with exit code {code}{signal}.", **facts)
+    return f"exit code {code}{signal}" + (f", {reason}" if reason not in ("", "Error", "Completed") else "")
 
 
 def _signal(number: int) -> str:
@@ -146,44 +211,5 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def has_closed_its_port(pod: Mapping[str, Any]) -> bool:
-    """Whether the kubelet's own probe finds nobody where the model listened.
-
-    Of a node that is gone, the control plane changes the pod's conditions, and nobody the container's status.
-    """
-    container = _container(pod)
-    return "running" in container.get("state", {}) and container.get("ready") is False
-
-
-def _container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    statuses = pod.get("status", {}).get("containerStatuses") or [{}]
-    first: Mapping[str, Any] = statuses[0]
-    return first
-
-
-def _spec_container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    containers = pod.get("spec", {}).get("containers") or [{}]
-    first: Mapping[str, Any] = containers[0]
-    return first
-
-
-def _image(pod: Mapping[str, Any]) -> str:
-    return str(_spec_container(pod).get("image", "of the model"))
-
-
-def _condition(pod: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    for condition in pod.get("status", {}).get("conditions") or ():
-        if condition["type"] == kind:
-            found: Mapping[str, Any] = condition
-            return found
-    return {}
-
-
-def _age(condition: Mapping[str, Any], now: datetime) -> float:
-    since = condition.get("lastTransitionTime")
-    return (now - parse_time(since)).total_seconds() if since else 0.0
-
-
-def parse_time(text: str) -> datetime:
-    """A timestamp of Kubernetes or Step Functions (RFC 3339)."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+def _gates(pod: Pod) -> str:
+    return ", ".join(gate["name"] for gate in pod.get("spec", {}).get("schedulingGates") or ())

@@ -1,37 +1,51 @@
-"""Waiting for a pod: by a watch until it is ready, then by the model's ping until the route carries to it."""
+"""The pod as it is: waited for by a watch until it is ready, looked after while it scores, blamed when it is silent."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scoring import protocols
 from scoring.cluster import api as clusters
-from scoring.cluster import diagnosis, routes
+from scoring.cluster import containers, diagnosis, remedies, starting
 from scoring.cluster.api import Api, namespace_path
-from scoring.cluster.pods import PORT
-from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodLost, RouteNotReady
-from scoring.protocols import detection
-from scoring.protocols.model import Model, NoAnswer, StillBusy
-from scoring.settings import ClusterSettings
+from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodCrashed, PodLost, PodNotReady, RouteNotReady
+from scoring.observability import logger
 
 # An image that nodes have already and a model that starts quickly are ready within this; the state machine waits for the
 # rest (a new node, a large image), since a waiting Lambda is paid for.
 _WATCH_SECONDS = 50.0
-# A route is there when several pings in a row succeed: replicas of a data plane learn of it one after the other.
-_PINGS_IN_A_ROW, _PING_PAUSE_SECONDS, _LOOK_AT_POD_SECONDS = 3, 0.05, 5.0
 # A kubelet needs a moment to notice what the connection told already.
 _BLAME_SECONDS = 5.0
+# A sidecar that has ended no longer ago than this, when a model falls silent, is what made it silent.
+_SIDECAR_SECONDS = 60.0
+# A log is searched for what it betrays, and its last line is told.
+_LOG_LINES = 40
 
 
-def await_ready(api: Api, pod: Mapping[str, Any], request: Mapping[str, Any], seconds: float) -> dict[str, Any] | str:
-    """Watch the pod until it is ready, at most `seconds`.
+@dataclass(frozen=True)
+class Waiting:
+    """A pod that is not ready yet; `gated`: a queue holds it back."""
+
+    waiting_for: str
+    gated: bool = False
+
+
+def await_ready(
+    api: Api, pod: Mapping[str, Any], deadline: datetime, start_seconds: int, seconds: float
+) -> dict[str, Any] | Waiting:
+    """Watch the pod until its model's port is open, at most `seconds`; one that a queue holds back is not watched.
+
+    Parameters
+    ----------
+    deadline
+        When its `start_seconds` are over.
 
     Returns
     -------
-    dict or str
+    dict or Waiting
         The pod once it is ready, else what is being waited for.
 
     Raises
@@ -42,22 +56,22 @@ def await_ready(api: Api, pod: Mapping[str, Any], request: Mapping[str, Any], se
         The start deadline has passed.
     """
     until = time.monotonic() + min(seconds, _WATCH_SECONDS)
-    start_seconds = request["deadlines"]["start_seconds"]
-    deadline = diagnosis.parse_time(pod["created"]) + timedelta(seconds=start_seconds)
     while True:
         current = get(api, pod)
         while True:
             now = datetime.now(UTC)
-            assessment = diagnosis.assess(current, now)
+            assessment = _assess(api, pod, current)
             if assessment.problem:
-                raise assessment.problem
+                raise explained(api, pod, assessment.problem)
             if assessment.ready:
                 return current
+            if assessment.gated:
+                return Waiting(assessment.waiting_for, gated=True)
             if now >= deadline:
-                raise diagnosis.overdue(current, events(api, pod), start_seconds)
+                raise explained(api, pod, diagnosis.overdue(current, events(api, pod), start_seconds))
             left = min(until - time.monotonic(), (deadline - now).total_seconds(), assessment.again_seconds or 1e9)
             if until - time.monotonic() <= 0:
-                return assessment.waiting_for
+                return Waiting(assessment.waiting_for)
             changed = _next_change(api, pod, current, max(left, 1.0))
             if changed is None:
                 break
@@ -100,15 +114,39 @@ def get(api: Api, pod: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_alive(api: Api, pod: Mapping[str, Any]) -> None:
-    """Raise what became of the pod, if it is not running any more.
+    """Raise what became of the model's container, if it is not running any more.
 
     Raises
     ------
     PodCrashed, PodLost, ModelTimeout, ClusterUnreachable
     """
-    problem = diagnosis.assess(get(api, pod), datetime.now(UTC)).problem
+    problem = _assess(api, pod, get(api, pod)).problem
     if problem:
-        raise problem
+        raise explained(api, pod, problem)
+
+
+def _assess(api: Api, pod: Mapping[str, Any], current: Mapping[str, Any]) -> starting.Assessment:
+    told = events(api, pod) if starting.needs_events(current) else ()
+    return diagnosis.assess(current, datetime.now(UTC), told)
+
+
+def explained(api: Api, pod: Mapping[str, Any], problem: DropscoreError) -> DropscoreError:
+    """A problem of a container's with what the end of its log says; any other as it is."""
+    if not isinstance(problem, PodCrashed | PodNotReady | RouteNotReady):
+        return problem
+    try:
+        said = log(api, pod, problem.details.get("container", containers.MODEL))
+    except DropscoreError as error:
+        # A container that never ran has none; the problem is the one to tell.
+        logger.info("no log", reason=error.summary)
+        return problem
+    return remedies.explained(problem, said)
+
+
+def log(api: Api, pod: Mapping[str, Any], container: str) -> str:
+    """The end of a container's log. (Without a name, the API server refuses as soon as a pod has two.)"""
+    path = f"{namespace_path(pod['namespace'])}/pods/{pod['name']}/log"
+    return api.text(path, {"container": container, "tailLines": _LOG_LINES})
 
 
 def events(api: Api, pod: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -123,63 +161,25 @@ def _second(event: Mapping[str, Any]) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or "")[:19]
 
 
-def await_route(
-    api: Api, pod: Mapping[str, Any], ready_pod: Mapping[str, Any], request: Mapping[str, Any], cluster: ClusterSettings
-) -> tuple[str, str]:
-    """Ping the model through its route until it answers reliably; its URL, and the name of its protocol.
-
-    Raises
-    ------
-    RouteNotReady
-        It does not within the route deadline.
-    InvalidTags, InvalidFile
-        The request asks for what a model of the protocol that was found cannot do.
-    PodCrashed, PodLost
-        The pod ended meanwhile.
-    """
-    url = routes.url(cluster, pod["name"], ready_pod, PORT)
-    protocol = protocols.of_request(request, Model(url))
-    seconds = request["deadlines"]["route_seconds"]
-    began = looked = time.monotonic()
-    in_a_row, answered = 0, "nothing"
-    while in_a_row < _PINGS_IN_A_ROW:
-        try:
-            refused = protocol.ready()
-        except (NoAnswer, StillBusy) as error:
-            refused = error.summary
-        in_a_row = 0 if refused else in_a_row + 1
-        answered = refused or answered
-        now = time.monotonic()
-        if refused and now - looked > _LOOK_AT_POD_SECONDS:
-            looked = now
-            check_alive(api, pod)
-        if now - began > seconds:
-            raise RouteNotReady(
-                f"The model's ping did not come through {url} within {seconds} s; last: {answered}",
-                detection.REMEDY if request["protocol"] == "auto" else None,
-            )
-        # A data plane tells nobody when it has taken up a route.
-        time.sleep(_PING_PAUSE_SECONDS if not refused else 4 * _PING_PAUSE_SECONDS)
-    if request["protocol"] == "auto":
-        detection.check(request, protocol.name)
-    return url, protocol.name
-
-
 def blame(api: Api, pod: Mapping[str, Any]) -> DropscoreError | None:
     """Why a model fell silent, by its pod's state; None if that is well, as far as the cluster knows."""
+    began = datetime.now(UTC)
     until = time.monotonic() + _BLAME_SECONDS
     try:
         current = get(api, pod)
         while True:
-            assessment = diagnosis.assess(current, datetime.now(UTC))
+            assessment = _assess(api, pod, current)
             if assessment.problem:
-                return assessment.problem
+                return explained(api, pod, assessment.problem)
             left = until - time.monotonic()
             if left <= 0:
                 break
             current = _next_change(api, pod, current, max(left, 1.0)) or get(api, pod)
     except PodLost as lost:
         return lost
+    beside = diagnosis.ended_beside(current, began - timedelta(seconds=_SIDECAR_SECONDS))
+    if beside:
+        return PodLost(f"{beside} The model is well, but does not answer any more.")
     if diagnosis.has_closed_its_port(current):
         return ModelFailed("The model has closed its port. Its container is running still.", SERVER_TIME_OUT)
     return None

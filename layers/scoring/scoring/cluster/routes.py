@@ -97,6 +97,22 @@ def _ingress(
     }
 
 
+def said(route: Mapping[str, Any]) -> str:
+    """What the status of a route object says, in words: whether its gateway or ingress controller has taken it up."""
+    status = route.get("status") or {}
+    if route.get("kind") == "Ingress":
+        taken = bool((status.get("loadBalancer") or {}).get("ingress"))
+        return "" if taken else "No ingress controller has given the Ingress an address (status.loadBalancer is empty)."
+    conditions = [condition for parent in status.get("parents") or () for condition in parent.get("conditions") or ()]
+    if not conditions:
+        return "No gateway has taken up the HTTPRoute: its status has no condition."
+    amiss = [condition for condition in conditions if condition.get("status") != "True"]
+    told = [
+        f"{one.get('type')} is {one.get('status')} ({one.get('reason')}: {one.get('message', '')})" for one in amiss
+    ]
+    return f"The gateway says of the HTTPRoute: {'; '.join(told) or 'accepted'}."
+
+
 def url(cluster: ClusterSettings, name: str, pod: Mapping[str, Any], port: int) -> str:
     """The address of the model, without a slash at its end."""
     if cluster.route == "pod_ip":

@@ -145,7 +145,7 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
         return 0, b"-" + _last(dialect, text)
     if not maybe_blank and (quotes := dialect.regular_quotes(text)) is not None:
         return _tally_regular(dialect, text, quotes)
-    ends, after = text.count(end), 0
+    ends, after = _count(text, end), 0
     section = b""
     for found in dialect.sections(text):
         section, after = found[0], found.end()
@@ -163,7 +163,9 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
 def _tally_regular(dialect: Dialect, text: bytes, quotes: list[int]) -> tuple[int, bytes]:
     """The same of text whose quotes are at these places, all of them as RFC 4180 has it."""
     end = dialect.end
-    ends = text.count(end) - sum(text.count(end, *section) for section in zip(quotes[::2], quotes[1::2], strict=False))
+    ends = _count(text, end) - sum(
+        text.count(end, *section) for section in zip(quotes[::2], quotes[1::2], strict=False)
+    )
     if len(quotes) % 2:
         return ends - text.count(end, quotes[-1]), QUOTE
     after = quotes[-1] + 1 if quotes else 0
@@ -173,6 +175,13 @@ def _tally_regular(dialect: Dialect, text: bytes, quotes: list[int]) -> tuple[in
     if last == -1 and after:
         return ends, b"-" + _last(dialect, text)
     return ends, _abridged(dialect, text[last + 1 :])
+
+
+def _count(text: bytes, character: bytes) -> int:
+    """As `text.count(character)`, which looks at one byte after the other (Python 3.11 to 3.13). To leave a character out
+    is memchr's and memcpy's work, and takes a third to a half of the time.
+    """
+    return len(text) - len(text.replace(character, b""))
 
 
 def _abridged(dialect: Dialect, begun: bytes) -> bytes:

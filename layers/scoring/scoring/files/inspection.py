@@ -19,7 +19,7 @@ from scoring.files.formats import Batch, Format, Spec
 from scoring.files.jsonlines import JsonLines
 from scoring.files.sniffing import Head
 from scoring.intake.identity import Source
-from scoring.intake.request import DELIMITERS
+from scoring.intake.tags import DELIMITERS
 
 NOT_FOR_SAS = (
     "The file is JSON Lines, which a sas container does not read.",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from scoring.errors import InvalidFile
 from scoring.files.dialect import Dialect
 from scoring.files.formats import Spec
-from scoring.intake.request import DELIMITERS
+from scoring.intake.tags import DELIMITERS
 
 
 class Head:

@@ -1,66 +1,26 @@
-"""Tags of a file and settings of the stack → what is to be done (the `request` of an attempt's state).
+"""Tags of a file, its profile and the settings of the stack → what is to be done (the `request` of an attempt's state).
 
 A tag is untrusted input: it chooses among what the administrator configured, within bounds; it never decides where data
-goes. Each missing tag falls back by itself.
+goes. Each missing tag falls back by itself, on the profile first and then on the stack.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from scoring.errors import ClusterNotFound, InvalidTags, NamespaceNotAllowed
+from scoring.intake import profiles, schema, starts
+from scoring.intake.profiles import Profile
+from scoring.intake.quantities import quantity
+from scoring.intake.tags import CHOICES, READING, by_name
 from scoring.settings import MAX_ERRORS, PROTOCOLS, ClusterSettings, Settings
 
-# The name in the documentation first; the others mean the same.
-ALIASES = {
-    "model_image": ("modelimagename",),
-    "eks_cluster": ("k8scluster",),
-    "k8s_namespace": ("k8snamespace",),
-    "ingress_url": ("k8singressurl",),
-    "protocol": (),
-    "model_name": (),
-    "split": (),
-    "rows": (),
-    "max_errors": (),
-    "header": (),
-    "delimiter": (),
-    "decimal": (),
-    "escape": (),
-    "encoding": (),
-    "exclude": (),
-    "include": (),
-    "output": (),
-    "cpu": (),
-    "memory": (),
-    "gpu": (),
-}
-# A tag cannot hold most of these characters itself.
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-CHOICES = {
-    "split": ("file", "rows"),
-    "rows": ("same", "any"),
-    "header": ("first", "none"),
-    "delimiter": tuple(DELIMITERS),
-    "decimal": ("point", "comma"),
-    "escape": ("double", "backslash"),
-}
-"""What those tags may say that choose among a few words; the first is what counts without the tag, or what is looked for."""
-READING = ("header", "delimiter", "decimal", "escape", "encoding", "exclude", "include", "output")
-"""The tags that say how the file is to be read: the file itself decides what they come to."""
 # It goes into a path of the model server's.
 _MODEL_NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
-# Kubernetes quantities, the suffixes that cpu and memory are written with.
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-_FACTOR: dict[str | None, Decimal] = {
-    None: Decimal(1),
-    "m": Decimal("0.001"),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGT", 1)},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGT", 1)},
-}
 
 
 @dataclass(frozen=True)
@@ -77,16 +37,20 @@ class Wanted:
     max_errors: tuple[str, ...]
     reading: dict[str, str]
     resources: dict[str, str]
+    pod: dict[str, Any]
+    profile: Profile
 
 
-def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
-    """Decide what the tags ask for.
+def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = profiles.NONE) -> Wanted:
+    """Decide what the tags ask for; where they are silent, what the profile says.
 
     Raises
     ------
     InvalidTags, ClusterNotFound, NamespaceNotAllowed
     """
-    values = _by_name(tags)
+    own = by_name(tags)
+    values = profile.checked(own)
+    unbounded = profile.tags.keys() - own.keys()
     model_image = values.get("model_image") or settings.default_model_image
     if not model_image:
         raise InvalidTags(
@@ -118,6 +82,10 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
     split, rows = values.get("split", "file"), values.get("rows", "same")
     check(protocol, split, rows, values, model_name)
     reading = {tag: values[tag] for tag in READING if tag in values}
+    resources = _resources(values, unbounded, settings) | {
+        key: str(value) for key, value in profile.part(schema.RESOURCES).items()
+    }
+    _check_cpu_limit(resources)
     return Wanted(
         model_image,
         cluster,
@@ -126,9 +94,11 @@ def from_tags(tags: Mapping[str, str], settings: Settings) -> Wanted:
         model_name,
         split,
         rows,
-        _max_errors(values.get("max_errors", "0"), settings.max_errors),
+        _max_errors(values.get("max_errors", "0"), "" if "max_errors" in unbounded else settings.max_errors),
         reading,
-        _resources(values, settings),
+        resources,
+        starts.pod(protocol, resources, profile),
+        profile,
     )
 
 
@@ -169,34 +139,21 @@ def _refuse(tags: Collection[str], refused: tuple[str, ...], instead: str, why: 
 
 
 def _max_errors(text: str, limit: str) -> tuple[str, ...]:
-    """What the tag max_errors says, and the stack's own limit where only the file's size can tell which is less."""
+    """What is said of max_errors, and the stack's own limit where only the file's size can tell which is less.
+
+    Without a limit, it is a profile's word.
+    """
     if not MAX_ERRORS.fullmatch(text):
         raise InvalidTags(
             f"The tag max_errors is {text!r}; write a number of records, or a share of them such as 0.1%."
         )
+    if not limit:
+        return (text,)
     if text.endswith("%") != limit.endswith("%"):
         return ("0",) if text == "0" else (text, limit)
     if Decimal(text.removesuffix("%")) > Decimal(limit.removesuffix("%")):
         raise InvalidTags(f"The tag max_errors asks for {text}; at most {limit} are allowed (MaxErrors).")
     return (text,)
-
-
-def _by_name(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags under their documented names, empty ones left out.
-
-    Raises
-    ------
-    InvalidTags
-        Both names of one tag are there and differ.
-    """
-    values: dict[str, str] = {}
-    for name, aliases in ALIASES.items():
-        found = {tags[key].strip() for key in (name, *aliases) if tags.get(key, "").strip()}
-        if len(found) > 1:
-            raise InvalidTags(f"The tags {' and '.join((name, *aliases))} mean the same but differ.")
-        if found:
-            values[name] = found.pop()
-    return values
 
 
 def _cluster(name: str, settings: Settings) -> ClusterSettings:
@@ -207,19 +164,27 @@ def _cluster(name: str, settings: Settings) -> ClusterSettings:
     return settings.clusters[name]
 
 
-def _resources(values: Mapping[str, str], settings: Settings) -> dict[str, str]:
+def _resources(values: Mapping[str, str], unbounded: Set[str], settings: Settings) -> dict[str, str]:
+    """Cpu, memory and GPUs, within the stack's bounds; an `unbounded` one is a profile's word."""
+    cpu, memory = values.get("cpu") or settings.default_cpu, values.get("memory") or settings.default_memory
     resources = {
-        "cpu": _within("cpu", values.get("cpu") or settings.default_cpu, settings.max_cpu),
-        "memory": _within("memory", values.get("memory") or settings.default_memory, settings.max_memory),
+        "cpu": _within("cpu", cpu, "" if "cpu" in unbounded else settings.max_cpu),
+        "memory": _within("memory", memory, "" if "memory" in unbounded else settings.max_memory),
     }
     gpu = values.get("gpu", "0")
     if not gpu.isdecimal() or not gpu.isascii():
         raise InvalidTags(f"The tag gpu is {gpu!r}; it must be a whole number.")
-    if int(gpu) > settings.max_gpu:
+    if "gpu" not in unbounded and int(gpu) > settings.max_gpu:
         raise InvalidTags(f"The tag gpu asks for {gpu}; at most {settings.max_gpu} are allowed.")
     if int(gpu):
         resources["gpu"] = str(int(gpu))
     return resources
+
+
+def _check_cpu_limit(resources: Mapping[str, str]) -> None:
+    asked, most = quantity(resources["cpu"]), quantity(resources.get("cpu_limit", ""))
+    if asked and most and asked > most:
+        raise InvalidTags(f"The tag cpu asks for {resources['cpu']}; cpu_limit is {resources['cpu_limit']}.")
 
 
 def _within(tag: str, text: str, limit: str) -> str:
@@ -230,12 +195,6 @@ def _within(tag: str, text: str, limit: str) -> str:
     if most is not None and amount > most:
         raise InvalidTags(f"The tag {tag} asks for {text}; at most {limit} is allowed.")
     return text
-
-
-def quantity(text: str) -> Decimal | None:
-    """A Kubernetes quantity as a number (cores, bytes), or None if it is none."""
-    match = _QUANTITY.fullmatch(text) if text.isascii() else None
-    return Decimal(match[1]) * _FACTOR[match[2]] if match else None
 
 
 def of_state(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,6 +210,7 @@ def to_json(
     """The `request` of the attempt's state; see docs/state.md."""
     return {
         "image": image,
+        "profile": wanted.profile.identity,
         "cluster": wanted.cluster.name,
         "namespace": wanted.namespace,
         "protocol": wanted.protocol,
@@ -260,10 +220,13 @@ def to_json(
         "max_errors": list(wanted.max_errors),
         "format": dict(file_format),
         "resources": wanted.resources,
+        "pod": wanted.pod,
+        "limits": wanted.profile.part(schema.LIMITS),
         "output": dict(output),
         "deadlines": {
             "start_seconds": settings.start_deadline_seconds,
             "route_seconds": settings.route_deadline_seconds,
             "scoring_seconds": settings.scoring_deadline_seconds,
-        },
+        }
+        | wanted.profile.part(schema.DEADLINES),
     }

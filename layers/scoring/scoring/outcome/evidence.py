@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import readiness
-from scoring.cluster.api import namespace_path
+from scoring.cluster import containers, diagnosis, readiness
 from scoring.errors import DropscoreError
 from scoring.observability import logger
 from scoring.outcome import history
@@ -15,7 +14,7 @@ from scoring.outcome import history
 # Set by score_file on what it starts; the console links the two executions by it.
 STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 
-_LOG_LINES, _EVENTS = 40, 20
+_EVENTS = 20
 
 
 def stage(state: Mapping[str, Any]) -> str:
@@ -60,7 +59,10 @@ def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] 
 
 
 def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Conditions, container state, events and log tail of the attempt's pod, as far as they can be had."""
+    """Conditions, containers' states, events and log tail of the attempt's pod, as far as they can be had.
+
+    `container` and `log_tail` are the model's; where another container kept it from starting, `log_of` names that one.
+    """
     pod = state.get("pod")
     if not pod:
         return {}
@@ -80,10 +82,18 @@ def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
         api = clusters.connect(state["request"]["cluster"])
     except Exception as error:  # noqa: BLE001  (as above)
         return gathered | {"missing": [_reason(error)]}
-    path = f"{namespace_path(pod['namespace'])}/pods/{pod['name']}"
-    gather("status", lambda: _status(readiness.get(api, pod)))
+    current: dict[str, Any] = {}
+
+    def status() -> dict[str, Any]:
+        current.update(readiness.get(api, pod))
+        return _status(current)
+
+    gather("status", status)
     gather("events", lambda: [_line(event) for event in readiness.events(api, pod)[-_EVENTS:]])
-    gather("log_tail", lambda: api.text(f"{path}/log", {"tailLines": _LOG_LINES}).splitlines())
+    culprit = diagnosis.culprit(current)
+    if culprit != containers.MODEL:
+        gathered["log_of"] = culprit
+    gather("log_tail", lambda: readiness.log(api, pod, culprit).splitlines())
     return gathered | ({"missing": missing} if missing else {})
 
 
@@ -93,7 +103,11 @@ def _reason(error: Exception) -> str:
 
 def _status(pod: Mapping[str, Any]) -> dict[str, Any]:
     status = pod.get("status", {})
-    containers = status.get("containerStatuses") or [{}]
+    told = {
+        name: {key: state[key] for key in ("state", "lastState") if state.get(key)}
+        for name in (*containers.before_the_model(pod), *containers.beside_the_model(pod), containers.MODEL)
+        if (state := containers.status(pod, name))
+    }
     return {
         "phase": status.get("phase"),
         "reason": status.get("reason"),
@@ -101,7 +115,8 @@ def _status(pod: Mapping[str, Any]) -> dict[str, Any]:
             {key: condition[key] for key in ("type", "status", "reason", "message") if condition.get(key)}
             for condition in status.get("conditions") or ()
         ],
-        "container": {key: containers[0].get(key) for key in ("state", "lastState") if containers[0].get(key)},
+        "container": told.pop(containers.MODEL, {}),
+        **({"other_containers": told} if told else {}),
     }
 
 

@@ -19,13 +19,15 @@ from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejecte
 # S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
 _NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
 
-# The same: ten an object. These give way first where there are more; the execution tells them, too.
-_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "protocol")
-
 
 def tag_value(text: object) -> str:
     """Any text as the value of a tag."""
     return _NOT_IN_TAGS.sub("_", str(text))[:256]
+
+
+# Amazon S3 User Guide, "Categorizing your storage using tags": ten an object. These give way first where there are more;
+# the execution tells them, too.
+_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "k8s_namespace", "protocol")
 
 
 def scored_tags(
@@ -44,6 +46,7 @@ def scored_tags(
         "k8s_namespace": request["namespace"],
         "execution": execution,
         "protocol": request["protocol"],
+        **({"profile": request["profile"]} if request.get("profile") else {}),
         **(more or {}),
     }
     for name in _GIVE_WAY:

@@ -26,7 +26,7 @@ _KEEP_ALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
 ]
-_SNIPPET_CHARACTERS = 2_000
+_SNIPPET_CHARACTERS, _PAGE_CHARACTERS = 2_000, 200
 # An answer that is read whole into memory is bounded: the output of one batch, a log, an error page.
 MAX_ANSWER_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
@@ -134,7 +134,7 @@ class Model:
         response = self._open(method, path, seconds, body, headers)
         retry_after = _retry_after(response) if response.status in (429, 503) else None
         if response.status in _ROUTE_HAS_NO_POD and retry_after is None:
-            raise NoAnswer(f"The route answered {response.status} to {method} {path} in the model's place.")
+            raise _answered_by_the_route(response, method, path)
         try:
             data = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
         except ReadTimeoutError as error:
@@ -158,7 +158,7 @@ class Model:
         headers = {"Range": f"bytes={offset}-"} if offset else None
         response = self._open("GET", path, seconds, None, headers)
         if response.status in _ROUTE_HAS_NO_POD:
-            raise NoAnswer(f"The route answered {response.status} to GET {path} in the model's place.")
+            raise _answered_by_the_route(response, "GET", path)
         # A model that knows no Range answers 200 and sends it all.
         return response.status, self._chunks(response, path, offset if response.status == 200 else 0)
 
@@ -212,6 +212,18 @@ class Model:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
+
+
+def _answered_by_the_route(response: Any, method: str, path: str) -> NoAnswer:
+    """With the first words of the answer: a model that loads may have said them just as well."""
+    try:
+        text = " ".join(response.read(_SNIPPET_CHARACTERS, decode_content=True).decode("utf-8", "replace").split())
+    except HTTPError:
+        text = ""
+    finally:
+        response.close()
+    said = f": {text[:_PAGE_CHARACTERS]}" if text else "."
+    return NoAnswer(f"The route answered {response.status} to {method} {path} in the model's place{said}")
 
 
 def _retry_after(response: Any) -> float | None:

@@ -259,7 +259,9 @@ def judge(status: int, log: str, *, strict: bool = False) -> bool:
     """
     if status == 404:
         raise ModelFailed(
-            "The model knows nothing of the execution any more: its worker was started anew.", status=status
+            "The model knows nothing of the execution any more: its worker was started anew.",
+            status=status,
+            answer=log[:2_000],
         )
     if status != 200:
         raise ModelFailed(

@@ -7,6 +7,7 @@ that a step that is killed costs what it did since the last part, and no more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,9 @@ from scoring.streaming import batches, whole_file
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
 from scoring.streaming.silence import outlast
+
+# What a protocol sends at most, and what a profile may lower it to.
+_LIMITS = {"most_in_flight": "max_in_flight", "most_bytes": "max_batch_bytes", "most_records": "max_batch_records"}
 
 __all__ = ["Job", "Progress", "advance", "open_upload", "outlast"]
 
@@ -62,10 +66,12 @@ def advance(job: Job) -> dict[str, Any]:
         The model fell silent: the pod's state tells why.
     """
     any_rows = job.request.get("rows") == "any"
-    protocol = protocols.of_request(job.request, job.model)
+    protocol: Sas | RowProtocol | protocols.Auto | SasRows = protocols.of_request(job.request, job.model)
     assert not isinstance(protocol, protocols.Auto), "await_pod has found it"
-    if isinstance(protocol, RowProtocol):
-        return batches.advance(job, protocol)
-    if job.request.get("split") == "rows":
-        return batches.advance(job, SasRows(job.model, any_rows=any_rows))
-    return whole_file.advance(job, Sas(job.model, any_rows=any_rows))
+    if isinstance(protocol, Sas):
+        if job.request.get("split") != "rows":
+            return whole_file.advance(job, Sas(job.model, any_rows=any_rows))
+        protocol = SasRows(job.model, any_rows=any_rows)
+    for most, limit in _LIMITS.items():
+        setattr(protocol, most, min(getattr(protocol, most), job.request.get("limits", {}).get(limit, math.inf)))
+    return batches.advance(job, protocol)

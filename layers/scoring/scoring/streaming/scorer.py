@@ -108,8 +108,10 @@ class Scorer:
                 scored.error = bad_record(self.file, batch, place, reason)
                 return scored
         with suppress(_TooManyBad):
-            if places := batch.good:
-                self._answered(batch, places, scored, _Trouble())
+            # A block is cut by bytes: how many records it has is known only now.
+            places, most = batch.good, self.protocol.most_records
+            for begin in range(0, len(places), most):
+                self._answered(batch, places[begin : begin + most], scored, _Trouble())
         if scored.names is not None and not scored.error:
             scored.body = self.protocol.joined(self.file, batch, scored.names, scored.predictions)
         return scored

@@ -1,0 +1,119 @@
+"""Who answers a model's ping: the model, or what stands in its place while there is no way to it.
+
+A gateway and a model both answer 404 and 503. What tells them apart is what the gateway answers where there is certainly
+no route: whoever is answered in the same way has none yet, or none any more. A difference proves that the route is there;
+whether a 502, 503 or 504 is then the model's own, which loads, or the gateway's, which does not reach it, nobody can tell
+from outside. Both pass by themselves, or end in an error that says both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from scoring import protocols
+from scoring.cluster import routes
+from scoring.cluster.api import Api, NotFound
+from scoring.errors import DropscoreError, RouteNotReady
+from scoring.protocols.model import Model, NoAnswer, NoConnection, StillBusy
+from scoring.settings import ClusterSettings
+
+# As a pod's path would be, but for one that cannot be.
+_NOWHERE = "dropscore-no-such-pod"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What came instead of a good ping, and whether it says that nothing leads to the model."""
+
+    text: str
+    is_the_routes: bool
+
+
+@dataclass(frozen=True)
+class Pings:
+    """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between."""
+
+    request: Mapping[str, Any]
+    name: str
+    url: str
+    gateway: str
+
+    @classmethod
+    def to(cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings) -> Pings:
+        """By the `pod` and the `request` of the state."""
+        return cls(request, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url)
+
+    @cached_property
+    def protocol(self) -> protocols.Sas | protocols.RowProtocol | protocols.Auto:
+        """What the model is spoken to by; once it is ready, its name is that of the model's protocol."""
+        return protocols.of_request(self.request, Model(self.url))
+
+    def refused(self) -> Refusal | None:
+        """None if the model is ready, else what was answered, or that nobody did."""
+        text, connected = _ask(self.protocol)
+        if not text:
+            return None
+        # The kubelet reaches the port of a ready pod: who takes no connection stands in between.
+        return Refusal(text, not connected or self.is_the_gateways(text))
+
+    def is_the_gateways(self, text: str) -> bool:
+        """Whether an answer (`404 …`) is the one for a path that certainly has no route."""
+        return bool(self.gateway and self._of_nowhere) and self._without_names(text) == self._of_nowhere
+
+    @cached_property
+    def _of_nowhere(self) -> str:
+        nowhere = protocols.of_request(self.request, Model(f"{self.gateway}/{_NOWHERE}"))
+        return self._without_names(_ask(nowhere)[0])
+
+    def silence(self, failure: DropscoreError) -> NoAnswer | None:
+        """What a model's 404 in mid-scoring means if it is not the model's: its route has gone away, for a while."""
+        if failure.details.get("status") != 404:
+            return None
+        text = f"404 {failure.details.get('answer', '')}".strip()
+        if not self.is_the_gateways(text):
+            refusal = self.refused()
+            if refusal is None or not refusal.is_the_routes:
+                return None
+        return NoAnswer(f"The route answered in the model's place: {text}.")
+
+    def _without_names(self, text: str) -> str:
+        return text.replace(self.name, "").replace(_NOWHERE, "").strip()
+
+
+def _ask(protocol: protocols.Sas | protocols.RowProtocol | protocols.Auto) -> tuple[str, bool]:
+    """What is wrong with the answer (nothing, if it is the right one), and whether anybody took the connection."""
+    try:
+        return protocol.ready() or "", True
+    except NoConnection as error:
+        return error.summary, False
+    except (NoAnswer, StillBusy) as error:
+        return error.summary, True
+
+
+def lasting(
+    api: Api, pod: Mapping[str, Any], cluster: ClusterSettings, ping: Pings, failure: DropscoreError
+) -> DropscoreError:
+    """What to tell of a `silence` that does not pass: the missing route, or the model's own failure after all."""
+    refusal = ping.refused()
+    if refusal is None or not refusal.is_the_routes:
+        return failure
+    told = said_of_route(api, pod, cluster)
+    return RouteNotReady(
+        f"The way to the model was lost while it scored; last: {refusal.text.rstrip('.')}. {told}".strip()
+    )
+
+
+def said_of_route(api: Api, pod: Mapping[str, Any], cluster: ClusterSettings) -> str:
+    """What the gateway or ingress controller says of the pod's route in its status; empty where there is no route."""
+    if cluster.route == "pod_ip":
+        return ""
+    try:
+        return routes.said(api.call("GET", f"{routes.path(cluster.route, pod['namespace'])}/{pod['name']}"))
+    except NotFound:
+        return "The route is gone from the cluster: somebody has deleted it."
+    except DropscoreError as error:
+        # An error is about to be told; that its evidence is thin is a part of it.
+        return f"What the gateway says of the route cannot be read: {error.summary}"

@@ -1,0 +1,177 @@
+"""From a pod's admission to the model's first good ping, by one clock.
+
+A node, an image, a container and a model that loads: each may take long, and one deadline is for all of them. What takes
+longer than a function should be paid for is left to the state machine: the `endpoint` of the state is PENDING then, and
+holds what the clock needs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scoring.cluster import manifest, pings, readiness, routes
+from scoring.cluster.api import Api
+from scoring.cluster.containers import parse_time
+from scoring.cluster.diagnosis import ended_beside
+from scoring.cluster.pings import Pings, Refusal
+from scoring.errors import DropscoreError, PodNotReady, RouteNotReady
+from scoring.protocols import detection
+from scoring.settings import ClusterSettings
+
+# A route is there when several pings in a row succeed: replicas of a data plane learn of it one after the other.
+_PINGS_IN_A_ROW, _PING_PAUSE_SECONDS, _LOOK_AT_POD_SECONDS = 3, 0.05, 5.0
+# Routes come, and most models load, within the first; whoever has not by then is looked after in short calls.
+_FIRST_PINGS_SECONDS, _FURTHER_PINGS_SECONDS = 20.0, 3.0
+# Between two looks, the longer the more has been waited already. A queue may take days, and a history holds 25,000 events.
+_LEAST_WAIT_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 300
+_NOT_LOADED = (
+    "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. "
+    "If it shows that it serves, tag the file with protocol, the one that it speaks (sas, sagemaker, mlflow or oip), and let the "
+    "administrator check the gateway's way to the pod."
+)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The clock of a start: since when the pod is `admitted`, and since when its port is `opened`, if it is."""
+
+    pod_uid: str
+    created: datetime
+    admitted: datetime
+    opened: datetime | None
+    start_seconds: int
+    route_seconds: int
+
+    @classmethod
+    def of(cls, pod: Mapping[str, Any], request: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Clock:
+        """By the `endpoint` of the state, if that is this pod's already."""
+        known = endpoint if endpoint.get("pod") == pod["uid"] else {}
+        created, opened = parse_time(pod["created"]), known.get("opened")
+        return cls(
+            pod["uid"],
+            created,
+            parse_time(known["admitted"]) if "admitted" in known else created,
+            parse_time(opened) if opened else None,
+            request["deadlines"]["start_seconds"],
+            request["deadlines"]["route_seconds"],
+        )
+
+    @property
+    def deadline(self) -> datetime:
+        return self.admitted + timedelta(seconds=self.start_seconds)
+
+    def overdue(self, refusal: Refusal, now: datetime) -> bool:
+        """Whether a model with an open port has had its time. A route that is missing has its own, shorter or longer."""
+        if self.opened is None:
+            return False
+        route = self.opened + timedelta(seconds=self.route_seconds)
+        return now >= (route if refusal.is_the_routes else max(route, self.deadline))
+
+    def pending(self, waiting_for: str, now: datetime, *, gated: bool = False) -> dict[str, Any]:
+        """The `endpoint` of the state until the model is ready."""
+        since = (now - (self.created if gated else self.admitted)).total_seconds()
+        most = _MOST_GATED_SECONDS if gated else _MOST_WAIT_SECONDS
+        return {
+            "status": "PENDING",
+            "pod": self.pod_uid,
+            "waiting_for": waiting_for,
+            "wait_seconds": int(min(max(since / 10, _LEAST_WAIT_SECONDS), most)),
+            # While a queue holds the pod back, its start has not begun.
+            "admitted": (now if gated else self.admitted).isoformat(),
+            **({"opened": self.opened.isoformat()} if self.opened else {}),
+        }
+
+
+def await_endpoint(
+    api: Api,
+    pod: Mapping[str, Any],
+    request: Mapping[str, Any],
+    cluster: ClusterSettings,
+    endpoint: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """Wait for the pod and for the model's ping through its route, for at most `seconds`, and no longer than is worth it.
+
+    Parameters
+    ----------
+    endpoint
+        The `endpoint` of the state that an earlier call gave, or an empty one.
+
+    Returns
+    -------
+    dict
+        The `endpoint` of the state: PENDING or READY.
+
+    Raises
+    ------
+    PodCrashed, PodLost, PodRefused, ImagePullFailed, ModelTimeout
+        What became of the pod instead.
+    PodUnschedulable, ImagePullFailed, PodNotReady
+        The start deadline has passed.
+    InvalidTags, InvalidFile
+        The request asks for what a model of the protocol that was found cannot do.
+    RouteNotReady
+        The model is ready, but nothing leads to it within the route deadline.
+    """
+    until = time.monotonic() + seconds
+    clock = Clock.of(pod, request, endpoint)
+    found = readiness.await_ready(api, pod, clock.deadline, clock.start_seconds, seconds)
+    if isinstance(found, readiness.Waiting):
+        return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated)
+    most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
+    clock = replace(clock, opened=clock.opened or datetime.now(UTC))
+    url = routes.url(cluster, pod["name"], found, manifest.port(request))
+    ping = Pings.to(pod, request, url, cluster)
+    waiting_for = _await_ping(api, pod, ping, cluster, clock, until, most)
+    if waiting_for:
+        return clock.pending(waiting_for, datetime.now(UTC))
+    protocol = ping.protocol.name
+    if request["protocol"] == "auto":
+        detection.check(request, protocol)
+    return {"status": "READY", "url": url, "protocol": protocol, "pod": pod["uid"]}
+
+
+def _await_ping(
+    api: Api,
+    pod: Mapping[str, Any],
+    ping: Pings,
+    cluster: ClusterSettings,
+    clock: Clock,
+    until: float,
+    most: float,
+) -> str:
+    """Ping until the model answers reliably; what is being waited for, if it does not in the time that there is."""
+    began = looked = time.monotonic()
+    in_a_row = 0
+    while in_a_row < _PINGS_IN_A_ROW:
+        refusal = ping.refused()
+        in_a_row = 0 if refusal else in_a_row + 1
+        now = time.monotonic()
+        if refusal and now - looked > _LOOK_AT_POD_SECONDS:
+            looked = now
+            readiness.check_alive(api, pod)
+        if refusal and clock.overdue(refusal, datetime.now(UTC)):
+            # What became of the pod since is the better answer.
+            readiness.check_alive(api, pod)
+            raise readiness.explained(api, pod, _overdue(api, pod, ping, cluster, clock, refusal))
+        if refusal and now > min(began + most, until):
+            return f"{'its route' if refusal.is_the_routes else 'the model to load'}: {refusal.text}"
+        # A data plane tells nobody when it has taken up a route.
+        time.sleep(_PING_PAUSE_SECONDS if not refusal else 4 * _PING_PAUSE_SECONDS)
+    return ""
+
+
+def _overdue(
+    api: Api, pod: Mapping[str, Any], ping: Pings, cluster: ClusterSettings, clock: Clock, refusal: Refusal
+) -> DropscoreError:
+    beside = ended_beside(readiness.get(api, pod))
+    told = " ".join(filter(None, (pings.said_of_route(api, pod, cluster), beside)))
+    if refusal.is_the_routes:
+        late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
+        return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip())
+    late = f"The model's port is open, but its ping was not answered well after {clock.start_seconds} s"
+    return PodNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), _NOT_LOADED)

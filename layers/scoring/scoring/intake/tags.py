@@ -1,0 +1,63 @@
+"""The tags that a file may have: their names and what they may say. A profile may say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scoring.errors import InvalidTags
+
+# The name in the documentation first; the others mean the same.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "profile": (),
+    "model_image": ("modelimagename",),
+    "eks_cluster": ("k8scluster",),
+    "k8s_namespace": ("k8snamespace",),
+    "ingress_url": ("k8singressurl",),
+    "protocol": (),
+    "model_name": (),
+    "split": (),
+    "rows": (),
+    "max_errors": (),
+    "header": (),
+    "delimiter": (),
+    "decimal": (),
+    "escape": (),
+    "encoding": (),
+    "exclude": (),
+    "include": (),
+    "output": (),
+    "cpu": (),
+    "memory": (),
+    "gpu": (),
+}
+# A tag cannot hold most of these characters itself.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+CHOICES = {
+    "split": ("file", "rows"),
+    "rows": ("same", "any"),
+    "header": ("first", "none"),
+    "delimiter": tuple(DELIMITERS),
+    "decimal": ("point", "comma"),
+    "escape": ("double", "backslash"),
+}
+"""What those tags may say that choose among a few words; the first is what counts without the tag, or what is looked for."""
+READING = ("header", "delimiter", "decimal", "escape", "encoding", "exclude", "include", "output")
+"""The tags that say how the file is to be read: the file itself decides what they come to."""
+
+
+def by_name(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags under their documented names; empty and unknown ones left out.
+
+    Raises
+    ------
+    InvalidTags
+        Both names of one tag are there and differ.
+    """
+    values: dict[str, str] = {}
+    for name, aliases in ALIASES.items():
+        found = {tags[key].strip() for key in (name, *aliases) if tags.get(key, "").strip()}
+        if len(found) > 1:
+            raise InvalidTags(f"The tags {' and '.join((name, *aliases))} mean the same but differ.")
+        if found:
+            values[name] = found.pop()
+    return values
