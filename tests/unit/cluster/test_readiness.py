@@ -185,6 +185,15 @@ def test_a_route_is_there_when_several_pings_in_a_row_came_through(server: Serve
     assert len(server.requests) == 9
 
 
+def test_a_pod_without_a_route_is_reached_at_the_port_that_its_request_says(server: Server) -> None:
+    server.answers["GET"] = PONG
+    asked = request(pod={"port": int(server.url.rpartition(":")[2])})
+    pod = running()
+    pod["status"]["podIP"] = "127.0.0.1"
+    cluster = ClusterSettings(CLUSTER, ("dropscore",), "pod_ip")
+    assert readiness.await_route(FakeApi(pods=pod), pod_state(), pod, asked, cluster) == server.url
+
+
 def test_a_route_that_never_comes_is_told_with_its_last_answer(server: Server) -> None:
     server.answers["GET"] = NOT_ROUTED
     with pytest.raises(RouteNotReady, match=r"did not come through .* within 0 s; last: 404 no route"):
