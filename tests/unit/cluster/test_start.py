@@ -289,9 +289,10 @@ def test_a_pod_in_a_queue_has_all_its_time_before_it() -> None:
         await_endpoint("http://gateway", api, found | {"admitted": ago(101)}, age=100_000)
 
 
-def test_without_a_gateway_every_answer_is_the_models(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start.routes, "url", lambda *given: server.url)
+def test_without_a_gateway_every_answer_is_the_models(server: Server) -> None:
     server.answers["GET"] = NOT_ROUTED
-    found = await_endpoint("", FakeApi(pods=running()), opened(60), route="pod_ip")
+    at, port = running(), int(server.url.rpartition(":")[2])
+    at["status"]["podIP"] = "127.0.0.1"
+    found = await_endpoint("", FakeApi(pods=at), opened(60), route="pod_ip", pod={"port": port})
     assert found["waiting_for"] == "the model to load: 404 no route"
     assert {asked.path for asked in server.requests} == {"/"}
