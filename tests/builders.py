@@ -86,6 +86,7 @@ def request(**changes: Any) -> dict[str, Any]:
         "image": f"{REGISTRY}/sas-anomaly@{DIGEST}",
         "profile": "",
         "cluster": CLUSTER,
+        "cluster_settings": settings().clusters[CLUSTER].to_json(),
         "namespace": NAMESPACE,
         "protocol": "sas",
         "resources": {"cpu": "500m", "memory": "1Gi"},

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from scoring import settings
 from scoring.cluster import api as clusters
 from scoring.cluster import start
+from scoring.intake import clusters as configured
 from scoring.observability import observed
 
 
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         clusters.connect(request["cluster"]),
         state["pod"],
         request,
-        settings.current().clusters[request["cluster"]],
+        configured.of_request(request),
         state.get("endpoint", {}),
         context.get_remaining_time_in_millis() / 1000 - 15,
     )

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from scoring import settings
 from scoring.cluster import api as clusters
 from scoring.cluster import manifest, pods
+from scoring.intake import clusters as configured
 from scoring.intake import identity
 from scoring.observability import observed
 
@@ -27,4 +27,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request,
         state["lost_pods"]["count"],
     )
-    return pods.launch(clusters.connect(request["cluster"]), attempt, settings.current().clusters[request["cluster"]])
+    return pods.launch(clusters.connect(request["cluster"]), attempt, configured.of_request(request))

@@ -6,7 +6,7 @@ from scoring import aws, settings
 from scoring.cluster import api as clusters
 from scoring.files import inspection, objects
 from scoring.files.rejects import Limit
-from scoring.intake import identity, images, profiles, request
+from scoring.intake import identity, images, parameters, profiles, request
 from scoring.observability import observed
 from scoring.settings import Settings
 
@@ -18,13 +18,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Raises
     ------
     InvalidTags, InvalidProfile, InvalidFile, EmptyFile, SourceGone
-    ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed
+    ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed, InvalidSettings
     """
     configured = settings.current()
     source = identity.Source.from_json(event["state"]["source"])
     tags = objects.tags(aws.client("s3"), source, configured.tag_wait_seconds)
     path = source.key.removeprefix(configured.input_prefix)
-    profile = profiles.choose(profiles.load(configured.profiles), tags.get("profile", "").strip(), path)
+    profile = profiles.choose(parameters.load(configured.profiles), tags.get("profile", "").strip(), path)
     with profile.named():
         return _resolve(source, tags, profile, event["attempt_id"], configured)
 
@@ -32,7 +32,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _resolve(
     source: identity.Source, tags: dict[str, str], profile: profiles.Profile, attempt_id: str, configured: Settings
 ) -> dict[str, Any]:
-    wanted = request.from_tags(tags, configured, profile)
+    wanted = request.from_tags(tags, configured, profile, parameters.load(configured.clusters_path))
     image = images.parse(wanted.model_image, configured.ecr_registry)
     images.check_allowed(image, configured.allowed_model_images)
     pinned = images.pin(image, aws.client("ecr"), configured.ecr_registry)

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scoring import aws, settings, streaming
+from scoring import aws, streaming
 from scoring.cluster import api as clusters
 from scoring.cluster import pings, readiness
 from scoring.cluster.pings import Pings
 from scoring.errors import ModelFailed, ModelTimeout
+from scoring.intake import clusters as configured
 from scoring.intake import identity
 from scoring.intake import request as asked
 from scoring.observability import observed
@@ -56,7 +57,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     except (ModelFailed, ModelTimeout) as failure:
         # A dead node is silent; a route whose pod was just taken away answers 404 in the model's place.
         check_pod()
-        cluster = settings.current().clusters[request["cluster"]]
+        cluster = configured.of_request(request)
         ping = Pings.to(pod, request, job.model.url, cluster)
         away = ping.silence(failure)
         if away is None:

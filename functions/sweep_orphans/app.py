@@ -7,6 +7,8 @@ from scoring import aws, settings
 from scoring.cluster import api as clusters
 from scoring.cluster import pods
 from scoring.errors import DropscoreError
+from scoring.intake import clusters as configured
+from scoring.intake import parameters
 from scoring.observability import count, gauge_seconds, logger, observed
 from scoring.outcome import history
 from scoring.settings import ClusterSettings
@@ -18,15 +20,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
 
     Raises
     ------
-    ClusterUnreachable, ClusterAccessDenied, AccessDenied, AwsThrottled
+    ClusterUnreachable, ClusterAccessDenied, InvalidSettings, AccessDenied, AwsThrottled
         At least one cluster was not swept; the others were.
     """
     stepfunctions, state_machine = aws.client("stepfunctions"), settings.current().attempt_state_machine_arn
     swept: list[str] = []
     failures: list[DropscoreError] = []
-    for cluster in settings.current().clusters.values():
+    try:
+        stored = parameters.load(settings.current().clusters_path)
+    except DropscoreError as error:
+        stored = {}
+        failures.append(error)
+    for name in sorted({*settings.current().clusters, *stored}):
         try:
-            swept += _sweep(cluster, stepfunctions, state_machine)
+            swept += _sweep(configured.find(name, settings.current(), stored), stepfunctions, state_machine)
         except DropscoreError as error:
             failures.append(error)
     count("OrphansSwept", len(swept))

@@ -68,7 +68,8 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
     "list clusters": ("eks", "list_clusters", {}),
     "read profiles": ("ssm", "get_parameters_by_path", {"Path": "/dropscore/profiles"}),
-    "read other parameters": ("ssm", "get_parameters_by_path", {"Path": "/dropscore/clusters"}),
+    "read clusters": ("ssm", "get_parameters_by_path", {"Path": "/dropscore/clusters"}),
+    "read other parameters": ("ssm", "get_parameters_by_path", {"Path": "/dropscore"}),
     "change a profile": (
         "ssm",
         "put_parameter",
@@ -85,6 +86,7 @@ MAY = {
         "look an image up",
         "look a cluster up",
         "read profiles",
+        "read clusters",
     },
     "LaunchPod": {"look a cluster up"},
     "AwaitPod": {"look a cluster up"},
@@ -100,7 +102,7 @@ MAY = {
     },
     "PersistError": {"write an error", "look a cluster up"},
     "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up"},
-    "SweepOrphans": {"look a cluster up"},
+    "SweepOrphans": {"look a cluster up", "read clusters"},
 }
 
 

@@ -25,6 +25,10 @@ _START_SECONDS, _TRAIN_SECONDS, _END_SECONDS = 120.0, 300.0, 10.0
 _PAUSE_SECONDS = 0.1
 
 
+class ServerFailed(Exception):
+    """A model was not trained or a server did not come up; the message has the end of its log."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """One of the environments that `make test-servers` installs."""
@@ -59,20 +63,21 @@ class Environment:
                 stderr=output,
                 timeout=_TRAIN_SECONDS,
             )
-        assert not done.returncode, f"{script} failed:\n{_tail(log)}"
+        if done.returncode:
+            raise ServerFailed(f"{script} failed:\n{_tail(log)}")
 
 
 @dataclass(frozen=True)
 class Server:
-    """A model server that is ready: where it answers, and what it has said so far."""
+    """A model server: where it answers, and where it says what it does."""
 
     url: str
     process: subprocess.Popen[bytes]
     log_file: Path
 
     @property
-    def log(self) -> str:
-        return self.log_file.read_text(errors="replace")
+    def log_tail(self) -> str:
+        return _tail(self.log_file)
 
 
 def free_port() -> int:
@@ -83,18 +88,24 @@ def free_port() -> int:
         return port
 
 
+# All of 127/8 is this machine: for a server that insists on its port.
+OWN_ADDRESS = f"127.{128 + os.getpid() % 100}.{os.getpid() // 100 % 250}.9"
+
+
 @contextmanager
 def serve(
-    command: Sequence[str | Path],
+    command: Sequence[Any],
     directory: Path,
     environment: Mapping[str, str],
     protocol: str,
     port: int,
+    *,
+    host: str = "127.0.0.1",
     name: str = "server",
     model_name: str = "",
 ) -> Iterator[Server]:
     """Run a server in `directory` until the block ends; it begins when the model is ready by its protocol's own ping."""
-    log, url = directory / f"{name}.log", f"http://127.0.0.1:{port}"
+    log, url = directory / f"{name}.log", f"http://{host}:{port}"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -123,9 +134,10 @@ def _wait_until_ready(server: Server, request: Mapping[str, str]) -> None:
                 return
             answer = refused
         ended = server.process.poll()
-        assert ended is None, f"{server.process.args!r} has ended with {ended}:\n{_tail(server.log_file)}"
-        late = time.monotonic() > deadline
-        assert not late, f"{server.process.args!r} is not ready; it answered {answer}:\n{_tail(server.log_file)}"
+        if ended is not None:
+            raise ServerFailed(f"{server.process.args!r} has ended with {ended}:\n{server.log_tail}")
+        if time.monotonic() > deadline:
+            raise ServerFailed(f"{server.process.args!r} is not ready; it answered {answer}:\n{server.log_tail}")
         time.sleep(_PAUSE_SECONDS)
 
 

@@ -36,14 +36,14 @@ class Outcome:
     scoring: Mapping[str, Any]
 
     @property
-    def table(self) -> list[list[str]]:
-        """The header and the rows of a `.scoreout` in CSV."""
-        return list(csv.reader(io.StringIO(self.scored.decode(), newline="")))
+    def rejected_rows(self) -> list[int]:
+        """The rows that `.rejected` tells of."""
+        return [int(row["row"]) for row in csv.DictReader(io.StringIO(self.rejected.decode(), newline=""))]
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """The objects of a `.scoreout` in JSON Lines."""
-        return [json.loads(line) for line in self.scored.splitlines()]
+        """The objects of a `.scoreout` in JSON Lines, as those see it who know no NaN."""
+        return [json.loads(line, parse_constant=_refuse) for line in self.scored.splitlines()]
 
 
 def score(s3: Any, url: str, protocol: str, file: Path, **tags: str) -> Outcome:
@@ -83,6 +83,10 @@ def score(s3: Any, url: str, protocol: str, file: Path, **tags: str) -> Outcome:
     return Outcome(_read(s3, _OUTPUT["key"]), _read(s3, rejected_key(_OUTPUT["key"])), scoring)
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _seconds_to(moment: float) -> float:
     return moment - time.monotonic()
 
@@ -94,14 +98,21 @@ def _read(s3: Any, key: str) -> bytes:
     return body
 
 
-def assert_predicted(found: Outcome, file: Path, expected: Mapping[str, list[Any]], *, relative: float = 0.0) -> None:
+def table(text: str, delimiter: str = ",") -> list[list[str]]:
+    """The header and the rows of CSV."""
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def assert_predicted(
+    found: Outcome, file: Path, expected: Mapping[str, list[Any]], *, delimiter: str = ",", relative: float = 0.0
+) -> None:
     """Hold a `.scoreout` in CSV against the file and the same model's predictions in its own process, column by column.
 
     `expected` is by the names of the output's columns; None is an empty field. `relative` is how far a number may be off
     where a model adds up in another order for batches of another size.
     """
-    header, *rows = found.table
-    own_header, *own_rows = csv.reader(io.StringIO(file.read_text(), newline=""))
+    header, *rows = table(found.scored.decode(), delimiter)
+    own_header, *own_rows = table(file.read_bytes().decode(), delimiter)
     assert header == [*own_header, *expected]
     assert [row[: len(own_header)] for row in rows] == own_rows
     for place, (name, values) in enumerate(expected.items(), len(own_header)):
@@ -111,6 +122,15 @@ def assert_predicted(found: Outcome, file: Path, expected: Mapping[str, list[Any
             if not _same(row[place], value, relative)
         ]
         assert not wrong, f"{name} of {len(wrong)} rows, the first three (row, scored, in process): {wrong[:3]}"
+
+
+def assert_predicted_objects(found: Outcome, file: Path, expected: Mapping[str, list[Any]]) -> None:
+    """Hold a `.scoreout` in JSON Lines against the file and the same model's predictions, member by member."""
+    own = [json.loads(line) for line in file.read_bytes().splitlines()]
+    rows = zip(*expected.values(), strict=True)
+    assert found.objects == [
+        record | dict(zip(expected, row, strict=True)) for record, row in zip(own, rows, strict=True)
+    ]
 
 
 def _same(text: str, value: Any, relative: float) -> bool:

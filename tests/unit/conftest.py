@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 
 from scoring import aws, settings
 from scoring.cluster import api as clusters
-from scoring.intake import profiles
+from scoring.intake import parameters
 from scoring.streaming import scorer
 from tests.builders import ENVIRONMENT, INPUT_BUCKET, OUTPUT_BUCKET, REGION
 from tests.unit.servers import Server
@@ -46,7 +46,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 # Held here, since a test may put something else in their place.
-CACHED = (settings.current, aws.client, profiles._parameters)
+CACHED = (settings.current, aws.client, parameters._parameters)
 
 
 def forget() -> None:

@@ -65,7 +65,9 @@ class ImageNotAllowed(DropscoreError):
 
 
 class ClusterNotFound(DropscoreError):
-    remedy = "Correct the tag eks_cluster, or ask the administrator to add the cluster to the parameter Clusters."
+    remedy = (
+        "Correct the tag eks_cluster, or ask the administrator to set the cluster up (Clusters, or Parameter Store)."
+    )
 
 
 class ClusterNotActive(DropscoreError):

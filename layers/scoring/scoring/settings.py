@@ -60,6 +60,11 @@ class ClusterSettings:
         fields = entry | {"namespaces": tuple(namespaces), "tolerations": tuple(entry.get("tolerations", ()))}
         return cls(name=name, **fields | {"url": str(url).rstrip("/")})
 
+    def to_json(self) -> dict[str, Any]:
+        """The entry again, every key in it."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "name"}
+        return values | {"namespaces": list(self.namespaces), "tolerations": list(self.tolerations)}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -76,8 +81,9 @@ class Settings:
     output_bucket: str = ""
     output_prefix: str = ""
     ecr_registry: str = ""
-    # Where profiles are in Parameter Store; set for resolve_request alone.
+    # Where these are in Parameter Store; set for the functions that read them.
     profiles: str = ""
+    clusters_path: str = ""
     default_model_image: str = ""
     default_eks_cluster: str = ""
     default_protocol: str = "auto"

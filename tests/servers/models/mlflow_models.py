@@ -120,7 +120,8 @@ def several_columns() -> None:
     data = load_wine(as_frame=True)
     model = Explained(RandomForestClassifier(30, random_state=SEED).fit(data.data, data.target))
     predicted = model.predict(None, data.data)
-    path = keep("several_columns", dict(predicted), file_csv=data.data.to_csv(index=False))
+    lines = data.data.to_json(orient="records", lines=True)
+    path = keep("several_columns", dict(predicted), file_csv=data.data.to_csv(index=False), file_jsonl=lines)
     mlflow.pyfunc.save_model(path, python_model=model, signature=infer_signature(data.data, predicted), **NO_INFERENCE)
 
 
@@ -181,8 +182,9 @@ def tensor() -> None:
     data = load_digits()
     model = LogisticRegression(max_iter=200, random_state=SEED).fit(data.data, data.target)
     predicted = model.predict(data.data)
-    text = pandas.DataFrame(data.data).to_csv(index=False)
-    path = keep("tensor", {"prediction": predicted}, file_csv=text)
+    pixels = pandas.DataFrame(data.data)
+    lines = pixels.to_json(orient="records", lines=True)
+    path = keep("tensor", {"prediction": predicted}, file_csv=pixels.to_csv(index=False), file_jsonl=lines)
     save_sklearn(model, path, signature=infer_signature(data.data, predicted))
 
 

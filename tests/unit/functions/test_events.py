@@ -72,12 +72,12 @@ def test_a_pod_in_a_lost_ones_place_has_another_name(api: FakeApi) -> None:
     assert (launched["name"], launched["replaces"]) == (f"{POD['name']}-2", 2)
 
 
-def test_await_pod_takes_its_sample(api: FakeApi, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = {"namespaces": ["dropscore"], "url": server.url}
-    monkeypatch.setenv("CLUSTERS", json.dumps({api.name: entry}))
+def test_await_pod_takes_its_sample(api: FakeApi, server: Server) -> None:
+    given = event("await_pod")
+    given["state"]["request"]["cluster_settings"]["url"] = server.url
     server.answers["GET"] = Reply(body=b"pong")
     url = f"{server.url}/{POD['name']}"
-    assert run("await_pod") == {"status": "READY", "url": url, "protocol": "sas", "pod": POD["uid"]}
+    assert run("await_pod", given) == {"status": "READY", "url": url, "protocol": "sas", "pod": POD["uid"]}
 
 
 def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from scoring.errors import (
     SourceGone,
 )
 from scoring.files.formats import Spec
-from tests.builders import CLUSTER, INPUT_BUCKET, REGISTRY, Context, event, function
+from tests.builders import CLUSTER, INPUT_BUCKET, REGISTRY, Context, event, function, settings
 from tests.unit.intake.test_images import MEDIA_TYPE
 
 app = function("resolve_request")
@@ -51,6 +51,7 @@ def test_a_file_without_tags_gets_the_defaults_with_the_image_by_digest(s3: Any,
         "image": f"{REGISTRY}/sas-anomaly@{account}",
         "profile": "",
         "cluster": CLUSTER,
+        "cluster_settings": settings().clusters[CLUSTER].to_json(),
         "namespace": "dropscore",
         "protocol": "sas",
         "model_name": "",
@@ -68,6 +69,18 @@ def test_a_file_without_tags_gets_the_defaults_with_the_image_by_digest(s3: Any,
         },
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
     }
+
+
+def test_a_cluster_of_parameter_store_is_as_good_as_one_of_the_stack(
+    s3: Any, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTERS", "{}")
+    monkeypatch.setenv("CLUSTERS_PATH", "/dropscore/clusters")
+    entry = {"namespaces": ["gpu"], "route": "pod_ip"}
+    aws.client("ssm").put_parameter(Name=f"/dropscore/clusters/{CLUSTER}", Value=json.dumps(entry), Type="String")
+    asked = app.handler(drop(s3), Context())
+    assert (asked["cluster"], asked["namespace"]) == (CLUSTER, "gpu")
+    assert asked["cluster_settings"].items() >= entry.items()
 
 
 def test_tags_choose_among_what_is_configured(s3: Any, account: str) -> None:

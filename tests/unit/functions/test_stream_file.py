@@ -1,6 +1,5 @@
 """stream_file: one step further with the file, and who is to blame when there is none."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +12,6 @@ from scoring.errors import ModelFailed, PodCrashed, PodLost, RouteNotReady
 from scoring.protocols import RowProtocol, model
 from scoring.streaming import silence, whole_file
 from tests.builders import (
-    CLUSTER,
     NAMESPACE,
     POD_NAME,
     Context,
@@ -222,10 +220,8 @@ GONE = Reply(404, b"404 page not found")
 
 
 @pytest.fixture
-def gateway(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+def gateway(server: Server) -> Server:
     """The server is a gateway, which answers for every path without a route; the model is below the pod's name."""
-    entry = {"namespaces": [NAMESPACE], "route": "gateway", "url": server.url}
-    monkeypatch.setenv("CLUSTERS", json.dumps({CLUSTER: entry}))
     server.answers |= {"GET": GONE, "POST": GONE}
     return server
 
@@ -233,6 +229,7 @@ def gateway(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 def through(gateway: Server, s3: Any, protocol: str) -> dict[str, Any]:
     event = given(s3, gateway, protocol)
     event["state"]["endpoint"]["url"] += f"/{POD_NAME}"
+    event["state"]["request"]["cluster_settings"] = {"namespaces": [NAMESPACE], "route": "gateway", "url": gateway.url}
     return event
 
 

@@ -8,7 +8,9 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.cluster import api as clusters
-from scoring.errors import AwsThrottled, ClusterUnreachable
+from scoring.errors import AccessDenied, AwsThrottled, ClusterUnreachable, InvalidSettings
+from scoring.intake import parameters
+from scoring.intake.parameters import Stored
 from tests.builders import CLUSTER, ENVIRONMENT, GATEWAY_URL, Context, FakeApi, event, function, path, running
 
 app = function("sweep_orphans")
@@ -122,3 +124,33 @@ def test_every_namespace_that_is_open_to_us_is_looked_into(
     monkeypatch.setattr(clusters, "connect", {CLUSTER: api}.__getitem__)
     sweep()
     assert api.calls == ["GET /api/v1/namespaces/dropscore/pods", "GET /api/v1/namespaces/batch/pods"]
+
+
+def test_clusters_of_parameter_store_are_swept_as_well_and_a_broken_one_keeps_no_other_from_it(
+    monkeypatch: pytest.MonkeyPatch, stepfunctions: StepFunctions
+) -> None:
+    own, stored = cluster("over"), cluster("over-too")
+    connect(monkeypatch, lab=own, store=stored)
+    entry = json.dumps({"namespaces": ["dropscore"], "route": "pod_ip"})
+    monkeypatch.setenv("CLUSTERS", json.dumps({"lab": json.loads(entry)}))
+    monkeypatch.setenv("CLUSTERS_PATH", "/dropscore/clusters")
+    found = {"broken": Stored("broken", 1, "{"), "store": Stored("store", 1, entry)}
+    monkeypatch.setattr(parameters, "load", lambda path: found)
+    with pytest.raises(InvalidSettings, match="clusters/broken"):
+        sweep()
+    assert not own.objects
+    assert not stored.objects
+
+
+def test_a_parameter_store_that_refuses_keeps_the_stacks_own_clusters_from_nothing(
+    monkeypatch: pytest.MonkeyPatch, stepfunctions: StepFunctions
+) -> None:
+    def refuse(path: str) -> dict[str, Stored]:
+        raise AccessDenied("Not allowed: ssm:GetParametersByPath")
+
+    api = cluster("over")
+    connect(monkeypatch, lab=api)
+    monkeypatch.setattr(parameters, "load", refuse)
+    with pytest.raises(AccessDenied):
+        sweep()
+    assert not api.objects

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from scoring import aws
-from scoring.errors import AccessDenied, InvalidProfile, InvalidTags
+from scoring.errors import InvalidProfile, InvalidTags
 from scoring.intake import profiles, request, schema
-from scoring.intake.profiles import Profile, Stored
+from scoring.intake.parameters import Stored
+from scoring.intake.profiles import Profile
 from scoring.intake.tags import ALIASES
 from tests.builders import ROOT, settings
 
@@ -21,7 +21,7 @@ EVERYTHING: dict[str, Any] = {
     "eks_cluster": "dropscore-local",
     "k8s_namespace": "batch",
     "ingress_url": "http://gateway.example.com",
-    "protocol": "auto",
+    "protocol": "sagemaker",
     "model_name": "wine",
     "split": "file",
     "rows": "same",
@@ -170,7 +170,7 @@ def test_a_profile_may_say_everything_that_is_in_the_schema_and_nothing_else() -
         ("cpu", None, "cpu must be a text or a whole number, not None"),
         ("memory", "1GB", "memory is '1GB', which does not match"),
         ("memory", "1Gi\n", "memory is '1Gi\\n', which does not match"),
-        ("protocol", "rest", "protocol is 'rest'; it must be one of auto, sas, sagemaker"),
+        ("protocol", "rest", "protocol is 'rest'; it must be one of auto, sas"),
         ("model_image", " ", "model_image is ' ', which does not match"),
         ("max_errors", "few", "max_errors is 'few', which does not match"),
         ("port", "8080", "port must be a whole number, not '8080'"),
@@ -247,12 +247,14 @@ def test_a_cpu_above_the_profiles_limit_is_refused_before_the_cluster_does() -> 
 
 
 def test_what_a_profile_says_travels_in_the_request() -> None:
-    asked = request.to_json(request.from_tags({}, settings(), profile(**EVERYTHING)), "i@sha256:0", {}, {}, settings())
+    everything = profile(**EVERYTHING | {"protocol": "oip"})
+    asked = request.to_json(request.from_tags({}, settings(), everything), "i@sha256:0", {}, {}, settings())
     assert asked["profile"] == "risk:3"
     assert asked["limits"] == {"max_in_flight": 2, "max_batch_bytes": 65_536, "max_batch_records": 1}
     assert asked["deadlines"] == {"start_seconds": 1_800, "route_seconds": 120, "scoring_seconds": 600}
     assert asked["resources"]["ephemeral_storage"] == "20Gi"
     assert asked["pod"] == {key: EVERYTHING[key] for key in schema.POD} | {"env": asked["pod"]["env"]}
+    assert asked["model_name"] == "wine"
     assert asked["pod"]["env"].items() >= EVERYTHING["env"].items()
 
 
@@ -278,15 +280,6 @@ def test_what_a_profile_says_travels_in_the_request() -> None:
                 "env": {"SAGEMAKER_BATCH": "false", "SAGEMAKER_BIND_TO_PORT": "9000", "A": "b"},
             },
         ),
-        ({"protocol": "oip"}, {}, {"port": 8080}),
-        (
-            {"protocol": "auto"},
-            {"port": 9000},
-            {
-                "port": 9000,
-                "env": {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": "9000", "MLFLOW_MODELS_WORKERS": "1"},
-            },
-        ),
         ({"protocol": "mlflow"}, {}, {"port": 8080, "env": {"MLFLOW_MODELS_WORKERS": "1"}}),
         ({"protocol": "mlflow", "cpu": "2500m"}, {}, {"port": 8080, "env": {"MLFLOW_MODELS_WORKERS": "2"}}),
         ({"protocol": "sas"}, {"env": {"A": "b"}}, {"port": 8080, "env": {"A": "b"}}),
@@ -309,38 +302,6 @@ def test_an_error_tells_of_the_profile_that_may_be_the_reason() -> None:
     told = json.loads(str(refused.value))
     assert told["summary"].endswith("(What the tags do not say, the profile risk (version 3) says.)")
     assert told["details"] == {"profile": "risk:3"}
-
-
-def test_profiles_are_read_with_their_versions_and_kept_for_a_minute(mocked_aws: None) -> None:
-    ssm = aws.client("ssm")
-    for number in range(12):
-        ssm.put_parameter(Name=f"/dropscore/profiles/p{number}", Value="{}", Type="String")
-    ssm.put_parameter(Name="/dropscore/profiles/p0", Value='{"cpu": 2}', Type="String", Overwrite=True)
-    ssm.put_parameter(Name="/dropscore/profiles/deeper/p0", Value="{}", Type="String")
-    ssm.put_parameter(Name="/dropscore/clusters/p0", Value="{}", Type="String")
-    found = profiles.load("/dropscore/profiles")
-    assert found.keys() == {f"p{number}" for number in range(12)}
-    assert (found["p0"], found["p1"].version) == (Stored("p0", 2, '{"cpu": 2}'), 1)
-    ssm.delete_parameter(Name="/dropscore/profiles/p0")
-    assert profiles.load("/dropscore/profiles") == found
-
-
-def test_a_stack_without_a_path_has_no_profiles() -> None:
-    assert profiles.load("") == {}
-
-
-def test_what_parameter_store_refuses_has_the_name_that_the_state_machine_knows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from botocore.exceptions import ClientError
-
-    class Refusing:
-        def get_paginator(self, name: str) -> Any:
-            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetParametersByPath")
-
-    monkeypatch.setattr(aws, "client", lambda service: Refusing())
-    with pytest.raises(AccessDenied, match="ssm:GetParametersByPath of /dropscore/profiles"):
-        profiles.load("/dropscore/profiles")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/containers.md"])

@@ -207,6 +207,7 @@ def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
         "image": "r/i@sha256:0",
         "profile": "",
         "cluster": CLUSTER,
+        "cluster_settings": configured.clusters[CLUSTER].to_json(),
         "namespace": "dropscore",
         "protocol": "sas",
         "model_name": "",

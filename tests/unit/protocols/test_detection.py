@@ -69,15 +69,6 @@ def test_what_is_found_has_to_be_ready_by_its_own_word(server: Server) -> None:
     assert (found.ready(), found.name) == (None, "oip")
 
 
-def test_a_model_that_answers_as_two_do_is_not_ready(server: Server) -> None:
-    server.answers["GET /ping"] = Reply(200)
-    found = auto(server)
-    assert (found.ready(), found.name) == (None, "sagemaker")
-    server.answers["GET /version"] = Reply(200, b"3.17.2")
-    assert found.ready() == "It answered as sagemaker does, and then as mlflow."
-    assert (found.ready(), found.name) == (None, "mlflow")
-
-
 JSON = Spec(kind="jsonl", header=False).to_json()
 
 

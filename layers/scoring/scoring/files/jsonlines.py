@@ -105,7 +105,7 @@ class JsonLines(Format):
                     "Rename it, or leave it out of what comes back (tag output), and drop the file again.",
                     row=batch.row + number,
                 )
-            values = [b"null"] * len(keys) if found is None else found
+            values = [b"null"] * len(keys) if found is None else map(jsontext.strict, found)
             members = b", ".join(key + b": " + value for key, value in zip(keys, values, strict=True))
             lines.append(own[:-1].rstrip(_BLANK) + (b", " if record else b"") + members + b"}\n")
         return b"".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 
@@ -42,3 +43,14 @@ def encoded(value: Any) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return "".join(rf"\u{ord(c):04x}" if 0xD800 <= ord(c) < 0xE000 else c for c in text).encode()
+
+
+_STRICT = {b"NaN": b"null", b"Infinity": b'"Infinity"', b"-Infinity": b'"-Infinity"'}
+_TEXT_OR_CONSTANT = re.compile(rb'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', re.DOTALL)
+
+
+def strict(text: bytes) -> bytes:
+    """A document as every reader of JSON takes it: NaN, which Python writes, is null; the infinities are texts."""
+    if b"NaN" not in text and b"Infinity" not in text:
+        return text
+    return _TEXT_OR_CONSTANT.sub(lambda found: _STRICT.get(found[0], found[0]), text)

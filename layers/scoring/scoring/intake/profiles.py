@@ -6,65 +6,17 @@ may ask for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from aws_lambda_powertools.utilities.parameters.base import BaseProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-
-from scoring import aws
 from scoring.errors import DropscoreError, InvalidProfile, InvalidTags
 from scoring.intake import schema
+from scoring.intake.parameters import Stored
 
-_CACHED_SECONDS = 60
 # Two ways to say which columns a model sees: who says one takes back the other.
 _OTHER_WAY = {"exclude": "include", "include": "exclude"}
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A profile as Parameter Store has it."""
-
-    name: str
-    version: int
-    text: str
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} (version {self.version})"
-
-    def document(self) -> dict[str, Any]:
-        """What it says, its `folders` and `locked` checked: these decide about files that have other profiles, too.
-
-        Raises
-        ------
-        InvalidProfile
-        """
-        try:
-            found = json.loads(self.text, object_pairs_hook=_once)
-        except (ValueError, RecursionError) as error:
-            raise self.invalid(f"is not JSON ({error}), so nobody can tell which files it is for") from error
-        if not isinstance(found, dict):
-            raise self.invalid("is not a JSON object, so nobody can tell which files it is for")
-        for key in ("folders", "locked"):
-            if wrong := schema.problem(found.get(key, []), schema.SCHEMA["properties"][key], key):
-                raise self.invalid(f"is broken: {wrong}")
-        return found
-
-    def invalid(self, summary: str) -> InvalidProfile:
-        return InvalidProfile(f"The profile {self.label} {summary}.", profile=f"{self.name}:{self.version}")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        doubled = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
-        raise ValueError(f"the key {doubled!r} is there twice")
-    return found
 
 
 @dataclass(frozen=True)
@@ -148,13 +100,13 @@ def choose(stored: Mapping[str, Stored], wanted: str, path: str) -> Profile:
     InvalidProfile
         The profile that counts is broken, or nobody can tell which one counts.
     """
-    documents = {name: one.document() for name, one in sorted(stored.items())}
+    documents = {name: _document(one) for name, one in sorted(stored.items())}
     folders = [(folder, name) for name, found in documents.items() for folder in found.get("folders", ())]
     longest = max((folder for folder, _ in folders if path.startswith(folder)), key=len, default=None)
     owners = [name for folder, name in folders if folder == longest]
     if len(owners) > 1:
         others = " and ".join(stored[name].label for name in owners[1:])
-        raise stored[owners[0]].invalid(f"says the folder {longest!r}, and so does {others}")
+        raise _invalid(stored[owners[0]], f"says the folder {longest!r}, and so does {others}")
     name = wanted or (owners[0] if owners else "")
     if not name:
         return NONE
@@ -168,41 +120,23 @@ def choose(stored: Mapping[str, Stored], wanted: str, path: str) -> Profile:
             "Leave the tag profile out, or drop the file in another folder.",
         )
     if wrong := schema.problem(documents[name]):
-        raise stored[name].invalid(f"is broken: {wrong}")
+        raise _invalid(stored[name], f"is broken: {wrong}")
     return Profile(name, stored[name].version, documents[name])
 
 
-class _Parameters(BaseProvider):
-    """Parameters with their versions, which the provider that comes with Powertools leaves out."""
-
-    def _get(self, name: str, **_: Any) -> str:
-        raise NotImplementedError
-
-    def _get_multiple(self, path: str, **_: Any) -> dict[str, Any]:
-        pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path)
-        found = [parameter for page in pages for parameter in page["Parameters"]]
-        names = {parameter["Name"].rpartition("/")[2]: parameter for parameter in found}
-        return {name: Stored(name, one["Version"], one["Value"]) for name, one in names.items()}
-
-
-@cache
-def _parameters() -> _Parameters:
-    return _Parameters()  # type: ignore[no-untyped-call]
-
-
-def load(path: str) -> dict[str, Stored]:
-    """All profiles below a path of Parameter Store, by name; at most a minute old. No path, no profiles.
-
-    Raises
-    ------
-    AccessDenied, AwsThrottled
-    """
-    if not path:
-        return {}
-    with aws.errors_named(f"ssm:GetParametersByPath of {path}"):
-        try:
-            found: dict[str, Any] = _parameters().get_multiple(path, max_age=_CACHED_SECONDS)
-        except GetParameterError as error:
-            # Powertools gives every error this one name; ours tell what may be tried again.
-            raise error.__context__ or error from None
+def _document(stored: Stored) -> dict[str, Any]:
+    """What a profile says, its `folders` and `locked` checked: these decide about files that have other profiles, too."""
+    try:
+        found = stored.document()
+    except ValueError as error:
+        raise _invalid(stored, f"is not JSON ({error}), so nobody can tell which files it is for") from error
+    if not isinstance(found, dict):
+        raise _invalid(stored, "is not a JSON object, so nobody can tell which files it is for")
+    for key in ("folders", "locked"):
+        if wrong := schema.problem(found.get(key, []), schema.SCHEMA["properties"][key], key):
+            raise _invalid(stored, f"is broken: {wrong}")
     return found
+
+
+def _invalid(stored: Stored, summary: str) -> InvalidProfile:
+    return InvalidProfile(f"The profile {stored.label} {summary}.", profile=f"{stored.name}:{stored.version}")

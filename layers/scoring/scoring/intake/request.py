@@ -10,10 +10,12 @@ import re
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
-from scoring.errors import ClusterNotFound, InvalidTags, NamespaceNotAllowed
-from scoring.intake import profiles, schema, starts
+from scoring.errors import InvalidTags, NamespaceNotAllowed
+from scoring.intake import clusters, profiles, schema, starts
+from scoring.intake.parameters import Stored
 from scoring.intake.profiles import Profile
 from scoring.intake.quantities import quantity
 from scoring.intake.tags import CHOICES, READING, by_name
@@ -41,12 +43,17 @@ class Wanted:
     profile: Profile
 
 
-def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = profiles.NONE) -> Wanted:
+def from_tags(
+    tags: Mapping[str, str],
+    settings: Settings,
+    profile: Profile = profiles.NONE,
+    stored_clusters: Mapping[str, Stored] = MappingProxyType({}),
+) -> Wanted:
     """Decide what the tags ask for; where they are silent, what the profile says.
 
     Raises
     ------
-    InvalidTags, ClusterNotFound, NamespaceNotAllowed
+    InvalidTags, ClusterNotFound, NamespaceNotAllowed, InvalidSettings
     """
     own = by_name(tags)
     values = profile.checked(own)
@@ -63,7 +70,7 @@ def from_tags(tags: Mapping[str, str], settings: Settings, profile: Profile = pr
     model_name = values.get("model_name", "")
     if model_name and not _MODEL_NAME.fullmatch(model_name):
         raise InvalidTags(f"The tag model_name is {model_name!r}; it must be letters, digits, and _ . - (128 at most).")
-    cluster = _cluster(values.get("eks_cluster") or settings.default_eks_cluster, settings)
+    cluster = clusters.find(values.get("eks_cluster") or settings.default_eks_cluster, settings, stored_clusters)
     namespace = values.get("k8s_namespace") or cluster.namespaces[0]
     if namespace not in cluster.namespaces:
         raise NamespaceNotAllowed(
@@ -156,14 +163,6 @@ def _max_errors(text: str, limit: str) -> tuple[str, ...]:
     return (text,)
 
 
-def _cluster(name: str, settings: Settings) -> ClusterSettings:
-    if name not in settings.clusters:
-        raise ClusterNotFound(
-            f"The cluster {name!r} is not one that dropscore is set up for ({', '.join(settings.clusters) or 'none is'})."
-        )
-    return settings.clusters[name]
-
-
 def _resources(values: Mapping[str, str], unbounded: Set[str], settings: Settings) -> dict[str, str]:
     """Cpu, memory and GPUs, within the stack's bounds; an `unbounded` one is a profile's word."""
     cpu, memory = values.get("cpu") or settings.default_cpu, values.get("memory") or settings.default_memory
@@ -212,6 +211,7 @@ def to_json(
         "image": image,
         "profile": wanted.profile.identity,
         "cluster": wanted.cluster.name,
+        "cluster_settings": wanted.cluster.to_json(),
         "namespace": wanted.namespace,
         "protocol": wanted.protocol,
         "model_name": wanted.model_name,

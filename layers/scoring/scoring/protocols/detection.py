@@ -17,9 +17,13 @@ from scoring.errors import InvalidFile
 from scoring.files.formats import Spec
 from scoring.files.inspection import NOT_FOR_SAS
 from scoring.intake import request as intake
-from scoring.protocols.model import Answer, Model, NoAnswer, NoConnection, StillBusy
+from scoring.protocols.model import Answer, Model, NoAnswer, StillBusy
 
 PROBES = ("/v2", "/", "/ping", "/version")
+REMEDY = (
+    "If these are the model's own answers, tag the file with protocol, the one that it speaks (sas, sagemaker, mlflow or oip); "
+    "if not, let the administrator check the gateway or ingress controller of the cluster. Then drop the file again."
+)
 _SECONDS = 5.0
 _VERSION = re.compile(rb'\s*"?[0-9]+\.[0-9]+[\w.+-]*"?\s*')
 _SHOWN = 100
@@ -36,17 +40,11 @@ def detect(model: Model) -> str | list[str]:
     """The protocol that a model speaks, or what each probe was answered.
 
     It is asked no further once it does not answer: then nothing can be told.
-
-    Raises
-    ------
-    NoConnection
     """
     answers: dict[str, Answer | Silence] = {}
     for path in PROBES:
         try:
             answers[path] = model.request("GET", path, _SECONDS)
-        except NoConnection:
-            raise
         except (NoAnswer, StillBusy) as error:
             answers[path] = Silence(error.summary)
             break
