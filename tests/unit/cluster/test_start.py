@@ -126,6 +126,13 @@ def test_a_model_that_nothing_fits_is_told_by_what_each_probe_was_answered(serve
     assert "tag the file with protocol" in late.value.remedy
 
 
+def test_a_route_that_is_missing_is_told_from_a_model_that_nothing_fits(server: Server) -> None:
+    server.answers["GET"] = NOT_ROUTED
+    for url in (server.url, "http://127.0.0.1:9"):
+        with pytest.raises(RouteNotReady):
+            await_endpoint(url, FakeApi(pods=running()), opened(31), **NOT_TOLD)
+
+
 def test_what_the_protocol_that_was_found_cannot_do_ends_the_file_before_it_is_sent(server: Server) -> None:
     server.answers |= {"GET": NOT_ROUTED, PING: PONG}
     assert await_endpoint(server.url, FakeApi(pods=running()), **NOT_TOLD)["protocol"] == "sas"

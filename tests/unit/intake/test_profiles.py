@@ -280,6 +280,15 @@ def test_what_a_profile_says_travels_in_the_request() -> None:
                 "env": {"SAGEMAKER_BATCH": "false", "SAGEMAKER_BIND_TO_PORT": "9000", "A": "b"},
             },
         ),
+        ({"protocol": "oip"}, {}, {"port": 8080}),
+        (
+            {"protocol": "auto"},
+            {"port": 9000},
+            {
+                "port": 9000,
+                "env": {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": "9000", "MLFLOW_MODELS_WORKERS": "1"},
+            },
+        ),
         ({"protocol": "mlflow"}, {}, {"port": 8080, "env": {"MLFLOW_MODELS_WORKERS": "1"}}),
         ({"protocol": "mlflow", "cpu": "2500m"}, {}, {"port": 8080, "env": {"MLFLOW_MODELS_WORKERS": "2"}}),
         ({"protocol": "sas"}, {"env": {"A": "b"}}, {"port": 8080, "env": {"A": "b"}}),

@@ -20,15 +20,20 @@ def pod(protocol: str, resources: dict[str, str], profile: Profile) -> dict[str,
     said = profile.part(schema.POD)
     port = said.get("port", PORT)
     own: dict[str, Any] = {"port": port}
+    variables: dict[str, str] = {}
     if protocol == "sagemaker":
         # SageMaker Developer Guide, "Custom Inference Code with Hosting Services": `docker run IMAGE serve`; images that
-        # are made for it have no CMD. Without SAGEMAKER_BATCH, XGBoost's answers a batch in one line.
-        own |= {"args": ["serve"], "env": {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": str(port)}}
-    elif protocol == "mlflow":
+        # are made for it have no CMD.
+        own |= {"args": ["serve"]}
+    # A container whose protocol is not told gets the variables of each: to the others they say nothing.
+    if protocol in ("sagemaker", "auto"):
+        # Without SAGEMAKER_BATCH, XGBoost's answers a batch in one line.
+        variables |= {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": str(port)}
+    if protocol in ("mlflow", "auto"):
         # MLflow's image starts a worker for each core of the node, each with the model in its memory, and the pod has
         # the memory that was asked for (mlflow/models/container: MLFLOW_MODELS_WORKERS, else cpu_count).
-        own |= {"env": {"MLFLOW_MODELS_WORKERS": str(max(int(quantity(resources["cpu"]) or 1), 1))}}
-    env = own.get("env", {}) | said.get("env", {})
+        variables |= {"MLFLOW_MODELS_WORKERS": str(max(int(quantity(resources["cpu"]) or 1), 1))}
+    env = variables | said.get("env", {})
     if "command" in said:
         own.pop("args", None)
     return own | said | ({"env": env} if env else {})

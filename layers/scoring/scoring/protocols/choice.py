@@ -30,7 +30,7 @@ class Auto:
         ------
         InvalidTags
             As OpenInference does.
-        NoAnswer, StillBusy
+        NoConnection, NoAnswer, StillBusy
         """
         found = detection.detect(self._model)
         if not isinstance(found, str):

@@ -17,7 +17,7 @@ from scoring.errors import InvalidFile
 from scoring.files.formats import Spec
 from scoring.files.inspection import NOT_FOR_SAS
 from scoring.intake import request as intake
-from scoring.protocols.model import Answer, Model, NoAnswer, StillBusy
+from scoring.protocols.model import Answer, Model, NoAnswer, NoConnection, StillBusy
 
 PROBES = ("/v2", "/", "/ping", "/version")
 REMEDY = (
@@ -40,11 +40,17 @@ def detect(model: Model) -> str | list[str]:
     """The protocol that a model speaks, or what each probe was answered.
 
     It is asked no further once it does not answer: then nothing can be told.
+
+    Raises
+    ------
+    NoConnection
     """
     answers: dict[str, Answer | Silence] = {}
     for path in PROBES:
         try:
             answers[path] = model.request("GET", path, _SECONDS)
+        except NoConnection:
+            raise
         except (NoAnswer, StillBusy) as error:
             answers[path] = Silence(error.summary)
             break
