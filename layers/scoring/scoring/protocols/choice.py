@@ -24,8 +24,7 @@ class Auto:
         self.name = "auto"
 
     def ready(self) -> str | None:
-        """None if the model is ready by the protocol that it was found to speak before, or is found to speak now; else what
-        it answered.
+        """None if the model is ready by the protocol that it is found to speak, else what it answered.
 
         Raises
         ------
@@ -36,10 +35,7 @@ class Auto:
         found = detection.detect(self._model)
         if not isinstance(found, str):
             return "; ".join(found)
-        before, self.name = self.name, found
-        if before not in ("auto", found):
-            # Replicas of a data plane learn of a route one after the other.
-            return f"It answered as {before} does, and then as {found}."
+        self.name = found
         return of_request({**self._request, "protocol": found}, self._model).ready()
 
 
