@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from dataclasses import dataclass, field
 
 from local.cluster import clock
@@ -20,11 +21,13 @@ class Capacity:
     memory: str = field(default_factory=lambda: f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki")
     pods: str = "110"
     gpus: str = "0"
+    disk: str = field(default_factory=lambda: f"{shutil.disk_usage('/').total // 1024}Ki")
 
 
 def manifest(capacity: Capacity, labels: dict[str, str], address: str) -> KubeObject:
     """The Node object."""
     amounts = {"cpu": capacity.cpu, "memory": capacity.memory, "pods": capacity.pods}
+    amounts["ephemeral-storage"] = capacity.disk
     if capacity.gpus != "0":
         amounts["nvidia.com/gpu"] = capacity.gpus
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())

@@ -27,6 +27,11 @@ PROFILES: dict[str, dict[str, Any]] = {
         "port": 8765,
         "labels": {"example.com/team": "risk"},
         "max_batch_records": 1,
+        "ephemeral_storage": "64Mi",
+        "cpu_limit": 2,
+        "shm": "64Mi",
+        "read_only_root": True,
+        "run_as_user": 1000,
     },
     "broken": {"folders": ["broken/"], "cpus": 2},
 }

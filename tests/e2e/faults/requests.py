@@ -60,6 +60,22 @@ CASES = (
         tags={"protocol": "soap"},
     ),
     Case(
+        "profile-unknown",
+        "the tag `profile` names none that there is",
+        "InvalidTags",
+        "there is no such profile",
+        CORRECT,
+        tags={"profile": "no-such-profile"},
+    ),
+    Case(
+        "profile-broken",
+        "the profile says a key that is unknown",
+        "InvalidProfile",
+        "is broken: cpus is no key that is known",
+        "correct the parameter in SSM Parameter Store",
+        tags={"profile": "broken"},
+    ),
+    Case(
         "image-name-invalid",
         "the tag `model_image` is no name of an image; so no pod ever gets as far as InvalidImageName",
         "InvalidTags",

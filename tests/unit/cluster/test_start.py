@@ -9,7 +9,6 @@ import pytest
 
 from scoring.cluster import start
 from scoring.errors import ClusterAccessDenied, InvalidTags, PodCrashed, PodNotReady, RouteNotReady
-from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 from tests.builders import (
     CLUSTER,
@@ -50,7 +49,7 @@ def await_endpoint(
     seconds: float = 0,
     **changes: Any,
 ) -> dict[str, Any]:
-    """With 100 s to start and 30 s for a route to come; `age` is the pod's in seconds."""
+    """With 100 s to start and 30 s for a route to come; `age` is the pod's in seconds, `changes` are the request's."""
     asked = request(deadlines={"start_seconds": 100, "route_seconds": 30, "scoring_seconds": 1}, **changes)
     cluster = ClusterSettings(CLUSTER, ("dropscore",), route, url)
     created = pod_state(created=ago(age))
@@ -97,47 +96,42 @@ def test_a_protocol_that_is_not_told_is_found_by_what_the_model_answers_several_
     monkeypatch.setattr(start, "_FIRST_PINGS_SECONDS", 20.0)
     server.answers = {
         "GET": NOT_ROUTED,
-        f"GET /{POD_NAME}/ping": Reply(200),
-        f"GET /{POD_NAME}/version": answers(Reply(200, b"3.1.0"), NOT_ROUTED, then=Reply(200, b"3.1.0")),
+        f"{PING}ping": Reply(200),
+        f"{PING}version": answers(Reply(200, b"3.1.0"), NOT_ROUTED, then=Reply(200, b"3.1.0")),
     }
-    found = await_endpoint(server.url, FakeApi(pods=running()), seconds=20, **NOT_TOLD)
-    assert (found["status"], found["protocol"]) == ("READY", "mlflow")
+    assert await_endpoint(server.url, FakeApi(pods=running()), seconds=20, **NOT_TOLD)["protocol"] == "mlflow"
+    # The third answer is another than the second, and so is no good one.
     assert sum(asked.path == f"/{POD_NAME}/version" for asked in server.requests) == 6
 
 
-def test_a_model_that_answers_as_two_do_is_not_ready(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "_FIRST_PINGS_SECONDS", 20.0)
+def test_a_model_that_nothing_fits_is_told_by_what_each_probe_was_answered(server: Server) -> None:
     server.answers = {
         "GET": NOT_ROUTED,
-        f"GET /{POD_NAME}/ping": Reply(200),
-        f"GET /{POD_NAME}/version": answers(NOT_ROUTED, then=Reply(200, b"3.17.2")),
+        **{f"{PING}{path}": Reply(404, b"no such page") for path in ("v2", "", "ping")},
     }
-    assert await_endpoint(server.url, FakeApi(pods=running()), seconds=20, **NOT_TOLD)["protocol"] == "mlflow"
-    assert sum(asked.path == f"/{POD_NAME}/version" for asked in server.requests) == 1 + 1 + 3
-
-
-def test_a_model_that_nothing_fits_is_told_by_what_each_probe_was_answered(server: Server) -> None:
-    server.answers["GET"] = NOT_ROUTED
-    server.answers |= {f"GET /{POD_NAME}{probe}": Reply(404, b"no such page") for probe in detection.PROBES}
     with pytest.raises(PodNotReady) as late:
         await_endpoint(server.url, FakeApi(pods=running()), opened(60), age=101, **NOT_TOLD)
-    for probe in detection.PROBES:
-        assert f"GET {probe}: 404 no such page" in late.value.summary
+    for told in ("GET /v2: 404 no such page; GET /: 404 no such page; GET /ping: 404", "GET /version: 404 no route"):
+        assert told in late.value.summary
     assert "tag the file with protocol" in late.value.remedy
 
 
 def test_a_route_that_is_missing_is_told_from_a_model_that_nothing_fits(server: Server) -> None:
     server.answers["GET"] = NOT_ROUTED
-    for url in (server.url, "http://127.0.0.1:9"):
-        with pytest.raises(RouteNotReady):
-            await_endpoint(url, FakeApi(pods=running()), opened(31), **NOT_TOLD)
+    with pytest.raises(RouteNotReady):
+        await_endpoint(server.url, FakeApi(pods=running()), opened(31), **NOT_TOLD)
+    with pytest.raises(RouteNotReady):
+        await_endpoint("http://127.0.0.1:9", FakeApi(pods=running()), opened(31), **NOT_TOLD)
 
 
-def test_what_the_protocol_that_was_found_cannot_do_ends_the_file_before_it_is_sent(server: Server) -> None:
+def test_what_the_protocol_that_was_found_cannot_do_ends_the_file_before_it_is_sent(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_FIRST_PINGS_SECONDS", 20.0)
     server.answers |= {"GET": NOT_ROUTED, PING: PONG}
-    assert await_endpoint(server.url, FakeApi(pods=running()), **NOT_TOLD)["protocol"] == "sas"
+    assert await_endpoint(server.url, FakeApi(pods=running()), seconds=20, **NOT_TOLD)["protocol"] == "sas"
     with pytest.raises(InvalidTags, match="max_errors cannot be honoured: a sas container gets the file whole"):
-        await_endpoint(server.url, FakeApi(pods=running()), **NOT_TOLD | {"max_errors": ["5"]})
+        await_endpoint(server.url, FakeApi(pods=running()), seconds=20, **NOT_TOLD | {"max_errors": ["5"]})
 
 
 LOADS = [LOADING, Reply(500, b"no weights"), Reply(404, b"no such model"), HangUp()]
@@ -295,9 +289,10 @@ def test_a_pod_in_a_queue_has_all_its_time_before_it() -> None:
         await_endpoint("http://gateway", api, found | {"admitted": ago(101)}, age=100_000)
 
 
-def test_without_a_gateway_every_answer_is_the_models(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start.routes, "url", lambda *given: server.url)
+def test_without_a_gateway_every_answer_is_the_models(server: Server) -> None:
     server.answers["GET"] = NOT_ROUTED
-    found = await_endpoint("", FakeApi(pods=running()), opened(60), route="pod_ip")
+    at, port = running(), int(server.url.rpartition(":")[2])
+    at["status"]["podIP"] = "127.0.0.1"
+    found = await_endpoint("", FakeApi(pods=at), opened(60), route="pod_ip", pod={"port": port})
     assert found["waiting_for"] == "the model to load: 404 no route"
     assert {asked.path for asked in server.requests} == {"/"}

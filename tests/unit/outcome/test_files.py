@@ -60,10 +60,10 @@ def test_a_scored_file_is_tagged_with_where_it_comes_from() -> None:
     [
         ("", {"rows": 3}, set()),
         ("", {"rows": 3, "padded": 1}, {"duration_seconds"}),
-        ("", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "protocol"}),
+        ("", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "k8s_namespace"}),
         ("wine:3", {"rows": 3}, {"duration_seconds"}),
-        ("wine:3", {"rows": 3, "rejected": 1}, {"duration_seconds", "protocol"}),
-        ("wine:3", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "protocol", "k8s_namespace"}),
+        ("wine:3", {"rows": 3, "rejected": 1}, {"duration_seconds", "k8s_namespace"}),
+        ("wine:3", {"rows": 3, "padded": 1, "rejected": 1}, {"duration_seconds", "k8s_namespace", "protocol"}),
     ],
 )
 def test_where_there_are_more_than_ten_tags_those_give_way_that_the_execution_tells(

@@ -7,7 +7,7 @@ import pytest
 from scoring.errors import InvalidFile, InvalidTags
 from scoring.files.formats import Spec
 from scoring.protocols import Auto, detection
-from scoring.protocols.model import Answer, Model, NoConnection
+from scoring.protocols.model import Answer, Model
 from tests.builders import request
 from tests.unit.servers import HangUp, Reply, Server
 
@@ -56,12 +56,6 @@ def test_a_model_is_asked_no_further_once_it_does_not_answer(server: Server) -> 
     assert [asked.path for asked in server.requests] == ["/v2", "/"]
 
 
-def test_who_takes_no_connection_is_not_asked_what_it_speaks() -> None:
-    """It is the way to the model that is missing, as with a protocol that is told."""
-    with pytest.raises(NoConnection):
-        detection.detect(Model("http://127.0.0.1:9"))
-
-
 def auto(server: Server, **changes: Any) -> Auto:
     asked = {"protocol": "auto", "model_name": "", "split": "file", "rows": "same", "max_errors": ["0"], **changes}
     return Auto(Model(server.url), request(**asked))
@@ -73,6 +67,15 @@ def test_what_is_found_has_to_be_ready_by_its_own_word(server: Server) -> None:
     assert found.ready() == "400 loading"
     server.answers["GET /v2/health/ready"] = Reply(200)
     assert (found.ready(), found.name) == (None, "oip")
+
+
+def test_a_model_that_answers_as_two_do_is_not_ready(server: Server) -> None:
+    server.answers["GET /ping"] = Reply(200)
+    found = auto(server)
+    assert (found.ready(), found.name) == (None, "sagemaker")
+    server.answers["GET /version"] = Reply(200, b"3.17.2")
+    assert found.ready() == "It answered as sagemaker does, and then as mlflow."
+    assert (found.ready(), found.name) == (None, "mlflow")
 
 
 JSON = Spec(kind="jsonl", header=False).to_json()

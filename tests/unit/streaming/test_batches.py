@@ -510,32 +510,42 @@ def test_a_batch_holds_no_more_records_than_memory_should(
     assert {len(asked.body) // 2 for asked in server.requests[:-1]} == {100}, "also of the first block, which tells"
 
 
-def test_a_profile_lowers_what_is_sent_at_once_and_changes_no_result(s3: Any, server: Server, whole: bytes) -> None:
-    under_way, most, counting = 0, 0, threading.Lock()
-    both_there, bodies = threading.Event(), []
+@pytest.mark.parametrize(
+    ("limit", "most", "size"),
+    [("max_batch_bytes", 200, len), ("max_batch_records", 5, lambda body: len(RFC4180.records(body)))],
+)
+def test_a_profile_lowers_what_one_request_has_and_changes_no_result(
+    s3: Any, server: Server, whole: bytes, limit: str, most: int, size: Callable[[bytes], int]
+) -> None:
+    server.answers["POST /invocations"] = sagemaker
+    found, asked_before = drop(s3, MANY), len(server.requests)
+    scoring = opened(s3, found)
+    begun_at(s3, size=10_000)
+    asked = request(protocol="sagemaker", limits={limit: most})
+    assert published(s3, streaming.advance(job(s3, server, found, scoring, request=asked))) == whole
+    assert most * 0.8 < max(size(sent.body) for sent in server.requests[asked_before:]) <= most
 
-    def counted(asked: Request) -> Reply:
-        nonlocal under_way, most
-        with counting:
-            under_way, bodies[len(bodies) :] = under_way + 1, [asked.body]
-            most = max(most, under_way)
-            if most == 2:
-                both_there.set()
-        both_there.wait(20)
-        with counting:
-            under_way -= 1
+
+def test_a_profile_lowers_how_many_batches_are_under_way(s3: Any, server: Server) -> None:
+    another, alone = threading.Event(), []
+
+    def first_alone(asked: Request) -> Reply:
+        if alone:
+            another.set()
+        else:
+            alone.append(asked)
+            # One more would come at once, and not only when this one is answered.
+            alone.append(not another.wait(1.0))
         return sagemaker(asked)
 
-    server.answers["POST /invocations"] = counted
+    server.answers["POST /invocations"] = first_alone
     found = drop(s3, MANY)
     scoring = opened(s3, found)
-    begun_at(s3, size=10_000, in_flight=8)
-    limits = {"max_in_flight": 2, "max_batch_bytes": 200, "max_batch_records": 5}
-    asked = request(protocol="sagemaker", limits=limits)
-    assert published(s3, streaming.advance(job(s3, server, found, scoring, request=asked))) == whole
-    assert most == 2
-    assert max(map(len, bodies)) <= 200
-    assert max(len(RFC4180.records(body)) for body in bodies) == 5
+    begun_at(s3, size=256, in_flight=8)
+    asked = request(protocol="sagemaker", limits={"max_in_flight": 1})
+    assert streaming.advance(job(s3, server, found, scoring, request=asked))["rows"] == 400
+    assert alone[1] is True
+    assert another.is_set()
 
 
 def test_a_profile_raises_nothing(s3: Any, server: Server, small: None) -> None:
@@ -550,5 +560,6 @@ def test_a_model_that_takes_one_record_a_request_gets_no_more(s3: Any, server: S
     server.answers["POST /invocations"] = sagemaker
     found = drop(s3, b"n\n" + b"7\n" * 300)
     asked = request(protocol="sagemaker", limits={"max_batch_records": 1})
-    assert streaming.advance(job(s3, server, found, opened(s3, found), request=asked))["rows"] == 300
+    done = streaming.advance(job(s3, server, found, opened(s3, found), request=asked))
+    assert published(s3, done).splitlines()[1:] == [b"7," + prediction(b"7") + b",1"] * 300
     assert {sent.body for sent in server.requests} == {b"7\n"}

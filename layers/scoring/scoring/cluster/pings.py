@@ -32,33 +32,30 @@ class Refusal:
     is_the_routes: bool
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pings:
-    """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between.
-
-    `protocol` is the one by which the model was ready last, found out where the request says `auto`.
-    """
+    """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between."""
 
     request: Mapping[str, Any]
     name: str
     url: str
     gateway: str
-    protocol: str = ""
 
     @classmethod
     def to(cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings) -> Pings:
         """By the `pod` and the `request` of the state."""
         return cls(request, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url)
 
+    @cached_property
+    def protocol(self) -> protocols.Sas | protocols.RowProtocol | protocols.Auto:
+        """What the model is spoken to by; once it is ready, its name is that of the model's protocol."""
+        return protocols.of_request(self.request, Model(self.url))
+
     def refused(self) -> Refusal | None:
         """None if the model is ready, else what was answered, or that nobody did."""
-        text, connected, spoken = self._ask(self.url)
+        text, connected = _ask(self.protocol)
         if not text:
-            before, self.protocol = self.protocol, spoken
-            if before in ("", spoken):
-                return None
-            # Replicas of a data plane learn of a route one after the other.
-            return Refusal(f"It answered as {before} does, and then as {spoken}.", is_the_routes=False)
+            return None
         # The kubelet reaches the port of a ready pod: who takes no connection stands in between.
         return Refusal(text, not connected or self.is_the_gateways(text))
 
@@ -68,7 +65,8 @@ class Pings:
 
     @cached_property
     def _of_nowhere(self) -> str:
-        return self._without_names(self._ask(f"{self.gateway}/{_NOWHERE}")[0])
+        nowhere = protocols.of_request(self.request, Model(f"{self.gateway}/{_NOWHERE}"))
+        return self._without_names(_ask(nowhere)[0])
 
     def silence(self, failure: DropscoreError) -> NoAnswer | None:
         """What a model's 404 in mid-scoring means if it is not the model's: its route has gone away, for a while."""
@@ -84,18 +82,15 @@ class Pings:
     def _without_names(self, text: str) -> str:
         return text.replace(self.name, "").replace(_NOWHERE, "").strip()
 
-    def _ask(self, url: str) -> tuple[str, bool, str]:
-        """What is wrong with the answer (nothing, if it is the right one), whether anybody took the connection, and by which
-        protocol it was asked.
-        """
-        protocol = protocols.of_request(self.request, Model(url))
-        try:
-            refused, connected = protocol.ready() or "", True
-        except NoConnection as error:
-            refused, connected = error.summary, False
-        except (NoAnswer, StillBusy) as error:
-            refused, connected = error.summary, True
-        return refused, connected, protocol.name
+
+def _ask(protocol: protocols.Sas | protocols.RowProtocol | protocols.Auto) -> tuple[str, bool]:
+    """What is wrong with the answer (nothing, if it is the right one), and whether anybody took the connection."""
+    try:
+        return protocol.ready() or "", True
+    except NoConnection as error:
+        return error.summary, False
+    except (NoAnswer, StillBusy) as error:
+        return error.summary, True
 
 
 def lasting(

@@ -30,7 +30,8 @@ _FIRST_PINGS_SECONDS, _FURTHER_PINGS_SECONDS = 20.0, 3.0
 _LEAST_WAIT_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 300
 _NOT_LOADED = (
     "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. "
-    "If it shows that it serves, check the tag protocol, and let the administrator check the gateway's way to the pod."
+    "If it shows that it serves, tag the file with protocol, the one that it speaks (sas, sagemaker, mlflow or oip), and let the "
+    "administrator check the gateway's way to the pod."
 )
 
 
@@ -111,10 +112,10 @@ def await_endpoint(
         What became of the pod instead.
     PodUnschedulable, ImagePullFailed, PodNotReady
         The start deadline has passed.
-    RouteNotReady
-        The model is ready, but nothing leads to it within the route deadline.
     InvalidTags, InvalidFile
         The request asks for what a model of the protocol that was found cannot do.
+    RouteNotReady
+        The model is ready, but nothing leads to it within the route deadline.
     """
     until = time.monotonic() + seconds
     clock = Clock.of(pod, request, endpoint)
@@ -128,9 +129,10 @@ def await_endpoint(
     waiting_for = _await_ping(api, pod, ping, cluster, clock, until, most)
     if waiting_for:
         return clock.pending(waiting_for, datetime.now(UTC))
+    protocol = ping.protocol.name
     if request["protocol"] == "auto":
-        detection.check(request, ping.protocol)
-    return {"status": "READY", "url": url, "protocol": ping.protocol, "pod": pod["uid"]}
+        detection.check(request, protocol)
+    return {"status": "READY", "url": url, "protocol": protocol, "pod": pod["uid"]}
 
 
 def _await_ping(
@@ -168,9 +170,8 @@ def _overdue(
 ) -> DropscoreError:
     beside = ended_beside(readiness.get(api, pod))
     told = " ".join(filter(None, (pings.said_of_route(api, pod, cluster), beside)))
-    remedy = detection.REMEDY if ping.request["protocol"] == "auto" else None
     if refusal.is_the_routes:
         late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
-        return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy)
+        return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip())
     late = f"The model's port is open, but its ping was not answered well after {clock.start_seconds} s"
-    return PodNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy or _NOT_LOADED)
+    return PodNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), _NOT_LOADED)

@@ -18,13 +18,16 @@ from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejecte
 
 # S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
 _NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
-# The same: ten an object. These give way first where there are more; the execution tells them, too.
-_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "protocol", "k8s_namespace")
 
 
 def tag_value(text: object) -> str:
     """Any text as the value of a tag."""
     return _NOT_IN_TAGS.sub("_", str(text))[:256]
+
+
+# Amazon S3 User Guide, "Categorizing your storage using tags": ten an object. These give way first where there are more;
+# the execution tells them, too.
+_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "k8s_namespace", "protocol")
 
 
 def scored_tags(
@@ -42,8 +45,8 @@ def scored_tags(
         "eks_cluster": request["cluster"],
         "k8s_namespace": request["namespace"],
         "execution": execution,
-        **({"profile": request["profile"]} if request.get("profile") else {}),
         "protocol": request["protocol"],
+        **({"profile": request["profile"]} if request.get("profile") else {}),
         **(more or {}),
     }
     for name in _GIVE_WAY:

@@ -24,7 +24,8 @@ class Auto:
         self.name = "auto"
 
     def ready(self) -> str | None:
-        """None if the model is ready by the protocol that it is found to speak, else what it answered.
+        """None if the model is ready by the protocol that it was found to speak before, or is found to speak now; else what
+        it answered.
 
         Raises
         ------
@@ -35,7 +36,10 @@ class Auto:
         found = detection.detect(self._model)
         if not isinstance(found, str):
             return "; ".join(found)
-        self.name = found
+        before, self.name = self.name, found
+        if before not in ("auto", found):
+            # Replicas of a data plane learn of a route one after the other.
+            return f"It answered as {before} does, and then as {found}."
         return of_request({**self._request, "protocol": found}, self._model).ready()
 
 

@@ -20,10 +20,6 @@ from scoring.intake import request as intake
 from scoring.protocols.model import Answer, Model, NoAnswer, NoConnection, StillBusy
 
 PROBES = ("/v2", "/", "/ping", "/version")
-REMEDY = (
-    "If these are the model's own answers, tag the file with protocol, the one that it speaks (sas, sagemaker, mlflow or oip); "
-    "if not, let the administrator check the gateway or ingress controller of the cluster. Then drop the file again."
-)
 _SECONDS = 5.0
 _VERSION = re.compile(rb'\s*"?[0-9]+\.[0-9]+[\w.+-]*"?\s*')
 _SHOWN = 100

@@ -17,7 +17,7 @@ from scoring.errors import EmptyFile
 from scoring.files import checksums, objects
 from scoring.files.rejects import Limit
 from scoring.intake.identity import Source, rejected_key
-from scoring.protocols import Sas, SasRows
+from scoring.protocols import RowProtocol, Sas, SasRows
 from scoring.streaming import batches, whole_file
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
@@ -66,7 +66,7 @@ def advance(job: Job) -> dict[str, Any]:
         The model fell silent: the pod's state tells why.
     """
     any_rows = job.request.get("rows") == "any"
-    protocol: Any = protocols.of_request(job.request, job.model)
+    protocol: Sas | RowProtocol | protocols.Auto | SasRows = protocols.of_request(job.request, job.model)
     assert not isinstance(protocol, protocols.Auto), "await_pod has found it"
     if isinstance(protocol, Sas):
         if job.request.get("split") != "rows":
