@@ -7,7 +7,7 @@ import pytest
 from scoring.errors import InvalidFile, InvalidTags
 from scoring.files.formats import Spec
 from scoring.protocols import Auto, detection
-from scoring.protocols.model import Answer, Model
+from scoring.protocols.model import Answer, Model, NoConnection
 from tests.builders import request
 from tests.unit.servers import HangUp, Reply, Server
 
@@ -54,6 +54,12 @@ def test_a_model_is_asked_no_further_once_it_does_not_answer(server: Server) -> 
     assert first == "GET /v2: 404 no"
     assert second.startswith("GET /: The model closed the connection")
     assert [asked.path for asked in server.requests] == ["/v2", "/"]
+
+
+def test_who_takes_no_connection_is_not_asked_what_it_speaks() -> None:
+    """It is the way to the model that is missing, as with a protocol that is told."""
+    with pytest.raises(NoConnection):
+        detection.detect(Model("http://127.0.0.1:9"))
 
 
 def auto(server: Server, **changes: Any) -> Auto:
