@@ -12,7 +12,7 @@ import pytest
 from scoring.protocols import Auto, OpenInference
 from scoring.protocols.model import Model
 from tests.servers.harness import MODELS, Environment, Server, expected, free_port, serve
-from tests.servers.scoring import assert_predicted, score
+from tests.servers.scoring import assert_predicted, score, table
 
 pytestmark = pytest.mark.servers
 KSERVE = Environment("kserve")
@@ -55,4 +55,4 @@ def test_lines_of_json_and_a_file_without_a_header_are_scored_alike(s3: Any, mod
     own = [json.loads(line) for line in (model / "file.jsonl").read_text().splitlines()]
     assert lines.objects == [{**record, "output-0": value} for record, value in zip(own, values, strict=True)]
     headerless = score(s3, served.url, "oip", model / "headerless.csv", header="none")
-    assert [row[-1] for row in headerless.table] == [str(value) for value in values]
+    assert [row[-1] for row in table(headerless.scored.decode())] == [str(value) for value in values]

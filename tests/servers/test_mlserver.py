@@ -13,7 +13,7 @@ from scoring.errors import InvalidFile, InvalidTags, ModelFailed
 from scoring.protocols import Auto, OpenInference
 from scoring.protocols.model import Model
 from tests.servers.harness import Environment, Server, expected, free_port, serve
-from tests.servers.scoring import assert_predicted, score
+from tests.servers.scoring import assert_predicted, score, table
 
 pytestmark = pytest.mark.servers
 MLSERVER = Environment("mlserver")
@@ -82,7 +82,7 @@ def test_lines_of_json_are_scored_as_the_same_records_of_csv(s3: Any, models: Pa
 def test_a_file_without_a_header_goes_to_a_model_that_needs_no_names(s3: Any, models: Path, served: Server) -> None:
     found = score(s3, served.url, "oip", models / "plain" / "headerless.csv", model_name="plain", header="none")
     ((_, values),) = expected(models / "plain").items()
-    assert [row[-1] for row in found.table] == [str(value) for value in values]
+    assert [row[-1] for row in table(found.scored.decode())] == [str(value) for value in values]
 
 
 def test_values_that_no_input_holds_are_bad_records_and_the_others_are_scored(
@@ -96,7 +96,9 @@ def test_values_that_no_input_holds_are_bad_records_and_the_others_are_scored(
         250: "children is empty, and",
         499: 'owner is "maybe", which is no BOOL',
     }
-    assert [row[-1] for row in found.table[1:]] == ["" if row in bad else value for row, value in enumerate(values)]
+    assert [row[-1] for row in table(found.scored.decode())[1:]] == [
+        "" if row in bad else value for row, value in enumerate(values)
+    ]
     for line, (row, reason) in zip(found.rejected.decode().splitlines()[1:], bad.items(), strict=True):
         assert line.startswith(f"{row + 1},")
         assert reason in line.replace('""', '"')
