@@ -109,7 +109,7 @@ class PodUnschedulable(DropscoreError):
 
 
 class PodNotReady(DropscoreError):
-    remedy = "Check that the model listens on port 8080 in time; its log tail is below. Then redrive the execution."
+    remedy = "Check that the model listens on port 8080 (or its profile's) in time; its log tail is below. Then redrive the execution."
 
 
 class PodLost(DropscoreError):

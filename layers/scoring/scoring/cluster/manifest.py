@@ -27,6 +27,12 @@ _ROOT_CAPABILITIES = (
     "SETUID",  # no worker of nginx lives
 )
 
+_NAMED = {
+    "serviceAccountName": "service_account",
+    "priorityClassName": "priority_class",
+    "runtimeClassName": "runtime_class",
+}
+
 # What the pod may outlive its own deadlines by: tearing down and the queues in between.
 _SLACK_SECONDS = 3_600
 
@@ -72,8 +78,6 @@ def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
     """The pod. A `restartPolicy` of Never keeps the exit code of a crash; a lost pod is launched again by the workflow."""
     said, deadlines = attempt.request.get("pod", {}), attempt.request["deadlines"]
     is_non_root = said.get("run_as_non_root", cluster.run_as_non_root)
-    named = {"serviceAccountName": "service_account", "priorityClassName": "priority_class"}
-    named |= {"runtimeClassName": "runtime_class"}
     volumes = _volumes(said)
     return {
         "apiVersion": "v1",
@@ -107,7 +111,7 @@ def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
             | ({"runAsUser": said["run_as_user"]} if "run_as_user" in said else {}),
             "nodeSelector": {**cluster.node_selector, **said.get("node_selector", {})},
             "tolerations": [dict(toleration) for toleration in (*cluster.tolerations, *said.get("tolerations", ()))],
-            **{field: said[key] for field, key in named.items() if key in said},
+            **{field: said[key] for field, key in _NAMED.items() if key in said},
             **({"imagePullSecrets": [{"name": name} for name in found]} if (found := said.get("pull_secrets")) else {}),
             **({"volumes": [{"name": name, "emptyDir": volume} for name, _, volume in volumes]} if volumes else {}),
             "containers": [
