@@ -10,7 +10,7 @@ from scoring.files.blocks import Blocks
 from scoring.files.formats import Batch, Format, Spec
 from scoring.files.inspection import format_of
 from scoring.protocols import OpenInference
-from scoring.protocols.model import Model, NoAnswer, StillBusy
+from scoring.protocols.model import Answer, Model, NoAnswer, StillBusy
 from tests.unit.servers import Reply, Server
 
 INPUTS = [{"name": "a", "datatype": "INT64", "shape": [-1, 1]}, {"name": "t", "datatype": "BYTES", "shape": [-1]}]
@@ -130,7 +130,7 @@ def test_records_are_sent_as_tensors_and_what_fits_none_is_bad(serving: Server) 
     serving.answers["POST /v2/models/wine/infer"] = reply(answer)
     protocol, file, batch = opened(serving, b't;more;a\n"say ""x""\ny";z;1\nb;;two\n5" pipe;;3\n', delimiter=";")
     assert batch.bad == {1: 'a is "two", which is no INT64.'}
-    body = protocol.submit(file, batch, batch.good, 5.0)
+    answered = protocol.submit(file, batch, batch.good, 5.0)
     sent = serving.requests[-1]
     assert (sent.headers["content-type"], sent.headers["accept"]) == ("application/json", "application/json")
     assert json.loads(sent.body) == {
@@ -139,7 +139,7 @@ def test_records_are_sent_as_tensors_and_what_fits_none_is_bad(serving: Server) 
             {"name": "t", "shape": [2], "datatype": "BYTES", "data": ['say "x"\ny', '5" pipe']},
         ]
     }
-    assert protocol.collect(file, body, 2) == (["p"], [b"0.5", b"1"])
+    assert protocol.collect(file, answered, 2) == (["p"], [b"0.5", b"1"])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ ANSWER = (
 
 def test_outputs_become_columns_digit_for_digit(serving: Server) -> None:
     protocol, file, _ = opened(serving, b"a,t\n1,x\n")
-    assert protocol.collect(file, ANSWER, 2) == (
+    assert protocol.collect(file, Answer(200, ANSWER), 2) == (
         ["predict", "proba_0", "proba_1", "label"],
         [b'0,0.10,0.9,"a,b"', b"12345678901234567890,1e-7,,c"],
     )
@@ -187,7 +187,7 @@ def test_outputs_become_columns_digit_for_digit(serving: Server) -> None:
 
 def test_outputs_become_members_of_lines_of_json(serving: Server) -> None:
     protocol, file, _ = opened(serving, b'{"a": 1, "t": "x"}\n', kind="jsonl", header=False)
-    assert protocol.collect(file, ANSWER, 2) == (
+    assert protocol.collect(file, Answer(200, ANSWER), 2) == (
         ["predict", "proba", "label"],
         [[b"0", b"[0.10, 0.9]", b'"a,b"'], [b"12345678901234567890", b"[1e-7, null]", b'"c"']],
     )
@@ -212,4 +212,4 @@ def test_an_answer_that_is_no_answer_to_the_records_is_never_joined(
 ) -> None:
     protocol, file, _ = opened(serving, b"a,t\n1,x\n")
     with pytest.raises(error):
-        protocol.collect(file, answer, 2)
+        protocol.collect(file, Answer(200, answer), 2)

@@ -76,6 +76,8 @@ class Answer:
     body: bytes
     retry_after: float | None = None
     """Seconds."""
+    media_type: str = ""
+    """What the server calls it: its Content-Type, with parameters."""
 
     @property
     def text(self) -> str:
@@ -132,6 +134,10 @@ class Model:
         NoAnswer, StillBusy
         """
         response = self._open(method, path, seconds, body, headers)
+        if response.status < 200:
+            # 103 and its like come before the answer, which would be taken for the next one's on this connection.
+            response.close()
+            raise NoAnswer(f"The model answered {response.status} to {method} {path}, which is no answer yet.")
         retry_after = _retry_after(response) if response.status in (429, 503) else None
         if response.status in _ROUTE_HAS_NO_POD and retry_after is None:
             raise _answered_by_the_route(response, method, path)
@@ -145,7 +151,7 @@ class Model:
             response.release_conn()
         if len(data) > MAX_ANSWER_BYTES:
             raise NoAnswer(f"The model's answer to {method} {path} is longer than {MAX_ANSWER_BYTES >> 20} MiB.")
-        return Answer(response.status, data, retry_after)
+        return Answer(response.status, data, retry_after, response.headers.get("Content-Type", ""))
 
     def stream(self, path: str, seconds: float, offset: int = 0) -> tuple[int, Iterator[bytes]]:
         """GET `path` from byte `offset` on: the status, and the body in chunks of at most 1 MiB.

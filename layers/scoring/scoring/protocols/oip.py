@@ -19,9 +19,10 @@ from scoring.files import jsontext
 from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format
 from scoring.files.jsonlines import JsonLines
-from scoring.protocols import outputs, tensors
+from scoring.protocols import answers, outputs, tensors
+from scoring.protocols.answers import Rows, field
 from scoring.protocols.model import Answer, Model, StillBusy
-from scoring.protocols.rows import RowProtocol, Rows, field
+from scoring.protocols.rows import RowProtocol
 
 _SECONDS = 30.0
 _JSON = {"Content-Type": "application/json"}
@@ -148,24 +149,36 @@ class OpenInference(RowProtocol):
         assert self._plan and batch.sent is not None, "it was fitted"
         return tensors.body(self._plan, [batch.sent[place] for place in places]), "application/json"
 
-    def parse(self, answer: bytes, delimiter: bytes | None) -> tuple[list[str], Rows]:
+    def collect(
+        self,
+        file: Format,
+        answer: Answer,
+        expected: int,
+        columns: Sequence[str] = (),  # noqa: ARG002
+    ) -> tuple[list[str], Rows]:
         try:
-            found = outputs.read(jsontext.loads(answer))
+            found = outputs.read(jsontext.loads(answer.body))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFailed(
-                f'The model\'s answer is not of the form {{"outputs": […]}}: {error}.',
-                answer=answer[:2_000].decode("utf-8", "replace"),
+                f'The model\'s answer is not of the form {{"outputs": […]}}: {error}.', answer=answer.text
             ) from error
-        if delimiter is None:
-            members = [[jsontext.encoded(value) for value in output.values()] for output in found]
-            return [output.name for output in found], [list(row) for row in zip(*members, strict=True)]
-        columns = [
-            [field(value, delimiter) for value in output.elements[place :: output.width]]
-            for output in found
-            for place in range(output.width)
-        ]
-        names = [name for output in found for name in output.columns()]
-        return names, [delimiter.join(row) for row in zip(*columns, strict=True)]
+        names, rows = _of_outputs(found, file.answers)
+        answers.check_count(answer, len(rows), expected)
+        return names, rows
+
+
+def _of_outputs(found: Sequence[outputs.Output], delimiter: bytes | None) -> tuple[list[str], Rows]:
+    """Names and rows; without a delimiter, rows of JSON texts."""
+    if delimiter is None:
+        members = [[jsontext.encoded(value) for value in output.values()] for output in found]
+        return [output.name for output in found], [list(row) for row in zip(*members, strict=True)]
+    columns = [
+        [field(value, delimiter) for value in output.elements[place :: output.width]]
+        for output in found
+        for place in range(output.width)
+    ]
+    names = [name for output in found for name in output.columns()]
+    return names, [delimiter.join(row) for row in zip(*columns, strict=True)]
 
 
 def _columns(file: Format) -> list[str]:

@@ -18,8 +18,17 @@ from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
 from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format
 from scoring.files.joining import line_end, redelimited, row, without_end
-from scoring.protocols.model import MAX_ANSWER_BYTES, Model, StillBusy, TookTooLong, TooMany, TooMuch, check_load
-from scoring.protocols.rows import Rows, csv_rows
+from scoring.protocols.answers import Rows, csv_rows
+from scoring.protocols.model import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    Model,
+    StillBusy,
+    TookTooLong,
+    TooMany,
+    TooMuch,
+    check_load,
+)
 
 _ANSWER_SECONDS = 30.0
 _POLL_PAUSE_SECONDS = 0.1
@@ -162,7 +171,7 @@ class SasRows:
         """The batch as it is."""
         return batch
 
-    def submit(self, file: Format, batch: Batch, places: Sequence[int], seconds: float) -> bytes:
+    def submit(self, file: Format, batch: Batch, places: Sequence[int], seconds: float) -> Answer:
         """Score records of a batch; the CSV that the script wrote.
 
         Raises
@@ -185,21 +194,27 @@ class SasRows:
             answer += chunk
             if len(answer) > MAX_ANSWER_BYTES:
                 raise ModelFailed(f"The model's answer to a batch is longer than {MAX_ANSWER_BYTES >> 20} MiB.")
-        return bytes(answer)
+        return Answer(200, bytes(answer), media_type="text/csv")
 
-    def collect(self, file: Format, answer: bytes, expected: int) -> tuple[list[str], Rows]:  # noqa: ARG002
+    def collect(
+        self,
+        file: Format,  # noqa: ARG002
+        answer: Answer,
+        expected: int,
+        columns: Sequence[str] = (),  # noqa: ARG002
+    ) -> tuple[list[str], Rows]:
         """The script's own header line (as the one column name) and its rows.
 
         Raises
         ------
         ModelFailed, RowCountMismatch
         """
-        end = RFC4180.first_end(answer)
+        end = RFC4180.first_end(answer.body)
         header, *rows = csv_rows(answer) or [b""]
         if len(rows) != expected and not self._any_rows:
             raise RowCountMismatch(f"The model answered {len(rows)} rows to {expected} records.")
         # With its line end: the script's rows keep theirs.
-        return [(header + line_end(answer[:end])).decode()], rows
+        return [(header + line_end(answer.body[:end])).decode()], rows
 
     def header(self, file: Format, names: list[str]) -> bytes:
         """The header of the output: the one that the script wrote."""

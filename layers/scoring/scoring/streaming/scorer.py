@@ -21,7 +21,7 @@ from scoring.errors import (
 from scoring.files.formats import Batch, Format
 from scoring.files.inspection import bad_record
 from scoring.protocols import RowProtocol, SasRows
-from scoring.protocols.model import NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
+from scoring.protocols.model import Answer, NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
 from scoring.streaming.pace import Pace
 
@@ -176,9 +176,9 @@ class Scorer:
                 scored.predictions[place] = found
         return None
 
-    def _predictions(self, answer: bytes, expected: int, scored: Scored) -> tuple[list[str], Sequence[Any]]:
-        names, predictions = self.protocol.collect(self.file, answer, expected)
-        columns = self.columns or scored.names
+    def _predictions(self, answer: Answer, expected: int, scored: Scored) -> tuple[list[str], Sequence[Any]]:
+        columns = self.columns or scored.names or []
+        names, predictions = self.protocol.collect(self.file, answer, expected, columns)
         if columns and names != columns:
             raise ModelFailed("The model's answers have other columns than those before.", columns=names[:50])
         return names, predictions
