@@ -59,7 +59,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         check_pod()
         cluster = configured.of_request(request)
         ping = Pings.to(pod, request, job.model.url, cluster)
-        away = ping.silence(failure)
+        away = ping.silence(failure) or streaming.loading(job, failure)
         if away is None:
             raise
         try:

@@ -10,7 +10,7 @@ from scoring.cluster import api as clusters
 from scoring.cluster import readiness
 from scoring.errors import ModelFailed, PodCrashed, PodLost, RouteNotReady
 from scoring.protocols import RowProtocol, model
-from scoring.streaming import silence, whole_file
+from scoring.streaming import scorer, silence, whole_file
 from tests.builders import (
     NAMESPACE,
     POD_NAME,
@@ -210,10 +210,33 @@ def test_a_route_that_answers_in_the_models_place_is_told_by_what_became_of_its_
     """A data plane has taken the route away with the pod already: it answers 404."""
     server.answers["POST /invocations"] = Reply(404, b"no route")
     api.put("pods", found)
-    further = steps(given(s3, server, "sagemaker"))
+    event = given(s3, server, "sagemaker")
+    event["state"]["request"]["deadlines"]["start_seconds"] = 0
+    further = steps(event)
     next(further)
     with pytest.raises(error):
         next(further)
+
+
+@pytest.mark.parametrize("answer", [Reply(404, b"no such model"), Reply(503, b"loading")])
+def test_a_model_that_has_scored_nothing_yet_may_load_as_long_as_a_start_may_take(
+    s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch, answer: Reply
+) -> None:
+    """Its ping is well already: that of a server in front of it."""
+    monkeypatch.setattr(scorer, "_LEAST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(scorer, "_MOST_SILENT_PAUSE_SECONDS", 0.002)
+    server.answers |= {"POST /invocations": answer, "GET /ping": Reply()}
+    event = given(s3, server, "sagemaker")
+    further = steps(event)
+    next(further)
+    assert [next(further)["status"] for _ in range(4)] == ["RUNNING"] * 4, "longer than one that falls silent"
+    event["state"]["request"]["deadlines"]["start_seconds"] = 0
+    with pytest.raises(ModelFailed, match=answer.body.decode()) as late:
+        next(further)
+    assert late.value.details["status"] == answer.status
+    event["state"]["request"]["deadlines"]["start_seconds"] = 900
+    server.answers["POST /invocations"] = Reply(body=b"0.5\n0.25\n")
+    assert next(steps(event))["status"] == "DONE"
 
 
 GONE = Reply(404, b"404 page not found")
@@ -259,7 +282,9 @@ def test_a_404_of_the_models_own_stays_the_models(
 ) -> None:
     """One in the gateway's very words is asked about once more: its ping comes through."""
     gateway.answers |= {f"POST /{POD_NAME}/invocations": Reply(404, body), f"GET /{POD_NAME}/ping": Reply()}
-    further = steps(through(gateway, s3, "sagemaker"))
+    event = through(gateway, s3, "sagemaker")
+    event["state"]["request"]["deadlines"]["start_seconds"] = 0
+    further = steps(event)
     next(further)
     for _ in range(looks):
         assert next(further)["status"] == "RUNNING"

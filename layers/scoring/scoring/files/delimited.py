@@ -12,7 +12,7 @@ from scoring.errors import EmptyFile, InvalidFile
 from scoring.files.blocks import Blocks, never_closed
 from scoring.files.columns import Columns
 from scoring.files.dialect import BACKSLASH, QUOTE
-from scoring.files.formats import Batch, Format, Spec
+from scoring.files.formats import Batch, Format, Spec, is_all
 from scoring.files.joining import joined, line_end, new_names, row
 
 # A decimal comma, in a field that is nothing but a number.
@@ -206,10 +206,10 @@ class Csv(Format):
 
     def records(self, batch: Batch, places: Sequence[int]) -> list[bytes]:
         sent = batch.records if batch.sent is None else batch.sent
-        return sent if len(places) == len(sent) else [sent[place] for place in places]
+        return sent if is_all(places, sent) else [sent[place] for place in places]
 
     def body(self, batch: Batch, places: Sequence[int]) -> bytes:
-        if batch.sent is None and len(places) == len(batch.records):
+        if batch.sent is None and is_all(places, batch.records):
             return batch.block
         return b"\n".join(self.records(batch, places)) + b"\n"
 

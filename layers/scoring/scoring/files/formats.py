@@ -106,9 +106,14 @@ class Batch:
 
     def size(self, places: Sequence[int]) -> int:
         """About how many bytes the records at these places have."""
-        if len(places) == len(self.records):
+        if is_all(places, self.records):
             return len(self.block)
         return sum(len(self.records[place]) + 1 for place in places)
+
+
+def is_all(places: Sequence[int], records: Sequence[Any]) -> bool:
+    """Whether these are the places of all records, in their order. (A list of places may have one twice.)"""
+    return places == range(len(records))
 
 
 class Format(ABC):

@@ -229,7 +229,9 @@ def _answered_by_the_route(response: Any, method: str, path: str) -> NoAnswer:
     finally:
         response.close()
     said = f": {text[:_PAGE_CHARACTERS]}" if text else "."
-    return NoAnswer(f"The route answered {response.status} to {method} {path} in the model's place{said}")
+    return NoAnswer(
+        f"The route answered {response.status} to {method} {path} in the model's place{said}", status=response.status
+    )
 
 
 def _retry_after(response: Any) -> float | None:

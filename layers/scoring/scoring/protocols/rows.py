@@ -17,7 +17,7 @@ from scoring.files.delimited import Csv
 from scoring.files.formats import Batch, Format
 from scoring.protocols import answers
 from scoring.protocols.answers import Rows
-from scoring.protocols.model import Answer, Model, check_load
+from scoring.protocols.model import Answer, Model, NoAnswer, check_load
 
 _SAID_CHARACTERS = 400
 
@@ -64,6 +64,8 @@ class RowProtocol(ABC):
         headers = {"Content-Type": media_type, "Accept": self.accept}
         answer = self._model.request("POST", self.path, seconds, body=body, headers=headers)
         check_load(answer)
+        if answer.status == 500 and not answer.body.strip():
+            raise NoAnswer(f"The model answered 500 to POST {self.path} without a word.")
         if answer.status // 100 != 2:
             said = abridged(answers.said(answer), _SAID_CHARACTERS)
             told = f"The model answered {answer.status}" + (f": {said}" if said else "")

@@ -21,12 +21,12 @@ from scoring.protocols import Sas, SasRows
 from scoring.streaming import batches, whole_file
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
-from scoring.streaming.silence import outlast
+from scoring.streaming.silence import loading, outlast
 
 # What a protocol sends at most, and what a profile may lower it to.
 _LIMITS = {"most_in_flight": "max_in_flight", "most_bytes": "max_batch_bytes", "most_records": "max_batch_records"}
 
-__all__ = ["Job", "Progress", "advance", "open_upload", "outlast"]
+__all__ = ["Job", "Progress", "advance", "loading", "open_upload", "outlast"]
 
 
 def open_upload(

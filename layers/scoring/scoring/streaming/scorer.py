@@ -17,6 +17,7 @@ from scoring.errors import (
     ModelFailed,
     ModelTimeout,
     RowCountMismatch,
+    abridged,
 )
 from scoring.files.formats import Batch, Format
 from scoring.files.inspection import bad_record
@@ -32,7 +33,9 @@ _PATIENCE_FOR_ONE_RECORD_SECONDS = 300.0
 _LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS, _MOST_SILENT_PAUSE_SECONDS = 0.25, 30.0, 4.0
 # A route may be away for a moment: some ten seconds of the pauses above.
 _TRIES_TO_CONNECT = 6
-# What a model answers to records that it cannot score. A 500 without a word may be anybody's.
+# Of a model's words in the list of bad records.
+_WORDS_CHARACTERS = 400
+# What a model answers to records that it cannot score.
 _OF_RECORDS = (400, 422, 500)
 
 
@@ -121,7 +124,8 @@ class Scorer:
         budget, began = self.job.budget(), time.monotonic()
         if budget <= 0 or self.stopped.is_set():
             raise OutOfTime
-        size, is_one = batch.size(places), len(places) == 1
+        # One record alone goes twice where a model takes no single one.
+        size, is_one = batch.size(places), places[0] == places[-1]
         try:
             answer = self.protocol.submit(self.file, batch, places, budget)
         except TooMany as error:
@@ -167,6 +171,8 @@ class Scorer:
             names, predictions = self._predictions(answer, len(places), scored)
         except (ModelFailed, RowCountMismatch) as wrong:
             return self._refused(batch, places, wrong, scored, is_answered=True)
+        if is_one and len(places) > 1:
+            places, predictions = places[:1], predictions[:1]
         scored.seconds += seconds
         scored.names = names
         if len(places) == len(scored.predictions) or len(predictions) != len(places):
@@ -193,12 +199,28 @@ class Scorer:
         is_answered: bool = False,
     ) -> None:
         """Find the record for which the model refuses a batch, or answers it wrongly: in halves, until it stands alone."""
-        status = refusal.details.get("status")
-        if status is not None and (status not in _OF_RECORDS or (status == 500 and not refusal.details.get("answer"))):
+        status, place = refusal.details.get("status"), places[0]
+        if status is not None and status not in _OF_RECORDS:
             raise _worded(refusal, f"{refusal.summary.rstrip('.')} to a batch of records.") from refusal
-        if len(places) == 1:
+        if status == 500 and (len(places) == 1 or not scored.refusals):
+            # Anybody's server may stumble once.
+            self._wait(0, self.job.budget(), _LEAST_PAUSE_SECONDS)
+        if len(places) == 1 and isinstance(self.protocol, RowProtocol):
+            # SageMaker's own toolkit makes a vector of one record of CSV, and answers 500 to each.
+            return self._answered(batch, [place, place], scored, _Trouble())
+        if place == places[-1]:
             scored.refusals = 0
-            return self._reject(batch, places[0], refusal, scored, "{summary}, for row {row} alone.")
+            refused_too = self._refused_as_well(batch, place, scored)
+            if refused_too is None:
+                return self._reject(batch, place, refusal, scored, "{summary}, for row {row} alone.")
+            if status == 500:
+                both = f"{refusal.summary.rstrip('.')} to rows {batch.row + place} and {batch.row + refused_too}, each alone."
+                raise NoAnswer(both, **refusal.details) from refusal
+            sentence = (
+                "{summary}, for row {row} alone, and for row "
+                f"{batch.row + refused_too} as well: it may refuse all records of this kind."
+            )
+            return self._reject(batch, place, refusal, scored, sentence)
         scored.refusals += 1
         # A culprit among n records is found with two requests for each of log2(n) levels; whoever refuses more often than
         # that without one does so for what they are together.
@@ -214,11 +236,28 @@ class Scorer:
             self.pace.refused(batch.size(places))
         return None
 
+    def _refused_as_well(self, batch: Batch, place: int, scored: Scored) -> int | None:
+        """The place of another record that the model refuses, so that it may be none's fault; None if it has taken one of
+        the batch, or nothing can be told.
+        """
+        others = [other for other in (batch.good[-1], batch.good[0]) if other != place]
+        if scored.names is not None or not others or not isinstance(self.protocol, RowProtocol):
+            return None
+        try:
+            answer = self.protocol.submit(self.file, batch, [others[0]] * 2, self.job.budget())
+            self._predictions(answer, 2, scored)
+        except (ModelFailed, RowCountMismatch):
+            return others[0]
+        except (NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch):
+            return None
+        return None
+
     def _reject(self, batch: Batch, place: int, error: DropscoreError, scored: Scored, sentence: str) -> None:
         """Take note of a record that cannot be scored."""
         told = self._of_record(batch, place, error, sentence)
-        words = str(error.details.get("answer", "")).strip()
-        scored.bad[place] = f"{error.summary} {words}".strip()
+        # A traceback of thousands of characters for each of thousands of records helps nobody.
+        words = abridged(str(error.details.get("answer", "")).strip(), _WORDS_CHARACTERS)
+        scored.bad[place] = error.summary if ": " in error.summary else f"{error.summary} {words}".strip()
         if len(scored.bad) > self.allowed():
             scored.error = told
             raise _TooManyBad
@@ -242,7 +281,8 @@ class Scorer:
                     return None
                 return _MOST_PAUSE_SECONDS
         elif is_one and trouble.since:
-            raise NoAnswer(f"{error.summary} It was sent record {row} alone.") from error
+            alone = f"{error.summary.rstrip('.')}. It was sent record {row} alone."
+            raise NoAnswer(alone, **error.details) from error
         return _MOST_SILENT_PAUSE_SECONDS
 
     def _check_pod(self) -> None:

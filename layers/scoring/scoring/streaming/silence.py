@@ -14,12 +14,20 @@ from scoring.streaming.progress import Progress
 # node-monitor-grace-period, and the toleration of node.kubernetes.io/unreachable that each pod has by itself).
 _MOST_SECONDS = 420.0
 _WAIT_SECONDS = 15
+# What a server that loads still answers, and what stands before it.
+_LOADING = (404, 503)
+_NOT_LOADED = (
+    "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. If "
+    "it shows that it serves, check the tag protocol, or repair what the model answers; then drop the file again."
+)
 # A model that answers its ping but not this is silent for a reason of its own, which may pass once.
 _MOST_TIMES = 1
 
 
 def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
     """Come back to the model later; `silent` of the state's `scoring` tells since when this pod has got no further.
+
+    A model that has scored nothing yet may load still, and has the time that a start may take.
 
     Raises
     ------
@@ -31,9 +39,29 @@ def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
     silent = job.scoring.get("silent", {})
     if not here.items() <= silent.items():
         silent = here | {"since": job.now().isoformat(), "times": 0}
-    if silent["times"] >= _MOST_TIMES or job.seconds_since(silent["since"]) > _MOST_SECONDS:
-        raise ModelFailed(f"{silence.summary} Its container is running still.", SERVER_TIME_OUT) from silence
+    waited = job.seconds_since(silent["since"])
+    if silence.details.get("status") in _LOADING and _is_untried(progress):
+        if waited > job.request["deadlines"]["start_seconds"]:
+            raise ModelFailed(
+                f"{silence.summary} It has not scored a record in {waited:.0f} s.", _NOT_LOADED, **silence.details
+            ) from silence
+    elif silent["times"] >= _MOST_TIMES or waited > _MOST_SECONDS:
+        raise ModelFailed(
+            f"{silence.summary} Its container is running still.", SERVER_TIME_OUT, **silence.details
+        ) from silence
     return job.running(_WAIT_SECONDS) | {"silent": silent | {"times": silent["times"] + _pings(job)}}
+
+
+def loading(job: Job, failure: DropscoreError) -> NoAnswer | None:
+    """What a 404 means of a model that has scored nothing yet: its server answers the ping before it knows the model."""
+    if failure.details.get("status") != 404 or not _is_untried(Progress.load(job.s3, job.request["output"])):
+        return None
+    return NoAnswer(failure.summary, **failure.details)
+
+
+def _is_untried(progress: Progress) -> bool:
+    """Whether no model has scored, or taken, anything of the file."""
+    return not progress.columns and not progress.execution
 
 
 def _pings(job: Job) -> bool:
