@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from scoring.errors import ModelFailed
 from tests.servers.harness import MODELS, OWN_ADDRESS, Environment, Server, expected, serve
 from tests.servers.scoring import assert_predicted, score
 
@@ -93,11 +92,8 @@ def test_a_file_of_several_batches_is_scored_as_the_model_scores_it_itself(
     assert_predicted(found, file, {name: values * times for name, values in expected(folder).items()})
 
 
-ONE_RECORD = "numpy.genfromtxt makes a vector of a single record, and the model wants a matrix"
-
-
-@pytest.mark.xfail(strict=True, raises=ModelFailed, reason=ONE_RECORD)
 def test_a_single_record_is_scored(s3: Any, served: tuple[Path, Server], tmp_path: Path) -> None:
+    """numpy.genfromtxt makes a vector of one record of CSV, and the model wants a matrix."""
     folder, server = served
     file = tmp_path / "file.csv"
     file.write_text("".join((folder / "file.csv").read_text().splitlines(keepends=True)[:2]))
@@ -105,9 +101,6 @@ def test_a_single_record_is_scored(s3: Any, served: tuple[Path, Server], tmp_pat
     assert_predicted(found, file, {name: values[:1] for name, values in expected(folder).items()})
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason=f"{ONE_RECORD}: the good neighbour of a bad record is found out as well"
-)
 def test_only_the_record_that_is_bad_is_rejected(s3: Any, served: tuple[Path, Server], tmp_path: Path) -> None:
     folder, server = served
     lines = (folder / "file.csv").read_text().splitlines(keepends=True)[:5]

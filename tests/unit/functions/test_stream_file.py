@@ -138,6 +138,7 @@ def test_a_model_that_got_on_meanwhile_has_a_new_start(
     s3: Any, server: Server, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RowProtocol, "most_bytes", 4)
+    monkeypatch.setitem(globals(), "FILE", b"a,b\n1,2\n3,4\n5,6\n")
     server.answers |= {"POST /invocations": HangUp(), "GET /ping": Reply()}
     further = steps(given(s3, server, "sagemaker"))
     next(further)
@@ -151,7 +152,7 @@ def test_a_model_that_got_on_meanwhile_has_a_new_start(
     server.answers["POST /invocations"] = first_only
     again = next(further)
     assert (again["status"], again["silent"]["times"]) == ("RUNNING", 1)
-    server.answers["POST /invocations"] = Reply(body=b"0.25\n")
+    server.answers["POST /invocations"] = Reply(body=b"0.25\n0.5\n")
     assert next(further)["status"] == "DONE"
 
 

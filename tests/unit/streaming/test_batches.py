@@ -18,11 +18,11 @@ from scoring.errors import ClusterUnreachable, ModelFailed, ModelTimeout, PodLos
 from scoring.files.dialect import RFC4180
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import Model, NoAnswer
-from scoring.streaming import Progress
-from tests.builders import request
+from scoring.streaming import Progress, scorer
+from tests.builders import OUTPUT_BUCKET, request
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 from tests.unit.stand_ins import SasContainer, mlflow, prediction, sagemaker, sas_result
-from tests.unit.streaming.test_streaming import drop, job, opened, published
+from tests.unit.streaming.test_streaming import NOW, drop, job, opened, published
 
 MANY = b"id,text\n" + b"".join(b'%d,"line\n%d"\n' % (n, n * 7) for n in range(400))
 
@@ -44,6 +44,54 @@ def whole(s3: Any, server: Server) -> bytes:
 def begun_at(s3: Any, **pace: int) -> None:
     """As if an earlier step had found out how many batches the model serves at once."""
     Progress(pace=pace).save(s3, request()["output"])
+
+
+def test_the_last_batch_is_no_single_record(s3: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a step begins, and whatever the size of a batch."""
+    server.answers["POST /invocations"] = sagemaker
+    document = b"id\n" + b"".join(b"%04d\n" % n for n in range(9))
+    for size in range(10, 46, 5):
+        monkeypatch.setattr(RowProtocol, "most_bytes", size)
+        server.requests.clear()
+        found = drop(s3, document)
+        done = streaming.advance(job(s3, server, found, opened(s3, found)))
+        assert done["rows"] == 9
+        assert server.requests[-1].body.count(b"\n") >= 2
+        s3.delete_object(Bucket=OUTPUT_BUCKET, Key=request()["output"]["progress"])
+
+
+def toolkit(asked: Request) -> Reply:
+    """SageMaker's own: one record is a vector, and no table."""
+    rows = RFC4180.records(asked.body)
+    if len(rows) == 1:
+        return Reply(500, b"Expected 2D array, got 1D array instead")
+    if any(row.startswith(b"bad") for row in rows):
+        return Reply(500, b"could not convert string to float: 'bad'")
+    return sagemaker(asked)
+
+
+@pytest.mark.parametrize("records", [[b"1"], [b"1", b"bad", b"3", b"4"], [b"bad", b"2"], [b"1", b"bad", b"3"]])
+def test_a_record_that_no_server_takes_alone_is_not_bad_for_that(
+    s3: Any, server: Server, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "_LEAST_PAUSE_SECONDS", 0.001)
+    server.answers["POST /invocations"] = toolkit
+    found, asked = drop(s3, b"a\n" + b"\n".join(records)), request(protocol="sagemaker", max_errors=["9"])
+    scoring = streaming.open_upload(s3, found, asked, {"execution": "execution"}, NOW)
+    done = streaming.advance(job(s3, server, found, scoring, request=asked))
+    assert (done["rows"], done.get("rejected", 0)) == (len(records), records.count(b"bad"))
+    lines = published(s3, done).split(b"\n")[1:-1]
+    for record, line in zip(records, lines, strict=True):
+        assert line == record + (b",," if record == b"bad" else b",%b,%d" % (prediction(record), len(record)))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_500_that_passes_costs_no_file(s3: Any, server: Server, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer, "_LEAST_PAUSE_SECONDS", 0.001)
+    left = [Reply(500, b"worker is not up yet")] * times
+    server.answers["POST /invocations"] = lambda asked: left.pop() if left else sagemaker(asked)
+    found = drop(s3, b"a\n1\n2\n3\n4\n")
+    assert streaming.advance(job(s3, server, found, opened(s3, found)))["rows"] == 4
 
 
 def test_batches_are_under_way_at_once_and_come_out_in_order(
@@ -392,11 +440,11 @@ def test_a_batch_that_waits_does_not_hold_up_the_failure_of_another(s3: Any, ser
 def test_a_record_larger_than_a_batch_goes_alone_and_whole(s3: Any, server: Server, small: None) -> None:
     server.answers["POST /invocations"] = sagemaker
     long = b'2,"' + b"x\n" * 1_000 + b'"'
-    found = drop(s3, b"id,text\n1,a\n" + long + b"\n3,c\n")
+    found = drop(s3, b"id,text\n1,a\n" + long + b"\n3,c\n4,d\n")
     done = streaming.advance(job(s3, server, found, opened(s3, found)))
     assert long + b"\n" in [asked.body for asked in server.requests]
     body = published(s3, done)
-    assert done["rows"] == 3
+    assert done["rows"] == 4
     assert long + b",%b,%d\n" % (prediction(long), len(long)) in body
 
 

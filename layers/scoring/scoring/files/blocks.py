@@ -10,6 +10,8 @@ from scoring.files.dialect import BACKSLASH, QUOTE, RFC4180, Dialect
 
 # A quote that is never closed makes one record of all that follows it: that must end before the memory does.
 MOST_RECORD_BYTES = 16 << 20
+# Two records are mostly found within so much.
+_LOOK_BYTES = 64 << 10
 # A line that is blank begins so.
 _BLANKS = (b"\n", b"\r", b" ", b"\t")
 _MAYBE_BLANK = {end: re.compile(rb"%b[ \t\r\n]" % end) for end in (b"\n", b"\r")}
@@ -31,7 +33,8 @@ class Blocks:
     """Bytes as they come → blocks of whole records of about `size` bytes each (one record at least).
 
     `size` may be changed between two blocks; `position` is the place in the text up to which records have been handed out
-    or skipped; `passed` is told of their bytes. `row` is the number of the first record to come, for a message.
+    or skipped; `passed` is told of their bytes. `row` is the number of the first record to come, for a message. With
+    `joins_last`, a single record at the end comes with the block before it.
 
     Raises
     ------
@@ -46,8 +49,11 @@ class Blocks:
         dialect: Dialect = RFC4180,
         start: int = 0,
         passed: Callable[[bytes], None] = lambda _: None,
+        *,
+        joins_last: bool = False,
     ) -> None:
         self.size, self.position, self.row = size, start, 0
+        self._joins_last = joins_last
         self._dialect, self._passed = dialect, passed
         self._chunks = iter(chunks)
         self._pending = b""
@@ -91,7 +97,25 @@ class Blocks:
                 self._read_on()
             if not end:
                 return
-            yield self._take(end)
+            yield self._take(len(self._pending) if self._joins_last and self._is_last_but_one(end) else end)
+
+    def _is_last_but_one(self, end: int) -> bool:
+        """Whether nothing but a single record is left behind this place."""
+        while not self._ended and len(self._pending) <= end + MOST_RECORD_BYTES:
+            # What follows a whole record, other than blank lines, is another one.
+            near = self._pending[end : end + _LOOK_BYTES]
+            first = self._dialect.first_end(near)
+            if not first and len(near) == _LOOK_BYTES:
+                near = self._pending[end:]
+                first = self._dialect.first_end(near)
+            if first and near[first:].strip():
+                return False
+            self._read()
+        if not self._ended:
+            return False
+        rest = self._pending[end:]
+        first = self._dialect.first_end(rest) or len(rest)
+        return not rest[first:].strip()
 
     def _take(self, end: int) -> bytes:
         taken, self._pending = self._pending[:end], self._pending[end:]

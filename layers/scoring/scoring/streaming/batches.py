@@ -41,7 +41,8 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
         start,
         lambda offset: job.digest(offset, progress.crc if offset else 0),
     )
-    blocks = Blocks(chunks, FIRST_BYTES, spec.dialect, start, passed)
+    # Not every server takes a single record.
+    blocks = Blocks(chunks, FIRST_BYTES, spec.dialect, start, passed, joins_last=True)
     file = format_of(spec)
     first = content.text(objects.read(job.s3, job.source), spec.compression, spec.encoding) if start else chunks
     file.open(Blocks(first, FIRST_BYTES, spec.dialect) if start else blocks)
