@@ -40,7 +40,12 @@ MODELS = {
     "crashes": ("PodCrashed", "await_pod", "exit code 1", "fatal: weights missing"),
     "never-listens": ("PodNotReady", "await_pod", "Readiness probe failed", ""),
     "refuses": ("ModelFailed", "stream_file", "500", ""),
-    "forgets-a-row": ("RowCountMismatch", "stream_file", "0 predictions to 1 records, for row 1 alone", ""),
+    "forgets-a-row": (
+        "RowCountMismatch",
+        "stream_file",
+        "0 predictions to 1 records. Its answer is empty, for row 1 alone",
+        "",
+    ),
     "dies": ("PodCrashed", "stream_file", "exit code 3", "fatal: the model gave up"),
     "hangs-up": ("ModelFailed", "stream_file", "running still", ""),
 }

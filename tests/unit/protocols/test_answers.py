@@ -46,8 +46,7 @@ def test_lines_of_csv_are_predictions(answer: bytes, names: list[str], rows: lis
         (b'{"p": 0.10, "l": "x"}\n{"l": "y", "p": 1}\n', ["p", "l"], [b"0.10,x", b"1,y"]),
         (b'{"predictions": {"p": [0.10, 1], "l": ["x", "y"]}}', ["p", "l"], [b"0.10,x", b"1,y"]),
         (b'{"predictions": [{"score": 0.10}, {"score": 1}]}', ["score"], [b"0.10", b"1"]),
-        (b"0.10,0.9\n", ["prediction"], [b"0.10", b"0.9"]),
-        (b"0.10, 0.9", ["prediction"], [b"0.10", b"0.9"]),
+        (b"<=50K\n>50K\n", ["prediction"], [b"<=50K", b">50K"]),
         (b"p,label\n0.10,x\n1,y\n", ["p", "label"], [b"0.10,x", b"1,y"]),
         (b'"the score"\n0.10\n1\n', ["the score"], [b"0.10", b"1"]),
         (b"\xef\xbb\xbfp\n0.10\n1\n", ["p"], [b"0.10", b"1"]),
@@ -86,6 +85,9 @@ def test_the_prediction_of_one_record_has_the_columns_of_many(answer: bytes, nam
         (b'{"score": 0.5}', 1, ModelFailed, "it cannot be told from an answer of another kind"),
         (b'{"scores": [0.5, 0.25]}', 2, ModelFailed, "a JSON document without predictions"),
         (b"<!doctype html>", 1, ModelFailed, "a page of HTML"),
+        (b"0.5,0.25\n", 2, RowCountMismatch, "one line of 2 values to 2 records: it cannot be told"),
+        (b"[{}]", 1, RowCountMismatch, "answered 0 predictions to 1 records"),
+        (b'{"predictions": [[]]}', 1, RowCountMismatch, "answered 0 predictions to 1 records"),
     ],
 )
 def test_what_cannot_be_told_apart_is_an_error_with_the_answers_beginning(
@@ -101,6 +103,15 @@ def test_an_object_for_one_record_is_a_prediction_where_something_says_so() -> N
     answer = b'{"score": 0.50, "label": "x"}\n'
     assert read(answer, 1, media_type="application/jsonlines; charset=utf-8") == (["score", "label"], [b"0.50,x"])
     assert read(answer, 1, columns=("score", "label")) == (["score", "label"], [b"0.50,x"])
+
+
+def test_many_values_on_one_line_are_a_prediction_for_each_record() -> None:
+    """As XGBoost's container answers where nobody has told it of a batch."""
+    values = [b"%d.50" % n for n in range(21)]
+    assert read(b", ".join(values), 21) == (["prediction"], values)
+    assert read(b"1,2", 2, columns=("prediction",)) == (["prediction"], [b"1", b"2"])
+    with pytest.raises(RowCountMismatch, match="it cannot be told"):
+        read(b",".join(values), 21, columns=tuple(f"prediction_{n}" for n in range(21)))
 
 
 def test_a_content_type_that_tells_of_a_header_is_believed() -> None:
@@ -317,7 +328,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.one_of(st.binary(), JSON.map(lambda found: json.dumps({"predictions": found}).encode())), st.integers(0, 5))
+@given(st.one_of(st.binary(), JSON.map(lambda found: json.dumps({"predictions": found}).encode())), st.integers(1, 5))
 def test_no_answer_of_a_model_does_more_than_fail_with_a_name(answer: bytes, expected: int) -> None:
     for delimiter in (b",", None):
         try:

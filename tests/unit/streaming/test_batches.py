@@ -70,7 +70,10 @@ def toolkit(asked: Request) -> Reply:
     return sagemaker(asked)
 
 
-@pytest.mark.parametrize("records", [[b"1"], [b"1", b"bad", b"3", b"4"], [b"bad", b"2"], [b"1", b"bad", b"3"]])
+RECORDS = [[b"1"], [b"1", b"bad", b"3", b"4"], [b"bad", b"2"], [b"1", b"bad", b"3"], [b"bad", b"2", b"3", b"bad"]]
+
+
+@pytest.mark.parametrize("records", RECORDS)
 def test_a_record_that_no_server_takes_alone_is_not_bad_for_that(
     s3: Any, server: Server, records: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

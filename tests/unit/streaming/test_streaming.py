@@ -183,7 +183,7 @@ def test_a_file_of_no_byte_is_refused_before_anything_is_begun(s3: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "error", "sentence"),
     [
-        (Reply(body=b"1,2\n"), RowCountMismatch, "1 predictions to 4 records.* for rows 1 to 4 together"),
+        (Reply(body=b"1,2\n"), RowCountMismatch, "one line of 2 values to 2 records.* for rows 1 to 2 together"),
         (Reply(400, b"could not convert string"), ModelFailed, "answered 400, for row 1 alone, and for row 4 as well"),
         (Reply(500, b"could not convert string"), NoAnswer, "answered 500 to rows 1 and 4, each alone"),
         (Reply(500), NoAnswer, "answered 500 to POST /invocations without a word"),

@@ -13,6 +13,7 @@ MOST_RECORD_BYTES = 16 << 20
 # Two records are mostly found within so much.
 _LOOK_BYTES = 64 << 10
 # A line that is blank begins so.
+_BLANK = b"\r\n \t"
 _BLANKS = (b"\n", b"\r", b" ", b"\t")
 _MAYBE_BLANK = {end: re.compile(rb"%b[ \t\r\n]" % end) for end in (b"\n", b"\r")}
 
@@ -103,17 +104,17 @@ class Blocks:
         """Whether nothing but a single record is left behind this place."""
         while not self._ended and len(self._pending) <= end + MOST_RECORD_BYTES:
             # What follows a whole record, other than blank lines, is another one.
-            near = self._pending[end : end + _LOOK_BYTES]
+            near = self._pending[end : end + _LOOK_BYTES].lstrip(_BLANK)
             first = self._dialect.first_end(near)
-            if not first and len(near) == _LOOK_BYTES:
-                near = self._pending[end:]
+            if not first:
+                near = self._pending[end:].lstrip(_BLANK)
                 first = self._dialect.first_end(near)
             if first and near[first:].strip():
                 return False
             self._read()
         if not self._ended:
             return False
-        rest = self._pending[end:]
+        rest = self._pending[end:].lstrip(_BLANK)
         first = self._dialect.first_end(rest) or len(rest)
         return not rest[first:].strip()
 

@@ -26,7 +26,11 @@ _NUMBERS = re.compile(rb'\s*\{\s*"predictions"\s*:\s*\[([-+.eE0-9, \t\r\n]*[0-9]
 _LINES_OF_JSON = re.compile(r"application/(?:x-)?(?:jsonlines|jsonl|ndjson|json-lines)\b", re.IGNORECASE)
 # RFC 4180, 3: the parameter of text/csv.
 _HEADER_PARAMETER = re.compile(r";\s*header\s*=\s*\"?(present|absent)\b", re.IGNORECASE)
+# A page begins with a tag, a declaration or a comment; a label may begin with "<=".
+_PAGE = re.compile(rb"\s*<[!?/a-zA-Z]")
 _BEGINNING_CHARACTERS = 80
+# One line may be the columns of one record where it has no more values than a model has classes.
+_FEW = 20
 _ONE_EACH = (
     "The model must answer each record with one prediction: as a line of CSV, or as an item of a JSON list or of "
     '{"predictions": […]}. Repair it, then drop the file again.'
@@ -53,13 +57,13 @@ def read(answer: Answer, expected: int, delimiter: bytes | None, columns: Sequen
     if body is not answer.body:
         answer = replace(answer, body=body)
     first = (body[:64].lstrip() or body.lstrip())[:1]
-    if first == b"<":
+    if first == b"<" and _PAGE.match(body):
         raise ModelFailed("The model's answer is a page of HTML or XML and holds no predictions.", answer=answer.text)
     if first in (b"{", b"["):
         names, rows = _of_json(answer, expected, delimiter, columns)
     else:
-        names, rows = _of_lines(answer, expected, delimiter)
-    check_count(answer, len(rows), expected)
+        names, rows = _of_lines(answer, expected, delimiter, columns)
+    check_count(answer, len(rows) if names else 0, expected)
     return names, rows
 
 
@@ -166,7 +170,7 @@ def _table(predictions: list[Any], answer: Answer, *, takes_lists_apart: bool) -
     return names, rows
 
 
-def _of_lines(answer: Answer, expected: int, delimiter: bytes | None) -> tuple[list[str], Rows]:
+def _of_lines(answer: Answer, expected: int, delimiter: bytes | None, columns: Sequence[str]) -> tuple[list[str], Rows]:
     body, rows = answer.body, csv_rows(answer)
     if rows and _LINES_OF_JSON.match(answer.media_type):
         try:
@@ -187,17 +191,25 @@ def _of_lines(answer: Answer, expected: int, delimiter: bytes | None) -> tuple[l
         names = [name.decode("utf-8", "replace") for name in RFC4180.values(rows[0])]
         rows = rows[1:]
     elif len(rows) == 1 < expected and len(values := RFC4180.fields(rows[0])) == expected:
+        if list(columns) != _names(1) and (columns or expected <= _FEW):
+            raise RowCountMismatch(
+                f"The model answered one line of {expected} values to {expected} records: it cannot be told whether they "
+                "are a prediction for each, or one record's.",
+                "Let the model answer a line for each record (XGBoost's container does with SAGEMAKER_BATCH=true, which "
+                "protocol=sagemaker sets), then drop the file again.",
+                answer=answer.text,
+            )
         # As XGBoost's container answers, unless it is told that it scores a batch.
         rows = [value.strip() for value in values]
     if delimiter is None:
         return _json_cells(names, rows, answer)
-    columns = len(names) if names else _columns(rows[0]) if rows else 1
-    if (names or b"," in body) and any(_columns(row) != columns for row in rows):
+    width = len(names) if names else _columns(rows[0]) if rows else 1
+    if (names or b"," in body) and any(_columns(row) != width for row in rows):
         raise ModelFailed("The model's answer has rows of different lengths.", answer=answer.text)
     if delimiter != b"," and (b"," in body or b'"' in body or delimiter in body):
         # The model writes commas whatever the file does.
         rows = [redelimited(row, delimiter) for row in rows]
-    return names or _names(columns), rows
+    return names or _names(width), rows
 
 
 def _begins_with_a_header(answer: Answer, rows: list[bytes]) -> bool:

@@ -35,6 +35,8 @@ _LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS, _MOST_SILENT_PAUSE_SECONDS = 0.25, 30
 _TRIES_TO_CONNECT = 6
 # Of a model's words in the list of bad records.
 _WORDS_CHARACTERS = 400
+# So many others are asked about before a model is said to refuse all records.
+_OTHERS = 8
 # What a model answers to records that it cannot score.
 _OF_RECORDS = (400, 422, 500)
 
@@ -62,6 +64,8 @@ class Scored:
     error: DropscoreError | None = None
     body: bytes = b""
     refusals: int = 0
+    alone: ModelFailed | RowCountMismatch | None = None
+    """What the record was refused with that stood alone last."""
 
 
 class _TooManyBad(Exception):
@@ -207,9 +211,10 @@ class Scorer:
             self._wait(0, self.job.budget(), _LEAST_PAUSE_SECONDS)
         if len(places) == 1 and isinstance(self.protocol, RowProtocol):
             # SageMaker's own toolkit makes a vector of one record of CSV, and answers 500 to each.
+            scored.alone = refusal
             return self._answered(batch, [place, place], scored, _Trouble())
         if place == places[-1]:
-            scored.refusals = 0
+            scored.refusals, refusal = 0, scored.alone or refusal
             refused_too = self._refused_as_well(batch, place, scored)
             if refused_too is None:
                 return self._reject(batch, place, refusal, scored, "{summary}, for row {row} alone.")
@@ -240,17 +245,22 @@ class Scorer:
         """The place of another record that the model refuses, so that it may be none's fault; None if it has taken one of
         the batch, or nothing can be told.
         """
-        others = [other for other in (batch.good[-1], batch.good[0]) if other != place]
-        if scored.names is not None or not others or not isinstance(self.protocol, RowProtocol):
+        if scored.names is not None or not isinstance(self.protocol, RowProtocol):
             return None
-        try:
-            answer = self.protocol.submit(self.file, batch, [others[0]] * 2, self.job.budget())
-            self._predictions(answer, 2, scored)
-        except (ModelFailed, RowCountMismatch):
-            return others[0]
-        except (NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch):
-            return None
-        return None
+        # Bad records may stand together, or at both ends: some from all over the batch are asked about.
+        step = max(len(batch.good) // _OTHERS, 1)
+        refused = None
+        for other in [other for other in batch.good[::-step] if other != place][:_OTHERS]:
+            try:
+                answer = self.protocol.submit(self.file, batch, [other] * 2, self.job.budget())
+                self._predictions(answer, 2, scored)
+            except (ModelFailed, RowCountMismatch):
+                refused = other if refused is None else refused
+            except (NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch):
+                return None
+            else:
+                return None
+        return refused
 
     def _reject(self, batch: Batch, place: int, error: DropscoreError, scored: Scored, sentence: str) -> None:
         """Take note of a record that cannot be scored."""
