@@ -114,7 +114,9 @@ def test_launch_pod_answers_the_pod(launched: State, pipeline: Pipeline) -> None
 
 def test_await_pod_answers_where_the_model_is(ready: State, stack: Stack) -> None:
     pod = ready["pod"]["uid"]
-    assert ready["endpoint"] == {"status": "READY", "url": f"{stack.gateway_url}/{pod_name()}", "pod": pod}
+    url, protocol = f"{stack.gateway_url}/{pod_name()}", ready["request"]["protocol"]
+    assert ready["endpoint"] == {"status": "READY", "url": url, "protocol": protocol, "pod": pod}
+    assert ready["endpoint"].keys() == sample("stream_file")["state"]["endpoint"].keys()
 
 
 def test_stream_file_answers_that_the_whole_file_is_scored(opened: State, scored: State) -> None:
