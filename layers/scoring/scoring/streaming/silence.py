@@ -46,6 +46,9 @@ def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
                 f"{silence.summary} It has not scored a record in {waited:.0f} s.", _NOT_LOADED, **silence.details
             ) from silence
     elif silent["times"] >= _MOST_TIMES or waited > _MOST_SECONDS:
+        if silence.details.get("answer"):
+            # It was not silent: its own words tell more than a guess of ours.
+            raise ModelFailed(silence.summary, **silence.details) from silence
         raise ModelFailed(
             f"{silence.summary} Its container is running still.", SERVER_TIME_OUT, **silence.details
         ) from silence
