@@ -264,6 +264,7 @@ def test_an_error_reads_from_what_happened_to_what_may_help() -> None:
         "time",
     ]
     assert document["time"] == "2026-11-22T10:05:00+00:00"
+    assert document["request"] == {name: value for name, value in request().items() if name != "cluster_settings"}
     assert "über" in document_of(failure, log_tail=["über"]).decode(), "for a person, not for a parser"
 
 

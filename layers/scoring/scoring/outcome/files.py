@@ -185,7 +185,7 @@ def error_document(
         "error": failure.name,
         "details": failure.details,
         "source": state.get("source"),
-        "request": asked.of_state(state) if "request" in state else None,
+        "request": _told(state),
         "pod": pod,
         "execution": execution,
         "attempt": state.get("attempt_id"),
@@ -194,6 +194,13 @@ def error_document(
     text = json.dumps({key: value for key, value in document.items() if value}, indent=2, ensure_ascii=False)
     # No text is too broken to be told: half a surrogate pair is written as its escape.
     return text.encode("utf-8", "backslashreplace")
+
+
+def _told(state: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The request, without how its cluster is set up: that is the administrator's, and not for all who read outcomes."""
+    if "request" not in state:
+        return None
+    return {name: value for name, value in asked.of_state(state).items() if name != "cluster_settings"}
 
 
 def put_error(s3: Any, bucket: str, key: str, body: bytes, tags: Mapping[str, str]) -> None:
