@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scoring import settings
 from scoring.errors import ClusterNotFound, InvalidSettings
-from scoring.intake.parameters import Stored
 from scoring.settings import ClusterSettings, Settings
+
+if TYPE_CHECKING:
+    # Most functions never read Parameter Store, and need not load what does.
+    from scoring.intake.parameters import Stored
 
 
 def find(name: str, configured: Settings, stored: Mapping[str, Stored]) -> ClusterSettings:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scoring.errors import DropscoreError, InvalidProfile, InvalidTags
 from scoring.intake import schema
-from scoring.intake.parameters import Stored
+
+if TYPE_CHECKING:
+    from scoring.intake.parameters import Stored
 
 # Two ways to say which columns a model sees: who says one takes back the other.
 _OTHER_WAY = {"exclude": "include", "include": "exclude"}

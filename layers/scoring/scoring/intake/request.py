@@ -6,23 +6,21 @@ goes. Each missing tag falls back by itself, on the profile first and then on th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scoring.errors import InvalidTags, NamespaceNotAllowed
 from scoring.intake import clusters, profiles, schema, starts
-from scoring.intake.parameters import Stored
 from scoring.intake.profiles import Profile
 from scoring.intake.quantities import quantity
-from scoring.intake.tags import CHOICES, READING, by_name
+from scoring.intake.tags import CHOICES, MODEL_NAME, READING, by_name
 from scoring.settings import MAX_ERRORS, PROTOCOLS, ClusterSettings, Settings
 
-# It goes into a path of the model server's.
-_MODEL_NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
+if TYPE_CHECKING:
+    from scoring.intake.parameters import Stored
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def from_tags(
     if protocol not in PROTOCOLS:
         raise InvalidTags(f"The tag protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}.")
     model_name = values.get("model_name", "")
-    if model_name and not _MODEL_NAME.fullmatch(model_name):
+    if model_name and not MODEL_NAME.fullmatch(model_name):
         raise InvalidTags(f"The tag model_name is {model_name!r}; it must be letters, digits, and _ . - (128 at most).")
     cluster = clusters.find(values.get("eks_cluster") or settings.default_eks_cluster, settings, stored_clusters)
     namespace = values.get("k8s_namespace") or cluster.namespaces[0]

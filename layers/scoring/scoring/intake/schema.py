@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from scoring.intake.tags import ALIASES, CHOICES
+from scoring.intake.tags import ALIASES, CHOICES, MODEL_NAME
 from scoring.settings import MAX_ERRORS, PROTOCOLS
 
 Schema = dict[str, Any]
@@ -63,7 +63,7 @@ _OF_TAGS: dict[str, Schema] = {
     "k8s_namespace": _text("the namespace to run in"),
     "ingress_url": _text("only ever the cluster's configured address"),
     "protocol": _words("how the model is spoken to", PROTOCOLS),
-    "model_name": _text("which of the server's models, with the protocol oip", r"^[A-Za-z0-9_.-]{1,128}$"),
+    "model_name": _text("which of the server's models, with the protocol oip", f"^{MODEL_NAME.pattern}$"),
     **{name: _words(f"as the tag {name}", words) for name, words in CHOICES.items()},
     "max_errors": {
         "description": "bad records that are put up with: a number or a share of the file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from scoring.errors import InvalidTags
@@ -43,6 +44,8 @@ CHOICES = {
 """What those tags may say that choose among a few words; the first is what counts without the tag, or what is looked for."""
 READING = ("header", "delimiter", "decimal", "escape", "encoding", "exclude", "include", "output")
 """The tags that say how the file is to be read: the file itself decides what they come to."""
+# It goes into a path of the model server's.
+MODEL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 def by_name(tags: Mapping[str, str]) -> dict[str, str]:
