@@ -6,25 +6,14 @@ import csv
 import io
 import json
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scoring import streaming
-from scoring.files import inspection
-from scoring.files.rejects import Limit
-from scoring.intake import request as asked
 from scoring.intake.identity import rejected_key
-from scoring.outcome import files as outcome
-from scoring.protocols.model import Model
-from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, settings, source
-
-_OUTPUT = {"bucket": OUTPUT_BUCKET, "key": "scored/file.scoreout", "progress": "scored/.progress/attempt-1"}
-_LAMBDA_SECONDS = 900.0
+from tests.builders import OUTPUT_BUCKET
+from tests.scoring import OUTPUT, scored
 
 
 @dataclass(frozen=True)
@@ -54,41 +43,12 @@ def score(s3: Any, url: str, protocol: str, file: Path, **tags: str) -> Outcome:
     DropscoreError
         What its `.error` would be made of.
     """
-    body = file.read_bytes()
-    key = f"incoming/{file.name}"
-    etag = s3.put_object(Bucket=INPUT_BUCKET, Key=key, Body=body)["ETag"].strip('"')
-    dropped = source(key=key, etag=etag, size=len(body))
-    configured = settings()
-    wanted = asked.from_tags({"model_image": "model", "protocol": protocol, **tags}, configured)
-    strict = not Limit.of(wanted.max_errors)
-    spec = inspection.of_object(s3, dropped, wanted.reading, configured.input_suffix, protocol, strict=strict)
-    # As the state holds it between two functions.
-    request = json.loads(json.dumps(asked.to_json(wanted, "model@sha256:0", _OUTPUT, spec.to_json(), configured)))
-    given = outcome.scored_tags(dropped, request, "execution-1")
-    scoring: Mapping[str, Any] = streaming.open_upload(s3, dropped, request, given, datetime.now(UTC))
-    while scoring["status"] != "DONE":
-        scoring = streaming.advance(
-            streaming.Job(
-                s3=s3,
-                model=Model(url),
-                source=dropped,
-                request=request,
-                pod_uid="uid-1",
-                scoring=scoring,
-                seconds_left=partial(_seconds_to, time.monotonic() + _LAMBDA_SECONDS),
-                now=lambda: datetime.now(UTC),
-            )
-        )
-    outcome.publish(s3, _OUTPUT, scoring, given)
-    return Outcome(_read(s3, _OUTPUT["key"]), _read(s3, rejected_key(_OUTPUT["key"])), scoring)
+    scoring = scored(s3, url, file.name, file.read_bytes(), {"protocol": protocol, **tags})
+    return Outcome(_read(s3, OUTPUT["key"]), _read(s3, rejected_key(OUTPUT["key"])), scoring)
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
-
-
-def _seconds_to(moment: float) -> float:
-    return moment - time.monotonic()
 
 
 def _read(s3: Any, key: str) -> bytes:

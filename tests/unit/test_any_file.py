@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from scoring.errors import DropscoreError
 from tests.builders import OUTPUT_BUCKET
 from tests.cases import Case
+from tests.scoring import OUTPUT
 from tests.unit.servers import Reply, Request, Server
-from tests.unit.test_cases import OUTPUT, score
+from tests.unit.test_cases import score
 
 WORDS = [
     "a",

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from scoring import streaming
 from scoring.errors import DropscoreError
-from scoring.files import inspection
-from scoring.files.rejects import Limit
-from scoring.intake import request as asked
-from scoring.outcome import files as outcome
-from scoring.protocols.model import Model
-from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, settings, source
+from tests.builders import OUTPUT_BUCKET
 from tests.cases import CASES, Case
 from tests.models_of_cases import answer
+from tests.scoring import OUTPUT, scored
 from tests.unit.servers import Reply, Request, Server
 
-NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-OUTPUT = {"bucket": OUTPUT_BUCKET, "key": "scored/file.scoreout", "progress": "scored/.progress/attempt-1"}
-SUFFIXES = (".csv", ".csv.gz", ".jsonl")
 
-
-def score(s3: Any, server: Server, case: Case) -> dict[str, Any]:
+def score(s3: Any, server: Server, case: Case) -> Mapping[str, Any]:
     """The way of a file from its tags to its outcome; its `scoring`."""
-    key = f"incoming/{case.file}"
-    etag = s3.put_object(Bucket=INPUT_BUCKET, Key=key, Body=case.body)["ETag"].strip('"')
-    found = source(key=key, etag=etag, size=len(case.body))
-    configured = settings()
-    wanted = asked.from_tags({"model_image": "echo", "protocol": case.protocol, **case.tags}, configured)
-    strict = not Limit.of(wanted.max_errors)
-    spec = inspection.of_object(s3, found, wanted.reading, SUFFIXES, wanted.protocol, strict=strict)
-    # As the state holds it between two functions.
-    request = json.loads(json.dumps(asked.to_json(wanted, "echo@sha256:0", OUTPUT, spec.to_json(), configured)))
-    scoring = streaming.open_upload(s3, found, request, {}, NOW)
-    while scoring["status"] != "DONE":
-        scoring = streaming.advance(
-            streaming.Job(
-                s3=s3,
-                model=Model(server.url),
-                source=found,
-                request=request,
-                pod_uid="uid-1",
-                scoring=scoring,
-                seconds_left=lambda: 900.0,
-                now=lambda: NOW,
-            )
-        )
-    outcome.publish(s3, request["output"], scoring, {"execution": "1", "sequencer": "1"})
-    return scoring
+    return scored(s3, server.url, case.file, case.body, {"protocol": case.protocol, **case.tags})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
