@@ -135,10 +135,7 @@ def _lost(pod: Pod) -> DropscoreError | None:
 
 def _ended(pod: Pod, name: str) -> DropscoreError | None:
     """What the end of the model's container means, or of an init container that has failed."""
-    kind, ended = containers.state(pod, name)
-    if kind != "terminated":
-        # A restarting container (a policy of somebody's own) shows its end in lastState only.
-        ended = containers.status(pod, name).get("lastState", {}).get("terminated")
+    ended = _end(pod, name)
     if not ended:
         return None
     code, reason, message = ended.get("exitCode"), ended.get("reason", ""), ended.get("message") or ""
@@ -182,7 +179,7 @@ def _started_first(pod: Pod) -> str:
         kind, said = containers.state(pod, name)
         goes_on, status = containers.goes_on(pod, name), containers.status(pod, name)
         if status and not (kind == "terminated" or (goes_on and status.get("started"))):
-            failure = status.get("lastState", {}).get("terminated") or {}
+            failure = _end_before(pod, name)
             ended = f", which ended with {_code(failure)}" if failure else ""
             return f"the init container {name}: {said.get('reason') or kind}{ended}"
     return ""
@@ -190,11 +187,19 @@ def _started_first(pod: Pod) -> str:
 
 def _code_of_failure(pod: Pod, name: str) -> int:
     """The exit code of a container that has ended badly; 0 for any other."""
+    return int(_end(pod, name).get("exitCode") or 0)
+
+
+def _end(pod: Pod, name: str) -> Mapping[str, Any]:
+    """How a container ended last; empty if it has not. One that is started anew shows that in its lastState alone."""
     kind, said = containers.state(pod, name)
-    failure = (
-        said if kind == "terminated" else containers.status(pod, name).get("lastState", {}).get("terminated") or {}
-    )
-    return int(failure.get("exitCode") or 0)
+    return said if kind == "terminated" else _end_before(pod, name)
+
+
+def _end_before(pod: Pod, name: str) -> Mapping[str, Any]:
+    """How a container ended that was started anew since, or is to be."""
+    ended: Mapping[str, Any] = containers.status(pod, name).get("lastState", {}).get("terminated") or {}
+    return ended
 
 
 def _code(ended: Mapping[str, Any]) -> str:

@@ -13,8 +13,8 @@ MOST_RECORD_BYTES = 16 << 20
 # Two records are mostly found within so much.
 _LOOK_BYTES = 64 << 10
 # A line that is blank begins so.
-_BLANK = b"\r\n \t"
-_BLANKS = (b"\n", b"\r", b" ", b"\t")
+_BLANK = b"\n\r \t"
+_BLANKS = tuple(bytes([each]) for each in _BLANK)
 _MAYBE_BLANK = {end: re.compile(rb"%b[ \t\r\n]" % end) for end in (b"\n", b"\r")}
 
 

@@ -304,10 +304,7 @@ def _columns(row: bytes) -> int:
 
 def said(answer: Answer) -> str:
     """The message in the JSON of an error, as servers word it; empty for any other answer."""
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return ""
+    document = answer.document
     for key in ("message", "error_message", "detail", "error", "errorMessage"):
         found = document.get(key) if isinstance(document, dict) else None
         if isinstance(found, dict):

@@ -7,7 +7,6 @@ SageMaker's. (MLServer also answers `/ping` and `/version` where it serves a mod
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,26 +58,23 @@ def detect(model: Model) -> str | list[str]:
 
 def speaks(answers: Mapping[str, Answer | Silence]) -> str | None:
     """The protocol that a model speaks by its answers to all probes; None if it cannot be told, or not yet (pure)."""
-    bodies: dict[str, bytes | None] = {}
+    good: dict[str, Answer] = {}
     for path in PROBES:
         answer = answers.get(path)
         if not isinstance(answer, Answer):
             return None
-        bodies[path] = answer.body if answer.status == 200 else None
-    if _is_metadata(bodies["/v2"]):
+        if answer.status == 200:
+            good[path] = answer
+    if "/v2" in good and _is_metadata(good["/v2"].document):
         return "oip"
-    if (bodies["/"] or b"").strip() == b"pong":
+    if "/" in good and good["/"].body.strip() == b"pong":
         return "sas"
-    if bodies["/ping"] is None:
+    if "/ping" not in good:
         return None
-    return "mlflow" if _VERSION.fullmatch(bodies["/version"] or b"") else "sagemaker"
+    return "mlflow" if "/version" in good and _VERSION.fullmatch(good["/version"].body) else "sagemaker"
 
 
-def _is_metadata(body: bytes | None) -> bool:
-    try:
-        document = json.loads(body or b"")
-    except (ValueError, RecursionError):
-        return False
+def _is_metadata(document: Any) -> bool:
     return isinstance(document, dict) and {"name", "version"} <= document.keys()
 
 

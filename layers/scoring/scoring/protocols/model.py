@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -78,6 +79,14 @@ class Answer:
     """Seconds."""
     media_type: str = ""
     """What the server calls it: its Content-Type, with parameters."""
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON; None if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
 
     @property
     def text(self) -> str:

@@ -8,7 +8,6 @@ at `GET /v2/models`. The protocol itself has no list of models.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,6 @@ from scoring.protocols.rows import RowProtocol
 
 _SECONDS = 30.0
 _JSON = {"Content-Type": "application/json"}
-_SHOWN = 30
 
 
 class OpenInference(RowProtocol):
@@ -78,13 +76,13 @@ class OpenInference(RowProtocol):
         """
         if listed and self._is_told and self._model_name not in listed:
             raise InvalidTags(
-                f"The tag model_name is {self._model_name!r}, but the server has {_some(listed)}.",
+                f"The tag model_name is {self._model_name!r}, but the server has {tensors.some(listed)}.",
                 "Correct the tag, or leave it out if the server has one model, and drop the file again.",
             )
         if listed and not self._is_told:
             if len(listed) > 1:
                 raise InvalidTags(
-                    f"The server has several models: {_some(listed)}.",
+                    f"The server has several models: {tensors.some(listed)}.",
                     "Tag the file with model_name, the one that is to score it, and drop it again.",
                 )
             self._model_name = listed[0]
@@ -94,7 +92,7 @@ class OpenInference(RowProtocol):
         """The names of the server's models; None if it does not tell."""
         for method, path, body in (("POST", "/v2/repository/index", b"{}"), ("GET", "/v2/models", None)):
             answer = self._model.request(method, path, 5.0, body=body, headers=_JSON if body else None)
-            if answer.status == 200 and (names := _names(_document(answer))) is not None:
+            if answer.status == 200 and (names := _names(answer.document)) is not None:
                 return names
         return None
 
@@ -120,7 +118,7 @@ class OpenInference(RowProtocol):
                 status=answer.status,
                 answer=answer.text,
             )
-        metadata = _document(answer)
+        metadata = answer.document
         if not isinstance(metadata, dict):
             raise ModelFailed(f"The metadata of the model {self._model_name} cannot be read.", answer=answer.text)
         columns, is_json = _columns(file), isinstance(file, JsonLines)
@@ -196,18 +194,11 @@ def _row(file: Format, record: bytes) -> tensors.Row:
 
 
 def _refusal(answer: Answer) -> str | None:
-    document = _document(answer)
+    document = answer.document
     # KServe says so in the body.
     if answer.status == 200 and not (isinstance(document, dict) and document.get("ready", True) is False):
         return None
     return f"{answer.status} {answer.text}"
-
-
-def _document(answer: Answer) -> Any:
-    try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _names(document: Any) -> list[str] | None:
@@ -217,7 +208,3 @@ def _names(document: Any) -> list[str] | None:
         return None
     names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
     return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -130,7 +130,12 @@ def plan(inputs: Sequence[Input], columns: Sequence[str], *, is_named: bool, is_
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f" ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})"
+    return f" ({some(names)})"
+
+
+def some(names: Sequence[str]) -> str:
+    """Names for a person, the first of many."""
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
 def guessed(columns: Sequence[str], rows: Sequence[Row], *, is_named: bool, is_json: bool = False) -> Plan:
