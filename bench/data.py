@@ -1,6 +1,7 @@
 """The files that the benchmarks score: CSV made on the fly, the same bytes for the same size, readable from any offset.
 
-A file with inch marks has one in every tenth record, in a field without quotes, as exports of parts lists have it.
+A file with inch marks has one in every tenth record, in a field without quotes, as exports of parts lists have it. A file
+of numbers has nothing else: what model servers from PyPI take without more ado.
 
 A file is a header and a block of a thousand different records, over and over: no file is ever stored, and what a model
 has to answer is known from the size alone. A record in sixteen has a quoted field with a comma in it, as exports have.
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 BLOCK_RECORDS = 1_000
 _NUMBERS = 16
 _PLACES = ("Springfield", "Rivière-du-Loup", "Ulm", '"Washington, D.C."')
+_FEW_NUMBERS = 8
 HEADER = ("account,segment,opened,place," + ",".join(f"measure_{n}" for n in range(_NUMBERS)) + "\n").encode()
+_HEADER_OF_NUMBERS = (",".join(f"measure_{n}" for n in range(_FEW_NUMBERS)) + "\n").encode()
 
 
 def _record(chance: random.Random, number: int) -> str:
@@ -38,9 +41,15 @@ def _with_inch_marks(block: bytes) -> bytes:
     return b"".join(lines)
 
 
+def _numbers() -> bytes:
+    chance = random.Random(1)
+    lines = (",".join(f"{chance.gauss(0, 30):.4f}" for _ in range(_FEW_NUMBERS)) + "\n" for _ in range(BLOCK_RECORDS))
+    return "".join(lines).encode()
+
+
 BLOCK = _block()
 # By the suffix of a file's name. What is handed out at once: whole blocks, about a MiB.
-BLOCKS = {"": BLOCK, "-inch-marks": _with_inch_marks(BLOCK)}
+BLOCKS = {"": BLOCK, "-inch-marks": _with_inch_marks(BLOCK), "-numbers": _numbers()}
 _CHUNKS = {kind: memoryview(block * max(1, (1 << 20) // len(block))) for kind, block in BLOCKS.items()}
 
 
@@ -54,12 +63,17 @@ class File:
     @classmethod
     def of(cls, size: int, kind: str = "") -> File:
         """Give the largest file of at most `size` bytes, one block at least."""
-        return cls(max(1, (size - len(HEADER)) // len(BLOCKS[kind])), kind)
+        return cls(max(1, (size - len(cls(0, kind).header)) // len(BLOCKS[kind])), kind)
+
+    @property
+    def header(self) -> bytes:
+        """The line of column names."""
+        return _HEADER_OF_NUMBERS if self.kind == "-numbers" else HEADER
 
     @property
     def size(self) -> int:
         """Bytes, the header included."""
-        return len(HEADER) + self.blocks * len(BLOCKS[self.kind])
+        return len(self.header) + self.blocks * len(BLOCKS[self.kind])
 
     @property
     def records(self) -> int:
@@ -80,11 +94,12 @@ class File:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes | memoryview]:
         """Give the bytes from `start` to before `stop`, in chunks of at most a MiB."""
         stop = self.size if stop is None else min(stop, self.size)
-        if start < min(stop, len(HEADER)):
-            yield HEADER[start:stop]
-        start = max(start, len(HEADER))
+        header = self.header
+        if start < min(stop, len(header)):
+            yield header[start:stop]
+        start = max(start, len(header))
         while start < stop:
-            within = (start - len(HEADER)) % len(BLOCKS[self.kind])
+            within = (start - len(header)) % len(BLOCKS[self.kind])
             chunk = _CHUNKS[self.kind][within : within + stop - start]
             yield chunk
             start += len(chunk)

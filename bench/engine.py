@@ -39,11 +39,21 @@ class Run:
     invocations: int
 
 
-def run(protocol: str, s3_url: str, model_url: str, file: data.File, reading: Mapping[str, Any] | None = None) -> Run:
-    """Score a file in a fresh process; `reading` is how it is to be read, where not in the usual way."""
+def run(
+    protocol: str,
+    s3_url: str,
+    model_url: str,
+    file: data.File,
+    reading: Mapping[str, Any] | None = None,
+    fixed: tuple[int, int] | None = None,
+) -> Run:
+    """Score a file in a fresh process; `reading` is how it is to be read, where not in the usual way. With `fixed`, nothing
+    is found out: so many bytes a batch, so many batches in flight.
+    """
     command = [sys.executable, "-m", "bench.engine", "--protocol", protocol, "--file", file.name]
-    command += ["--format", json.dumps(reading or {})]
+    command += ["--format", json.dumps(reading or {}), "--fixed", json.dumps(fixed)]
     environment = {
+        **{k: v for k, v in os.environ.items() if k.startswith("MALLOC")},
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "layers/scoring"),
         "AWS_ENDPOINT_URL_S3": s3_url,
@@ -109,6 +119,28 @@ def score(protocol: str, model_url: str, file: data.File, reading: Mapping[str, 
     return Run(seconds, cpu_seconds, idle, memory("VmHWM"), invocations)
 
 
+def fix(size: int, in_flight: int) -> None:
+    """Let batches have one size, and so many of them be in flight, whatever comes of them."""
+    from scoring.streaming import batches, pace
+
+    class Fixed(pace.Pace):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.size = size
+            self._concurrency.in_flight = in_flight
+
+        def resume(self, earlier: Mapping[str, Any]) -> None:
+            """Nothing was found out."""
+
+        def block_bytes(self, *, is_held: bool = False) -> int:
+            return size
+
+        def answered(self, size: int, scored: int, seconds: float, now: float) -> None:
+            self.seconds = seconds
+
+    batches.Pace = Fixed  # type: ignore[misc]
+
+
 def _seconds_to(moment: float) -> float:
     return moment - time.monotonic()
 
@@ -132,7 +164,10 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--file", type=data.File.named, required=True)
     parser.add_argument("--format", type=json.loads, default={})
+    parser.add_argument("--fixed", type=json.loads)
     options = parser.parse_args()
+    if options.fixed:
+        fix(*options.fixed)
     print(json.dumps(asdict(score(options.protocol, options.model, options.file, options.format))))
 
 

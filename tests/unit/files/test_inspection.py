@@ -115,5 +115,5 @@ def test_only_text_encodings_are_taken(name: str) -> None:
 def test_the_first_records_of_a_large_file_are_whole_ones() -> None:
     batch = first_records(Spec(), iter([b"a,b\n", *[b"1,2\n" * 1_000] * 100]))
     assert batch
-    assert {*batch.records} == {b"1,2"}
-    assert 10_000 < len(batch.records) < 100_000
+    assert {*batch.records()} == {b"1,2"}
+    assert 10_000 < len(batch.records()) < 100_000

@@ -312,10 +312,11 @@ def test_two_functions_at_once_never_mix_their_rows(s3: Any, server: Server, sma
     """As when Step Functions has given one up that was not gone: it notices at its first part, and that is noticed, too."""
     found = drop(s3, MANY)
     scoring, answers = opened(s3, found), []
+    other = request(protocol="sagemaker", limits={"max_batch_bytes": 500})
 
     def meanwhile(asked: Request) -> Reply:
-        if len(server.requests) == 9:
-            answers.append(streaming.advance(job(s3, server, found, scoring)))
+        if len(server.requests) == 1:
+            answers.append(streaming.advance(job(s3, server, found, scoring, request=other)))
         return sagemaker(asked)
 
     server.answers["POST /invocations"] = meanwhile

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any
 
@@ -12,9 +13,11 @@ from scoring.errors import EmptyFile, InvalidFile
 from scoring.files.blocks import Blocks, never_closed
 from scoring.files.columns import Columns
 from scoring.files.dialect import BACKSLASH, QUOTE
-from scoring.files.formats import Batch, Format, Spec, is_all
+from scoring.files.formats import Batch, Format, Lines, Spec, held
 from scoring.files.joining import joined, line_end, new_names, row
 
+# So much is taken apart into records at once to be joined: as objects, short ones take four times their bytes.
+_JOINED_BYTES = 256 << 10
 # A decimal comma, in a field that is nothing but a number.
 _DECIMAL = re.compile(rb"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 
@@ -77,7 +80,8 @@ class Csv(Format):
         InvalidFile
         """
         try:
-            data.decode()
+            if not data.isascii():
+                data.decode()
         except UnicodeDecodeError as error:
             which, at = self._which(data, error.start, row)
             raise InvalidFile(
@@ -117,29 +121,32 @@ class Csv(Format):
         if is_open:
             last = dialect.cut(block)
             raise never_closed(row + len(dialect.records(block[:last])), start + last)
-        lines = own = dialect.lines(block, inside=any(dialect.end in piece for piece in pieces[1::2]))
-        bad: dict[int, str] = {}
-        padded, is_regular = 0, self._is_regular(dialect.marks(pieces), block, lines)
-        if not is_regular:
-            lines, own, bad, padded = self._shaped(lines, start, row)
-        sent = None
-        if not (self._is_sent_as_is and is_regular and is_quoted_well):
-            sent = own if self._is_sent_as_is and is_quoted_well else self._all_as_sent(own, is_quoted_well)
-        return Batch(block, start, row, lines, own, sent, bad, padded, crc)
+        spans_lines = any(dialect.end in piece for piece in pieces[1::2])
+        split = partial(dialect.lines, block, inside=spans_lines)
+        as_it_is = self._is_sent_as_is and is_quoted_well
+        sent: Lines | None
+        if (count := self._regular(dialect.marks(pieces), block, split)) is not None:
+            sent = None if as_it_is else partial(self._all_as_sent, split, is_quoted_well)
+            return Batch(block, start, row, count, split, split, sent, crc=crc, spans_lines=spans_lines)
+        lines, shaped, bad, padded = self._shaped(split(), start, row)
+        own = held(shaped)
+        sent = own if as_it_is else partial(self._all_as_sent, own, is_quoted_well)
+        return Batch(block, start, row, len(lines), held(lines), own, sent, bad, padded, crc, is_held=True)
 
-    def _is_regular(self, marks: bytes, block: bytes, lines: list[bytes]) -> bool:
-        """Whether each line is a record of as many fields as the header has."""
-        if len(self._units[0]) == 1 and any(map(self._dialect.is_blank, lines)):
-            return False
+    def _regular(self, marks: bytes, block: bytes, split: Lines) -> int | None:
+        """How many records there are if each line is one of as many fields as the header has; otherwise None."""
+        if len(self._units[0]) == 1 and any(map(self._dialect.is_blank, split())):
+            return None
         # Of these marks alone, a CR in the middle of a line looks like one before its end.
-        if b"\r" in marks and self.spec.end == "\n" and any(b"\r" in line for line in lines):
-            return False
+        if b"\r" in marks and self.spec.end == "\n" and any(b"\r" in line for line in split()):
+            return None
         for unit in self._units:
             end = unit.lstrip(self._delimiter) if len(unit) > 1 else unit
             whole = marks if block.endswith(end) else marks + end
-            if whole == unit * (len(whole) // len(unit)):
-                return True
-        return False
+            count = len(whole) // len(unit)
+            if whole == unit * count:
+                return count
+        return None
 
     def _shaped(self, lines: list[bytes], start: int, row: int) -> tuple[list[bytes], list[bytes], dict[int, str], int]:
         """The records among lines, what comes back of them, what is wrong with them, and how many were short."""
@@ -164,9 +171,9 @@ class Csv(Format):
                 own.append(line + self._delimiter * (width - fields))
         return records, own, bad, padded
 
-    def _all_as_sent(self, records: list[bytes], is_quoted_well: bool) -> list[bytes]:
+    def _all_as_sent(self, own: Lines, is_quoted_well: bool) -> list[bytes]:
         """Records as the model gets them."""
-        columns, delimiter, slowly = self._sent, self._delimiter, self._as_sent
+        records, columns, delimiter, slowly = own(), self._sent, self._delimiter, self._as_sent
         if not columns or len(columns) == 1 or delimiter != b"," or self._dialect.backslash:
             return list(map(slowly, records))
         # Most records have no quote, and a call for each of them would cost more than the work.
@@ -205,11 +212,11 @@ class Csv(Format):
         return _not_blank(row(chosen))
 
     def records(self, batch: Batch, places: Sequence[int]) -> list[bytes]:
-        sent = batch.records if batch.sent is None else batch.sent
-        return sent if is_all(places, sent) else [sent[place] for place in places]
+        sent = (batch.sent or batch.records)()
+        return sent if batch.is_all(places) else [sent[place] for place in places]
 
     def body(self, batch: Batch, places: Sequence[int]) -> bytes:
-        if batch.sent is None and is_all(places, batch.records):
+        if batch.sent is None and batch.is_all(places):
             return batch.block
         return b"\n".join(self.records(batch, places)) + b"\n"
 
@@ -221,9 +228,31 @@ class Csv(Format):
         return preamble + self._delimiter.join([self._as_kept(self._header), *columns]) + self._end
 
     def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> bytes:
-        own = list(map(self._as_kept, batch.own)) if self._kept else batch.own
         none = self._delimiter * (len(names) - 1)
-        return joined(own, [none if found is None else found for found in predictions], self._delimiter, self._end)
+        written, place = io.BytesIO(), 0
+        for own in self._own(batch):
+            found = [none if one is None else one for one in predictions[place : place + len(own)]]
+            kept = list(map(self._as_kept, own)) if self._kept else own
+            written.write(joined(kept, found, self._delimiter, self._end))
+            place += len(own)
+        if place != len(predictions):
+            raise ValueError(f"{len(predictions)} predictions for {place} records")
+        return written.getvalue()
+
+    def _own(self, batch: Batch) -> Iterator[list[bytes]]:
+        """What comes back of a batch's records, some of them at a time."""
+        if batch.is_held:
+            yield batch.own()
+            return
+        dialect, block, place = self._dialect, batch.block, 0
+        while place < len(block):
+            piece = block[place : place + _JOINED_BYTES]
+            if place + len(piece) < len(block):
+                whole = dialect.cut(piece) if batch.spans_lines else piece.rfind(dialect.end) + 1
+                # A record may be longer.
+                piece = piece[:whole] or block[place : place + (dialect.first_end(block[place:]) or len(block))]
+            place += len(piece)
+            yield dialect.lines(piece, inside=batch.spans_lines)
 
     def _as_kept(self, record: bytes) -> bytes:
         """The columns of a record that come back, as they are written."""

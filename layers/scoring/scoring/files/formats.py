@@ -7,7 +7,7 @@ columns as they were, and the model's beside them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -64,9 +64,15 @@ class Spec:
         return Dialect(self.delimiter.encode(), self.escape == "backslash", self.end.encode(), quotes)
 
 
+Lines = Callable[[], list[bytes]]
+
+
 @dataclass(frozen=True)
 class Batch:
-    """A block of whole records, from byte `start` of the text on; the first is the file's `row`th (from 1).
+    """A block of `count` whole records, from byte `start` of the text on; the first is the file's `row`th (from 1).
+
+    Its lists are made when they are asked for, and kept by nobody: a batch waits for its model, and short records take
+    four times the memory of their block.
 
     Attributes
     ----------
@@ -80,17 +86,24 @@ class Batch:
         What is wrong with a record, by its place in the batch: the model does not get it.
     padded
         How many records were short.
+    is_held
+        Whether its lists are in memory all the same, since they were found by looking at each record.
+    spans_lines
+        Whether a record may have a line end inside.
     """
 
     block: bytes
     start: int
     row: int
-    records: list[bytes]
-    own: list[bytes]
-    sent: list[bytes] | None
+    count: int
+    records: Lines
+    own: Lines
+    sent: Lines | None
     bad: Mapping[int, str] = field(default_factory=dict)
     padded: int = 0
     crc: int = 0
+    is_held: bool = False
+    spans_lines: bool = True
 
     @property
     def end(self) -> int:
@@ -101,19 +114,21 @@ class Batch:
     def good(self) -> Sequence[int]:
         """The places of the records that the model gets."""
         if not self.bad:
-            return range(len(self.records))
-        return [place for place in range(len(self.records)) if place not in self.bad]
+            return range(self.count)
+        return [place for place in range(self.count) if place not in self.bad]
 
     def size(self, places: Sequence[int]) -> int:
         """About how many bytes the records at these places have."""
-        if is_all(places, self.records):
-            return len(self.block)
-        return sum(len(self.records[place]) + 1 for place in places)
+        return len(self.block) * len(places) // max(self.count, 1)
+
+    def is_all(self, places: Sequence[int]) -> bool:
+        """Whether these are the places of all records, in their order. (A list of places may have one twice.)"""
+        return places == range(self.count)
 
 
-def is_all(places: Sequence[int], records: Sequence[Any]) -> bool:
-    """Whether these are the places of all records, in their order. (A list of places may have one twice.)"""
-    return places == range(len(records))
+def held(lines: list[bytes]) -> Lines:
+    """Lines that are there already."""
+    return lambda: lines
 
 
 class Format(ABC):
@@ -179,8 +194,10 @@ class Format(ABC):
 
     def bad_records(self, batch: Batch, reasons: Mapping[int, str]) -> list[Bad]:
         """The bad records of a batch, by what is wrong with them at their places, in the order of the file."""
-        starts = self.starts(batch.block) if reasons else []
+        if not reasons:
+            return []
+        starts, records = self.starts(batch.block), batch.records()
         return [
-            Bad(batch.row + place, batch.start + starts[place], reasons[place], batch.records[place])
+            Bad(batch.row + place, batch.start + starts[place], reasons[place], records[place])
             for place in sorted(reasons)
         ]

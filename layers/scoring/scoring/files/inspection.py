@@ -139,7 +139,7 @@ def first_records(spec: Spec, chunks: Iterable[bytes]) -> Batch | None:
     if not head.ended:
         block = block[: spec.dialect.cut(block)]
     batch = opened.batch(block, blocks.position, 1) if block else None
-    if head.ended and not (batch and batch.records):
+    if head.ended and not (batch and batch.count):
         raise EmptyFile("The file holds no record below its header." if spec.header else "The file holds no record.")
     return batch
 

@@ -8,7 +8,7 @@ from typing import Any
 from scoring.errors import EmptyFile, InvalidFile
 from scoring.files import jsontext
 from scoring.files.blocks import Blocks
-from scoring.files.formats import Batch, Format, Spec
+from scoring.files.formats import Batch, Format, Spec, held
 from scoring.files.joining import new_names
 
 _BLANK = b" \t\r\n"
@@ -71,7 +71,8 @@ class JsonLines(Format):
             records.append(record)
             own.append(b"{}" if wrong else self._some(record, found, self.spec.kept))
             sent.append(b"" if wrong else self._some(record, found, self.spec.sent, self.spec.hidden))
-        return Batch(block, start, row, records, own, sent, bad, 0, crc)
+        lines = held(records), held(own), held(sent)
+        return Batch(block, start, row, len(records), *lines, bad, crc=crc, is_held=True)
 
     @staticmethod
     def _some(
@@ -84,7 +85,8 @@ class JsonLines(Format):
         )
 
     def records(self, batch: Batch, places: Sequence[int]) -> list[bytes]:
-        return [(batch.sent or batch.records)[place] for place in places]
+        sent = (batch.sent or batch.records)()
+        return [sent[place] for place in places]
 
     def body(self, batch: Batch, places: Sequence[int]) -> bytes:
         return b"\n".join(self.records(batch, places)) + b"\n"
@@ -96,7 +98,7 @@ class JsonLines(Format):
         columns = [name.decode("utf-8", "replace") for name in new_names(self._keys, names)]
         keys = [jsontext.encoded(column) for column in columns]
         lines = []
-        for number, (own, found) in enumerate(zip(batch.own, predictions, strict=True)):
+        for number, (own, found) in enumerate(zip(batch.own(), predictions, strict=True)):
             record, _ = self._read(own)
             if taken := record.keys() & set(columns):
                 raise InvalidFile(

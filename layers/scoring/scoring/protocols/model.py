@@ -16,6 +16,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, Ne
 from urllib3.util import Retry
 
 from scoring.errors import DropscoreError, abridged
+from scoring.protocols.connection import Pool
 
 _CONNECT_SECONDS = 5.0
 # urllib3 sends a body under the time-out for connecting: how long a model may leave what we send unread.
@@ -126,6 +127,7 @@ class Model:
         self._http = urllib3.PoolManager(
             retries=False, maxsize=8, socket_options=[*HTTPConnection.default_socket_options, *_KEEP_ALIVE]
         )
+        self._http.pool_classes_by_scheme = {"http": Pool}
 
     def request(
         self,

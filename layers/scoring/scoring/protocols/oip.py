@@ -16,7 +16,7 @@ from urllib.parse import quote
 from scoring.errors import InvalidTags, ModelFailed
 from scoring.files import jsontext
 from scoring.files.dialect import RFC4180
-from scoring.files.formats import Batch, Format
+from scoring.files.formats import Batch, Format, held
 from scoring.files.jsonlines import JsonLines
 from scoring.protocols import answers, outputs, tensors
 from scoring.protocols.answers import Rows, field
@@ -31,6 +31,8 @@ class OpenInference(RowProtocol):
     """One model of a server: that of this name, or the only one."""
 
     name = "oip"
+    # Each value of a record is an element in a tensor of JSON, and an object in memory for a moment.
+    most_bytes = 512 << 10
     ping = "/v2/health/ready"
     accept = "application/json"
 
@@ -134,18 +136,19 @@ class OpenInference(RowProtocol):
     def fitted(self, file: Format, batch: Batch) -> Batch:
         """The batch with what is sent of each record as elements of the model's inputs; a record whose values are none is bad."""
         assert self._fit, "it was opened"
-        sent, bad = [b""] * len(batch.records), dict(batch.bad)
+        sent, bad = [b""] * batch.count, dict(batch.bad)
         places = batch.good
         for place, record in zip(places, file.records(batch, places), strict=True):
             try:
                 sent[place] = self._fit.as_it_is(record) or self._fit.elements(_row(file, record))
             except ValueError as error:
                 bad[place] = str(error)
-        return replace(batch, sent=sent, bad=bad)
+        return replace(batch, sent=held(sent), bad=bad, is_held=True)
 
     def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:  # noqa: ARG002
         assert self._plan and batch.sent is not None, "it was fitted"
-        return tensors.body(self._plan, [batch.sent[place] for place in places]), "application/json"
+        sent = batch.sent()
+        return tensors.body(self._plan, [sent[place] for place in places]), "application/json"
 
     def collect(
         self,

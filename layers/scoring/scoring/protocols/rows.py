@@ -27,9 +27,9 @@ class RowProtocol(ABC):
 
     name: str
     ping = "/ping"
-    most_bytes, most_in_flight, patience = 512 << 10, 8, 1.0
+    most_bytes, most_in_flight, patience = 2 << 20, 8, 1.0
     # Each record is an object in memory for a moment, which counts when records are short.
-    most_records = 16_384
+    most_records = 65_536
 
     def __init__(self, model: Model) -> None:
         self._model = model

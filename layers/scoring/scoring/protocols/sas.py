@@ -231,8 +231,9 @@ class SasRows:
         if self._any_rows:
             return b"".join(found + end for found in predictions if found is not None)
         if file.spec.sent is None and file.spec.kept is None:
+            own = batch.own() if None in predictions else []
             lines = [
-                self._without_answer(file, written, batch.own[place]) if found is None else found
+                self._without_answer(file, written, own[place]) if found is None else found
                 for place, found in enumerate(predictions)
             ]
             return end.join(lines) + end

@@ -55,7 +55,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
     scorer = Scorer(job, protocol, file, pace, threading.Event(), output.allowed, progress.columns)
     feed = _Feed(scorer, blocks, digest, progress.rows)
     saved, wait_seconds, failure, is_done = time.monotonic(), 1, None, False
-    with ThreadPoolExecutor(protocol.most_in_flight) as pool:
+    with ThreadPoolExecutor(protocol.most_in_flight + 1) as pool:
         for batch, future in feed.scored(pool):
             try:
                 scored = future.result()
@@ -67,6 +67,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
                 break
             if scored.seconds:
                 pace.answered(len(batch.block), len(scored.body), scored.seconds, time.monotonic())
+                scorer.turns.look_again()
             output.take(batch, scored, scorer)
             if output.checkpoint() or time.monotonic() - saved > _SAVE_SECONDS:
                 saved = time.monotonic()
@@ -87,7 +88,9 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
 
 
 class _Feed:
-    """Batches in the order of the input, as many under way as the pace says; it has `ended` when the file has."""
+    """Batches in the order of the input: as many as the pace has in flight, and one that is made ready meanwhile. It has
+    `ended` when the file has.
+    """
 
     def __init__(self, scorer: Scorer, blocks: Blocks, digest: Digest, rows: int) -> None:
         self.ended = False
@@ -97,21 +100,23 @@ class _Feed:
         """Each batch and what comes of it; ends when the file does, or the time of the Lambda."""
         under_way: deque[tuple[Batch, Future[Scored]]] = deque()
         scorer, pace, blocks = self._scorer, self._scorer.pace, self._blocks
-        source, more, most_bytes = iter(blocks), True, pace.size
+        source, more, is_held = iter(blocks), True, False
+        # How long records are is not known yet: a byte at least.
+        most_bytes = min(pace.size, scorer.protocol.most_records)
         try:
             while more or under_way:
-                while more and len(under_way) < pace.in_flight:
+                while more and len(under_way) <= pace.in_flight:
                     if not scorer.job.has_time_for(pace.seconds):
                         more = False
                         break
-                    blocks.size, blocks.row = min(pace.block_bytes, most_bytes), self._row
+                    blocks.size, blocks.row = min(pace.block_bytes(is_held=is_held), most_bytes), self._row
                     block = next(source, None)
                     if block is None:
                         more, self.ended = False, True
                         break
                     batch = scorer.file.batch(block, blocks.position - len(block), self._row, self._digest.crc)
                     batch = scorer.protocol.fitted(scorer.file, batch)
-                    rows = len(batch.records)
+                    rows, is_held = batch.count, batch.is_held
                     most_bytes = max(len(block) * scorer.protocol.most_records // max(rows, 1), 1)
                     under_way.append((batch, pool.submit(scorer.score, batch)))
                     self._row += rows
@@ -153,7 +158,7 @@ class _Output:
             One bad record more than there may be.
         """
         progress = self._progress
-        if scored.error or (scored.names is None and batch.records and not progress.columns):
+        if scored.error or (scored.names is None and batch.count and not progress.columns):
             self._held.append((batch, scored))
             if scored.error:
                 raise self._too_many(scored)
@@ -171,8 +176,8 @@ class _Output:
 
     def _write(self, batch: Batch, scored: Scored) -> None:
         progress, body = self._progress, scored.body
-        if scored.names is None and batch.records:
-            body = self._protocol.joined(self._file, batch, progress.columns, scored.predictions)
+        if scored.names is None and batch.count:
+            body = self._protocol.joined(self._file, batch, progress.columns, [None] * batch.count)
         self._upload.write(body)
         progress.written += len(body)
         if scored.bad and self._rejects:
@@ -183,7 +188,7 @@ class _Output:
             progress.rejected += len(bad)
             progress.first = [*progress.first, *(one.to_json() for one in bad)][: rejects.TOLD]
         progress.offset, progress.crc = batch.end, batch.crc
-        progress.rows, progress.padded = progress.rows + len(batch.records), progress.padded + batch.padded
+        progress.rows, progress.padded = progress.rows + batch.count, progress.padded + batch.padded
 
     def _too_many(self, scored: Scored) -> Exception:
         error = scored.error

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from scoring.streaming.concurrency import Concurrency
+
 FIRST_BYTES = 16 << 10
-_GAIN = 1.1
+# All batches under way, that one included which is made ready: each is in memory twice, its records apart for a moment.
+_UNDER_WAY_BYTES = 8 << 20
+# Where records were looked at one by one, they stay in memory as objects.
+_HELD = 3
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
 _SAME = 1.5
 # What twice the records may add to that.
@@ -23,15 +29,13 @@ class Pace:
     """`size` of a batch in bytes, batches `in_flight`, and the `seconds` that the last answer took.
 
     A batch grows twofold while the model answers within `patience` seconds, or takes about as long for half of it; it
-    shrinks when that takes twice the patience, and stays below what was refused. One more batch is sent at once as long as that makes the whole faster by a tenth; when
-    it does not, one less.
+    shrinks when that takes twice the patience, and stays below what was refused. All batches together are bounded.
     """
 
     most_bytes: int
     most_in_flight: int
     patience: float
     size: int = FIRST_BYTES
-    in_flight: int = 1
     seconds: float = 0.0
     _expansion: float = 1.0
     _other: tuple[int, float] | None = None
@@ -41,20 +45,22 @@ class Pace:
     _good: int = 0
     _needed: int = _GOOD_BATCHES
     _raised: bool = False
-    _rate: float = 0.0
-    _since: float | None = None
-    _answered: int = 0
-    _bytes: int = 0
-    _settled: bool = False
+    _too_much: float = math.inf
+    _concurrency: Concurrency = field(init=False)
 
     def __post_init__(self) -> None:
         self._limit = self.most_bytes
+        self._concurrency = Concurrency(self.most_in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        """How many batches the model may have at once."""
+        return self._concurrency.in_flight
 
     def resume(self, earlier: Mapping[str, Any]) -> None:
         """Begin where an earlier step had come to."""
         self.size = min(max(earlier.get("size", self.size), 1), self.most_bytes)
-        self.in_flight = min(max(earlier.get("in_flight", self.in_flight), 1), self.most_in_flight)
-
+        self._concurrency.resume(earlier.get("in_flight", self.in_flight))
         self._fixed = bool(earlier.get("fixed"))
         if other := earlier.get("other"):
             self._other = (int(other[0]), float(other[1]))
@@ -62,10 +68,10 @@ class Pace:
     def to_json(self) -> dict[str, Any]:
         return {"size": self.size, "in_flight": self.in_flight, "fixed": self._fixed, "other": self._other}
 
-    @property
-    def block_bytes(self) -> int:
-        """How many bytes of the input a batch should have: `size`, or less where answers are wide."""
-        return min(self.size, max(int(self._limit * _EXPANSION / self._expansion), 1))
+    def block_bytes(self, *, is_held: bool = False) -> int:
+        """How many bytes of the input a batch should have: `size`, or less where answers are wide or many are under way."""
+        share = min(self._limit, _UNDER_WAY_BYTES // (self.in_flight + 1) // (_HELD if is_held else 1))
+        return min(self.size, share, max(int(share * _EXPANSION / self._expansion), 1))
 
     def answered(self, size: int, scored: int, seconds: float, now: float) -> None:
         """Take note of a batch of `size` bytes that became `scored` bytes after `seconds`, at the time `now`."""
@@ -73,14 +79,16 @@ class Pace:
         self._expansion = max(scored / max(size, 1), 1.0)
         first = self._other is None
         self._compare(size, seconds)
-        quick = seconds < (2 * self.patience if first else self.patience)
+        before, quick = self.size, seconds < (2 * self.patience if first else self.patience)
         # Only a batch of the present size tells whether a larger one is a good idea: the last one of a file is small.
         if size >= self.size // 2 and (quick or (self._fixed and self._extra < _MOST_EXTRA_SECONDS)):
             self.size = min(self.size * 2, self.most_bytes)
         elif seconds > 2 * self.patience and not self._fixed:
             self.size = max(self.size // 2, 1)
         self._forgive()
-        self._judge(size, now)
+        if self.size != before:
+            self._concurrency.restart()
+        self._concurrency.answered(size, now)
 
     def _compare(self, size: int, seconds: float) -> None:
         """Find out whether a batch of another size took about as long."""
@@ -96,7 +104,9 @@ class Pace:
         self._good += 1
         if self.most_bytes < self._limit and self._good >= self._needed:
             self.most_bytes = min(2 * self.most_bytes, self._limit)
-            self._good, self._raised, self._settled = 0, True, False
+            self._good, self._raised = 0, True
+            if self.most_bytes >= self._too_much:
+                self._too_much = math.inf
 
     def refused(self, size: int, *, for_good: bool = False) -> None:
         """Take note of a batch of `size` bytes that was too much for the model or for what lies in between.
@@ -106,31 +116,17 @@ class Pace:
         """
         self.most_bytes = max(min(self.most_bytes, size // 2), 1)
         self.size = min(self.size, self.most_bytes)
+        self._too_much = min(self._too_much, size)
         if for_good:
             self._limit = self.most_bytes
         self._good = 0
         if self._raised:
             self._needed, self._raised = 2 * self._needed, False
 
+    def is_too_much(self, size: int) -> bool:
+        """Whether a batch of `size` bytes, made ready before, need not be sent: one like it was refused."""
+        return size >= self._too_much
+
     def throttled(self) -> None:
         """Take note of a batch that came while the model had enough others."""
-        self.in_flight = max(self.in_flight - 1, 1)
-        self._settled = True
-
-    def _judge(self, size: int, now: float) -> None:
-        if self._since is None:
-            self._since = now
-            return
-        self._answered += 1
-        self._bytes += size
-        if self._answered < 4 * self.in_flight or now - self._since < 0.25:
-            return
-        rate = self._bytes / (now - self._since)
-        self._since, self._answered, self._bytes = now, 0, 0
-        if self._settled:
-            return
-        if rate > self._rate * _GAIN:
-            self._rate, self._settled = rate, self.in_flight == self.most_in_flight
-            self.in_flight = min(self.in_flight + 1, self.most_in_flight)
-        else:
-            self.in_flight, self._settled = max(self.in_flight - 1, 1), True
+        self._concurrency.throttled()

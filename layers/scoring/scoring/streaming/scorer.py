@@ -25,6 +25,7 @@ from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import Answer, NoAnswer, NoConnection, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
 from scoring.streaming.pace import Pace
+from scoring.streaming.turns import Turns
 
 # A single record that takes a model longer than this is no matter of the batch's size, of the Lambda's last minutes, or
 # of a queue of what was given up and is worked on still.
@@ -72,6 +73,10 @@ class _TooManyBad(Exception):
     """One bad record more than there may be."""
 
 
+class _AsBefore(Exception):
+    """A batch of this size was too much."""
+
+
 @dataclass(frozen=True)
 class _Trouble:
     """What became of earlier tries of the same records: how often in a row the route gave no answer to them, or to what
@@ -97,6 +102,12 @@ class Scorer:
     stopped: threading.Event
     allowed: Callable[[], float]
     columns: list[str] = field(default_factory=list)
+    turns: Turns = field(init=False)
+    _memory: threading.Lock = field(default_factory=threading.Lock)
+    """Whoever has it takes an answer apart: two at once would be no faster, and take twice the memory."""
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(lambda: self.pace.in_flight)
 
     def score(self, batch: Batch) -> Scored:
         """Get the records of a batch scored; those that are bad are found out.
@@ -107,7 +118,7 @@ class Scorer:
         PodCrashed, PodLost
             What became of a model that fell silent.
         """
-        scored = Scored([None] * len(batch.records))
+        scored = Scored([None] * batch.count)
         allowed = self.allowed()
         for place, reason in batch.bad.items():
             scored.bad[place] = reason
@@ -120,23 +131,31 @@ class Scorer:
             for begin in range(0, len(places), most):
                 self._answered(batch, places[begin : begin + most], scored, _Trouble())
         if scored.names is not None and not scored.error:
-            scored.body = self.protocol.joined(self.file, batch, scored.names, scored.predictions)
+            with self._memory:
+                scored.body = self.protocol.joined(self.file, batch, scored.names, scored.predictions)
+            scored.predictions = []
         return scored
 
     def _answered(self, batch: Batch, places: Sequence[int], scored: Scored, trouble: _Trouble) -> None:
         """Fill in the predictions of the records at these places."""
-        budget, began = self.job.budget(), time.monotonic()
-        if budget <= 0 or self.stopped.is_set():
-            raise OutOfTime
         # One record alone goes twice where a model takes no single one.
         size, is_one = batch.size(places), places[0] == places[-1]
         try:
-            answer = self.protocol.submit(self.file, batch, places, budget)
+            with self.turns.one():
+                budget, began = self.job.budget(), time.monotonic()
+                if budget <= 0 or self.stopped.is_set():
+                    raise OutOfTime
+                if not is_one and self.pace.is_too_much(size):
+                    raise _AsBefore
+                answer = self.protocol.submit(self.file, batch, places, budget)
+                seconds = time.monotonic() - began
         except TooMany as error:
             self.pace.throttled()
             self._wait(trouble.throttled, budget, _MOST_PAUSE_SECONDS, error.seconds)
             again = _Trouble(trouble.times, trouble.since, trouble.throttled + 1)
             return self._answered(batch, places, scored, again)
+        except _AsBefore:
+            return self._halved(batch, places, scored, trouble)
         except TooMuch as error:
             self.pace.refused(size, for_good=True)
             if is_one:
@@ -170,7 +189,6 @@ class Scorer:
             raise ModelTimeout(f"The model did not answer record {row} alone in {passed:.0f} s.") from error
         except ModelFailed as refusal:
             return self._refused(batch, places, refusal, scored)
-        seconds = time.monotonic() - began
         try:
             names, predictions = self._predictions(answer, len(places), scored)
         except (ModelFailed, RowCountMismatch) as wrong:
@@ -188,7 +206,8 @@ class Scorer:
 
     def _predictions(self, answer: Answer, expected: int, scored: Scored) -> tuple[list[str], Sequence[Any]]:
         columns = self.columns or scored.names or []
-        names, predictions = self.protocol.collect(self.file, answer, expected, columns)
+        with self._memory:
+            names, predictions = self.protocol.collect(self.file, answer, expected, columns)
         if columns and names != columns:
             raise ModelFailed("The model's answers have other columns than those before.", columns=names[:50])
         return names, predictions
@@ -229,7 +248,7 @@ class Scorer:
         scored.refusals += 1
         # A culprit among n records is found with two requests for each of log2(n) levels; whoever refuses more often than
         # that without one does so for what they are together.
-        if scored.refusals > 2 * math.ceil(math.log2(len(batch.records))):
+        if scored.refusals > 2 * math.ceil(math.log2(batch.count)):
             raise _of_batch(refusal, batch, places)
         before = len(scored.bad)
         self._halved(batch, places, scored, _Trouble())
@@ -252,7 +271,8 @@ class Scorer:
         refused = None
         for other in [other for other in batch.good[::-step] if other != place][:_OTHERS]:
             try:
-                answer = self.protocol.submit(self.file, batch, [other] * 2, self.job.budget())
+                with self.turns.one():
+                    answer = self.protocol.submit(self.file, batch, [other] * 2, self.job.budget())
                 self._predictions(answer, 2, scored)
             except (ModelFailed, RowCountMismatch):
                 refused = other if refused is None else refused

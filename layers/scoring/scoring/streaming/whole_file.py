@@ -171,9 +171,9 @@ def _bodies(raw: Iterator[bytes], spec: Spec) -> Iterator[tuple[bytes, int]]:
         batch = file.batch(block, blocks.position - len(block), row)
         for place, reason in batch.bad.items():
             raise bad_record(file, batch, place, reason)
-        if batch.records:
+        if batch.count:
             yield file.body(batch, batch.good), batch.padded
-        row += len(batch.records)
+        row += batch.count
         blocks.row = row
 
 
