@@ -236,6 +236,41 @@ def test_a_gateway_that_takes_no_connection_is_no_model_that_loads() -> None:
         await_endpoint("http://127.0.0.1:9", FakeApi(pods=running()), opened(31))
 
 
+PAGE = Reply(200, b"<html>Welcome</html>")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "replies"),
+    [
+        ("sagemaker", {"GET": PAGE}),
+        ("mlflow", {"GET": PAGE, f"GET /{POD_NAME}/ping": Reply(200)}),
+        ("oip", {"GET": PAGE, "POST": PAGE}),
+        ("sas", {"GET": PONG}),
+        ("auto", {"GET": PAGE}),
+        ("auto", {"GET": PAGE, f"GET /{POD_NAME}/version": Reply(200, b"3.17.2")}),
+    ],
+)
+def test_a_gateway_that_answers_any_path_proves_no_model_ready(
+    server: Server, protocol: str, replies: dict[str, Any]
+) -> None:
+    """A page for everything answers a ping, and later a batch, in the place of a model that nothing leads to."""
+    server.answers |= replies
+    asked = NOT_TOLD | {"protocol": protocol}
+    waits = await_endpoint(server.url, FakeApi(pods=running()), opened(29), **asked)
+    assert waits["waiting_for"].startswith("its route: The gateway answers any path as a model would")
+    with pytest.raises(RouteNotReady, match=r"any path as a model would, http://\S+/dropscore-no-such-pod too") as late:
+        await_endpoint(server.url, FakeApi(pods=running()), opened(31), **asked)
+    assert "answer 404 where no route leads" in late.value.remedy
+    assert "pod_ip" in late.value.remedy
+
+
+@pytest.mark.parametrize("protocol", ["sas", "auto"])
+def test_a_page_for_everything_that_is_no_good_ping_leaves_the_model_its_own(server: Server, protocol: str) -> None:
+    server.answers |= {"GET": PAGE, PING: PONG}
+    found = await_endpoint(server.url, FakeApi(pods=running()), **NOT_TOLD | {"protocol": protocol})
+    assert (found["status"], found["protocol"]) == ("READY", "sas")
+
+
 def test_a_sidecar_that_has_ended_is_told_with_the_silence(server: Server) -> None:
     found, _ = recorded_pod("sidecar-ended-1")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
@@ -247,7 +282,7 @@ def test_a_sidecar_that_has_ended_is_told_with_the_silence(server: Server) -> No
 def test_a_model_that_answers_is_ready_whatever_became_of_its_sidecar(server: Server) -> None:
     found, _ = recorded_pod("sidecar-ended-0")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
-    server.answers["GET"] = PONG
+    server.answers[PING] = PONG
     assert await_endpoint(server.url, FakeApi(pods=found))["status"] == "READY"
 
 
@@ -301,4 +336,7 @@ def test_without_a_gateway_every_answer_is_the_models(server: Server) -> None:
     at["status"]["podIP"] = "127.0.0.1"
     found = await_endpoint("", FakeApi(pods=at), opened(60), route="pod_ip", pod={"port": port})
     assert found["waiting_for"] == "the model to load: 404 no route"
+    server.answers["GET"] = PONG
+    found = await_endpoint("", FakeApi(pods=at), opened(60), route="pod_ip", pod={"port": port})
+    assert found["status"] == "READY", "where nothing stands in between, a model may answer any path"
     assert {asked.path for asked in server.requests} == {"/"}
