@@ -326,8 +326,22 @@ def test_a_pod_in_a_queue_has_all_its_time_before_it() -> None:
     api.put("pods", pending())
     found = await_endpoint("http://gateway", api, found, age=100_000)
     assert (found["waiting_for"], found["wait_seconds"]) == ("the container: ContainerCreating", 5)
+
+
+def later(found: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The `endpoint` of the state as it is when so much time has passed."""
+    clock = {key: datetime.fromisoformat(found[key]) for key in ("admitted", "opened") if key in found}
+    return found | {key: (at - timedelta(seconds=seconds)).isoformat() for key, at in clock.items()}
+
+
+def test_a_pod_that_is_found_admitted_late_still_has_all_its_time() -> None:
+    """Between two looks at a queue lie 300 s, three times what this pod has to start."""
+    waits = await_endpoint("http://gateway", FakeApi(pods=gated()), age=100_000)
+    found = await_endpoint("http://gateway", FakeApi(pods=pending()), later(waits, 300), age=100_000)
+    assert (found["status"], found["waiting_for"]) == ("PENDING", "the container: ContainerCreating")
+    assert datetime.fromisoformat(found["admitted"]) > datetime.now(UTC) - timedelta(seconds=60)
     with pytest.raises(PodNotReady, match="not ready after 100 s"):
-        await_endpoint("http://gateway", api, found | {"admitted": ago(101)}, age=100_000)
+        await_endpoint("http://gateway", FakeApi(pods=pending()), later(found, 101), age=100_000)
 
 
 def test_without_a_gateway_every_answer_is_the_models(server: Server) -> None:

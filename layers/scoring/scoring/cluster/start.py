@@ -46,14 +46,19 @@ class Clock:
     route_seconds: int
 
     @classmethod
-    def of(cls, pod: Mapping[str, Any], request: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Clock:
-        """By the `endpoint` of the state, if that is this pod's already."""
+    def of(
+        cls, pod: Mapping[str, Any], request: Mapping[str, Any], endpoint: Mapping[str, Any], now: datetime
+    ) -> Clock:
+        """By the `endpoint` of the state, if that is this pod's already.
+
+        When a queue has admitted a pod, nobody knows to the second: what finds it admitted sets its clock.
+        """
         known = endpoint if endpoint.get("pod") == pod["uid"] else {}
         created, opened = parse_time(pod["created"]), known.get("opened")
         return cls(
             pod["uid"],
             created,
-            parse_time(known["admitted"]) if "admitted" in known else created,
+            now if known.get("gated") else parse_time(known.get("admitted", pod["created"])),
             parse_time(opened) if opened else None,
             request["deadlines"]["start_seconds"],
             request["deadlines"]["route_seconds"],
@@ -80,7 +85,7 @@ class Clock:
             "waiting_for": waiting_for,
             "wait_seconds": int(min(max(since / 10, _LEAST_WAIT_SECONDS), most)),
             # While a queue holds the pod back, its start has not begun.
-            "admitted": (now if gated else self.admitted).isoformat(),
+            **({"gated": True} if gated else {"admitted": self.admitted.isoformat()}),
             **({"opened": self.opened.isoformat()} if self.opened else {}),
         }
 
@@ -117,7 +122,7 @@ def await_endpoint(
         The request asks for what a model of the protocol that was found cannot do.
     """
     until = time.monotonic() + seconds
-    clock = Clock.of(pod, request, endpoint)
+    clock = Clock.of(pod, request, endpoint, datetime.now(UTC))
     found = readiness.await_ready(api, pod, clock.deadline, clock.start_seconds, seconds)
     if isinstance(found, readiness.Waiting):
         return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated)
