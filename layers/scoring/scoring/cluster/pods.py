@@ -35,7 +35,8 @@ def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, An
         "blockOwnerDeletion": False,
     }
     if cluster.route != "pod_ip":
-        _create_or_adopt(api, namespace_path(namespace) + "/services", manifest.service(attempt, owner))
+        service = manifest.service(attempt, owner, pod["metadata"]["labels"])
+        _create_or_adopt(api, namespace_path(namespace) + "/services", service)
         route = routes.manifest(attempt.name, manifest.labels(attempt), owner, cluster, attempt.request)
         _create_or_adopt(api, routes.path(cluster.route, namespace), route)
     return {
