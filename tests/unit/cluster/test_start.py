@@ -9,6 +9,7 @@ import pytest
 
 from scoring.cluster import start
 from scoring.errors import ClusterAccessDenied, InvalidTags, PodCrashed, PodNotReady, RouteNotReady
+from scoring.intake import schema
 from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 from tests.builders import (
@@ -167,6 +168,29 @@ def test_the_clock_goes_on_from_one_call_to_the_next(server: Server) -> None:
     assert datetime.fromisoformat(first["admitted"]) < datetime.now(UTC) - timedelta(seconds=49)
     anew = await_endpoint(server.url, FakeApi(pods=running()), first | {"pod": "a lost one"})
     assert anew["opened"] > first["opened"]
+
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def pause(elapsed: float) -> int:
+    """How long a model that was admitted so many seconds ago is left alone."""
+    clock = start.Clock("uid-1", NOON, NOON, NOON, 43_200, 120)
+    seconds: int = clock.pending("the model to load", NOON + timedelta(seconds=elapsed))["wait_seconds"]
+    return seconds
+
+
+@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (90, 9), (3_599, 15), (3_600, 60), (43_000, 60)])
+def test_a_model_that_loads_is_looked_at_less_often_the_longer_it_does(elapsed: float, seconds: int) -> None:
+    assert pause(elapsed) == seconds
+
+
+def test_the_longest_start_that_a_profile_may_ask_for_fits_into_the_history_of_an_execution() -> None:
+    """Step Functions ends an execution of more than 25,000 events, and no Catch sees that; scoring comes after this."""
+    elapsed, looks = 0.0, 0
+    while elapsed < schema.SCHEMA["properties"]["start_seconds"]["maximum"]:
+        elapsed, looks = elapsed + pause(elapsed), looks + 1
+    assert looks * 9 < 20_000 / 2, "nine events a time: task, choice and wait"
 
 
 def test_a_model_whose_port_opens_late_still_gets_the_time_of_its_route(server: Server) -> None:

@@ -87,7 +87,7 @@ def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.Monk
         "status": "PENDING",
         "pod": POD["uid"],
         "waiting_for": "a node: 0/1 nodes are available",
-        "wait_seconds": 15,
+        "wait_seconds": 60,
         "admitted": parse_time(POD["created"]).isoformat(),
     }
 

@@ -26,8 +26,9 @@ from scoring.settings import ClusterSettings
 _PINGS_IN_A_ROW, _PING_PAUSE_SECONDS, _LOOK_AT_POD_SECONDS = 3, 0.05, 5.0
 # Routes come, and most models load, within the first; whoever has not by then is looked after in short calls.
 _FIRST_PINGS_SECONDS, _FURTHER_PINGS_SECONDS = 20.0, 3.0
-# Between two looks, the longer the more has been waited already. A queue may take days, and a history holds 25,000 events.
-_LEAST_WAIT_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 300
+# Between two looks, the longer the more has been waited already: whoever has waited for an hour may wait for a minute more.
+# A queue may take days, a model half a day, and a history holds 25,000 events.
+_LEAST_WAIT_SECONDS, _FIRST_HOUR_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 60, 300
 _NOT_LOADED = (
     "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. "
     "If it shows that it serves, check the tag protocol, and let the administrator check the gateway's way to the pod."
@@ -78,7 +79,8 @@ class Clock:
     def pending(self, waiting_for: str, now: datetime, *, gated: bool = False) -> dict[str, Any]:
         """The `endpoint` of the state until the model is ready."""
         since = (now - (self.created if gated else self.admitted)).total_seconds()
-        most = _MOST_GATED_SECONDS if gated else _MOST_WAIT_SECONDS
+        usual = _FIRST_HOUR_SECONDS if since < 3_600 else _MOST_WAIT_SECONDS
+        most = _MOST_GATED_SECONDS if gated else usual
         return {
             "status": "PENDING",
             "pod": self.pod_uid,
