@@ -62,6 +62,12 @@ def opened(seconds_ago: float) -> dict[str, Any]:
     return {"opened": ago(seconds_ago)}
 
 
+def later(found: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The `endpoint` of the state as it is when so much time has passed."""
+    clock = {key: datetime.fromisoformat(found[key]) for key in ("admitted", "opened") if key in found}
+    return found | {key: (at - timedelta(seconds=seconds)).isoformat() for key, at in clock.items()}
+
+
 def answers(*replies: Reply | Exception, then: Reply) -> Callable[[Request], Reply]:
     script = chain(replies, repeat(then))
 
@@ -115,6 +121,22 @@ def test_a_model_that_answers_as_two_do_is_not_ready(server: Server, monkeypatch
     }
     assert await_endpoint(server.url, FakeApi(pods=running()), seconds=20, **NOT_TOLD)["protocol"] == "mlflow"
     assert sum(asked.path == f"/{POD_NAME}/version" for asked in server.requests) == 1 + 1 + 3
+
+
+def test_a_pod_in_a_lost_ones_place_goes_on_by_the_protocol_that_was_found_first(server: Server) -> None:
+    """What the lost one has left of the file is half an upload; MLflow's server answers /ping before it knows its version."""
+    lost = {"status": "READY", "url": server.url, "protocol": "mlflow", "pod": "uid-0"}
+    server.answers |= {"GET": NOT_ROUTED, f"GET /{POD_NAME}/ping": Reply(200)}
+    starts = await_endpoint(server.url, FakeApi(pods=pending()), lost, **NOT_TOLD)
+    waits = await_endpoint(server.url, FakeApi(pods=running()), starts, **NOT_TOLD)
+    assert (waits["status"], waits["protocol"]) == ("PENDING", "mlflow")
+    assert "answers as sagemaker does, but an earlier pod of this file answered as mlflow" in waits["waiting_for"]
+    with pytest.raises(PodNotReady, match=r"as sagemaker does, but an earlier pod .* as mlflow") as late:
+        await_endpoint(server.url, FakeApi(pods=running()), later(waits, 101), **NOT_TOLD)
+    assert "tag the file with protocol" in late.value.remedy
+    server.answers[f"GET /{POD_NAME}/version"] = Reply(200, b"3.17.2")
+    found = await_endpoint(server.url, FakeApi(pods=running()), waits, **NOT_TOLD)
+    assert (found["status"], found["protocol"]) == ("READY", "mlflow")
 
 
 def test_a_model_that_nothing_fits_is_told_by_what_each_probe_was_answered(server: Server) -> None:
@@ -350,12 +372,6 @@ def test_a_pod_in_a_queue_has_all_its_time_before_it() -> None:
     api.put("pods", pending())
     found = await_endpoint("http://gateway", api, found, age=100_000)
     assert (found["waiting_for"], found["wait_seconds"]) == ("the container: ContainerCreating", 5)
-
-
-def later(found: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """The `endpoint` of the state as it is when so much time has passed."""
-    clock = {key: datetime.fromisoformat(found[key]) for key in ("admitted", "opened") if key in found}
-    return found | {key: (at - timedelta(seconds=seconds)).isoformat() for key, at in clock.items()}
 
 
 def test_a_pod_that_is_found_admitted_late_still_has_all_its_time() -> None:

@@ -41,20 +41,24 @@ class Refusal:
 class Pings:
     """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between.
 
-    `protocol` is the one by which the model was ready last, found out where the request says `auto`.
+    `protocol` is the one by which the model was ready last, found out where the request says `auto`; `kept` the one by which
+    an earlier pod of the attempt was, if there was one: what it has left of the file is gone on with.
     """
 
     request: Mapping[str, Any]
     name: str
     url: str
     gateway: str
+    kept: str = ""
     protocol: str = ""
     _nowhere: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def to(cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings) -> Pings:
+    def to(
+        cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings, kept: str = ""
+    ) -> Pings:
         """By the `pod` and the `request` of the state."""
-        return cls(request, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url)
+        return cls(request, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url, kept)
 
     def refused(self) -> Refusal | None:
         """None if the model is ready, else what was answered, or that nobody did."""
@@ -65,6 +69,9 @@ class Pings:
         if self.gateway and not self._of_nowhere(spoken):
             text = f"The gateway answers any path as a model would, {self.gateway}/{_NOWHERE} too"
             return Refusal(f"{text}: nobody can tell whether it was the model.", is_the_routes=True, remedy=_ANY_PATH)
+        if self.kept not in ("", spoken):
+            text = f"It answers as {spoken} does, but an earlier pod of this file answered as {self.kept}"
+            return Refusal(f"{text}, and a file is scored by one protocol.", is_the_routes=False)
         before, self.protocol = self.protocol, spoken
         if before in ("", spoken):
             return None

@@ -125,16 +125,18 @@ def await_endpoint(
     """
     until = time.monotonic() + seconds
     clock = Clock.of(pod, request, endpoint, datetime.now(UTC))
+    # What an earlier pod of the attempt was found to speak.
+    kept = {"protocol": endpoint["protocol"]} if "protocol" in endpoint else {}
     found = readiness.await_ready(api, pod, clock.deadline, clock.start_seconds, seconds)
     if isinstance(found, readiness.Waiting):
-        return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated)
+        return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated) | kept
     most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
     clock = replace(clock, opened=clock.opened or datetime.now(UTC))
     url = routes.url(cluster, pod["name"], found, manifest.port(request))
-    ping = Pings.to(pod, request, url, cluster)
+    ping = Pings.to(pod, request, url, cluster, kept.get("protocol", ""))
     waiting_for = _await_ping(api, pod, ping, cluster, clock, until, most)
     if waiting_for:
-        return clock.pending(waiting_for, datetime.now(UTC))
+        return clock.pending(waiting_for, datetime.now(UTC)) | kept
     if request["protocol"] == "auto":
         detection.check(request, ping.protocol)
     return {"status": "READY", "url": url, "protocol": ping.protocol, "pod": pod["uid"]}
