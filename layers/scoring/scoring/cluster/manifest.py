@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.cluster import containers, routes
-from scoring.intake import starts
+from scoring.intake.state import port
 from scoring.settings import ClusterSettings
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -66,12 +66,6 @@ def labels(attempt: Attempt) -> dict[str, str]:
         FILE_LABEL: attempt.file_id,
         POD_LABEL: attempt.name,
     }
-
-
-def port(request: Mapping[str, Any]) -> int:
-    """The port that the model of a request listens on."""
-    found: int = request.get("pod", {}).get("port", starts.PORT)
-    return found
 
 
 def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scoring.cluster import manifest, pings, readiness, routes
+from scoring.cluster import pings, readiness, routes
 from scoring.cluster.api import Api
 from scoring.cluster.containers import parse_time
 from scoring.cluster.diagnosis import ended_beside
 from scoring.cluster.pings import Pings, Refusal
-from scoring.errors import DropscoreError, PodNotReady, RouteNotReady
+from scoring.errors import LOADS_OR_SERVES, DropscoreError, PodNotReady, RouteNotReady
+from scoring.intake.state import port
 from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 
@@ -29,10 +30,7 @@ _FIRST_PINGS_SECONDS, _FURTHER_PINGS_SECONDS = 20.0, 3.0
 # Between two looks, the longer the more has been waited already: whoever has waited for an hour may wait for a minute more.
 # A queue may take days, a model half a day, and a history holds 25,000 events.
 _LEAST_WAIT_SECONDS, _FIRST_HOUR_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 60, 300
-_NOT_LOADED = (
-    "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. "
-    "If it shows that it serves, check the tag protocol, and let the administrator check the gateway's way to the pod."
-)
+_NOT_LOADED = f"{LOADS_OR_SERVES}, and let the administrator check the gateway's way to the pod."
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def await_endpoint(
         return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated) | kept
     most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
     clock = replace(clock, opened=clock.opened or datetime.now(UTC))
-    url = routes.url(cluster, pod["name"], found, manifest.port(request))
+    url = routes.url(cluster, pod["name"], found, port(request))
     ping = Pings.to(pod, request, url, cluster, kept.get("protocol", ""))
     waiting_for = _await_ping(api, pod, ping, cluster, clock, until, most)
     if waiting_for:
