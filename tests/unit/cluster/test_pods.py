@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scoring.cluster import manifest, pods
-from scoring.cluster.api import NotFound
+from scoring.cluster.refusals import NotFound
 from scoring.errors import ClusterAccessDenied, PodRefused, QuotaExceeded
 from scoring.settings import ClusterSettings
 from tests.builders import (

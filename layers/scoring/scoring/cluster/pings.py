@@ -15,7 +15,8 @@ from typing import Any
 
 from scoring import protocols
 from scoring.cluster import routes
-from scoring.cluster.api import Api, NotFound
+from scoring.cluster.api import Api
+from scoring.cluster.refusals import NotFound
 from scoring.errors import DropscoreError, RouteNotReady
 from scoring.protocols.model import Model, NoAnswer, NoConnection, StillBusy
 from scoring.settings import ClusterSettings
