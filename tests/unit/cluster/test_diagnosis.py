@@ -102,7 +102,7 @@ def test_a_failing_pull_is_given_a_minute_from_its_first_failure_on(case: str) -
     assert found.again_seconds == starting.PULL_GRACE_SECONDS - 10
     problem = diagnosis.assess(recorded, failed + timedelta(seconds=61), events).problem
     assert isinstance(problem, ImagePullFailed)
-    assert "could not be pulled" in problem.summary
+    assert re.search("could not be pulled: rpc error: code = Unknown", problem.summary)
     # The event comes a moment after the status.
     assert diagnosis.assess(recorded, failed + timedelta(seconds=61)).problem is None
 
@@ -117,6 +117,53 @@ def test_a_pull_that_took_long_to_fail_is_given_as_long_again_and_more(case: str
     )
     assert diagnosis.assess(recorded, failed + timedelta(seconds=539), events).again_seconds == 1
     assert diagnosis.assess(recorded, failed + timedelta(seconds=541), events).problem
+
+
+def failure(message: str, seconds: float, **more: Any) -> dict[str, Any]:
+    """An event of the model's container, so many seconds after its pod got a node."""
+    path = {"involvedObject": {"fieldPath": "spec.containers{model}"}}
+    return (
+        {"reason": "Failed", "message": message, "firstTimestamp": text(SCHEDULED + timedelta(seconds=seconds))}
+        | path
+        | more
+    )
+
+
+def test_a_pull_that_fails_again_has_failed_since_the_first_time_and_is_told_by_the_last() -> None:
+    """An event that a newer API wrote has an eventTime alone; one that never began to pull is given no longer."""
+    found = waiting("ImagePullBackOff", "Back-off pulling image")
+    events = [
+        failure('Failed to pull image "m:1": the registry is away', 0, firstTimestamp=None, eventTime=text(SCHEDULED)),
+        failure("Error: ErrImagePull", 1),
+        failure('Failed to pull image "m:1": too many requests', 30),
+        failure("Error: ImagePullBackOff", 31, firstTimestamp=None),
+    ]
+    assessed = diagnosis.assess(found, SOON, events)
+    assert assessed.waiting_for == "the image: too many requests"
+    assert assessed.again_seconds == starting.PULL_GRACE_SECONDS - 10
+    problem = diagnosis.assess(found, SCHEDULED + timedelta(seconds=60), events).problem
+    assert problem is not None
+    assert problem.summary.endswith("could not be pulled: too many requests")
+    silent = [event for event in events if "pull image" not in event["message"]]
+    problem = diagnosis.assess(waiting("ErrImagePull"), SCHEDULED + timedelta(seconds=61), silent).problem
+    assert problem is not None
+    assert problem.summary.endswith("could not be pulled: ErrImagePull")
+
+
+def test_a_pull_of_one_container_of_several_needs_the_events() -> None:
+    found = waiting("ErrImagePull", "pull QPS exceeded")
+    found["spec"]["initContainers"] = [{"name": "vault-agent", "image": "vault:1"}]
+    found["status"]["initContainerStatuses"] = [{"name": "vault-agent", "state": {"terminated": {"exitCode": 0}}}]
+    assert starting.needs_events(found)
+
+
+def test_only_a_container_that_could_not_be_made_is_given_up_for_a_node_that_is_slow() -> None:
+    """Volumes may take longer than a kubelet waits for them at a time."""
+    found = waiting("ContainerCreating", "timed out waiting for the condition")
+    assert not starting.needs_events(found)
+    assert diagnosis.assess(found, SOON + timedelta(days=1)) == Assessment(
+        waiting_for="the container: ContainerCreating"
+    )
 
 
 def first(events: list[dict[str, Any]], reason: str) -> datetime:
@@ -229,9 +276,10 @@ def test_a_model_killed_for_its_memory_is_told_its_limit_and_the_tag() -> None:
 
 @pytest.mark.parametrize("reason", ["CreateContainerError", "RunContainerError"])
 def test_a_container_that_cannot_be_made_is_a_crash(reason: str) -> None:
-    problem = diagnosis.assess(waiting(reason, "no runtime"), SOON).problem
-    assert isinstance(problem, PodCrashed)
-    assert problem.summary.endswith("cannot be started: no runtime")
+    for message in ("no runtime", ""):
+        problem = diagnosis.assess(waiting(reason, message), SOON).problem
+        assert isinstance(problem, PodCrashed)
+        assert problem.summary.endswith(f"cannot be started: {message or reason}")
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -314,6 +362,21 @@ def test_what_another_container_did_is_not_called_the_models() -> None:
     assert "none of the model's" in problem.remedy
     assert diagnosis.culprit(recorded_pod("init-failed")[0]) == "vault-agent"
     assert diagnosis.culprit(recorded_pod("sidecar-model-crashed")[0]) == "model"
+
+
+def test_an_init_container_that_ran_out_of_memory_is_not_told_as_the_models() -> None:
+    """More memory for the model is no remedy for it."""
+    found, _ = recorded_pod("init-failed")
+    (status,) = found["status"]["initContainerStatuses"]
+    status["state"] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    problem = diagnosis.assess(found, SOON).problem
+    assert problem is not None
+    assert (
+        problem.summary
+        == "The init container vault-agent, before the model, ended with exit code 137, SIGKILL, OOMKilled."
+    )
+    assert "none of the model's" in problem.remedy
+    assert "tag memory" not in problem.remedy
 
 
 def test_a_sidecar_that_has_ended_is_named_for_as_long_as_it_explains_something() -> None:

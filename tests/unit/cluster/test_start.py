@@ -317,6 +317,14 @@ def test_a_page_for_everything_that_is_no_good_ping_leaves_the_model_its_own(ser
     assert (found["status"], found["protocol"]) == ("READY", "sas")
 
 
+def test_a_pod_that_takes_no_connection_is_no_model_that_loads() -> None:
+    """Where no gateway stands in between, a security group or a network policy does: the kubelet has found the port open."""
+    at = running()
+    at["status"]["podIP"] = "127.0.0.1"
+    with pytest.raises(RouteNotReady, match="took no connection"):
+        await_endpoint("", FakeApi(pods=at), opened(31), route="pod_ip", pod={"port": 9})
+
+
 def test_a_sidecar_that_has_ended_is_told_with_the_silence(server: Server) -> None:
     found, _ = recorded_pod("sidecar-ended-1")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}

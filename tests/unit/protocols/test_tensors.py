@@ -85,6 +85,10 @@ def test_no_record_is_taken_as_it_is_whose_fields_have_to_be_looked_at(of: Plan)
     assert Fit(of).as_it_is(b"1,2") is None
 
 
+def test_a_record_of_json_is_never_taken_as_it_is() -> None:
+    assert Fit(tensors.plan((A, Q), ["a", "q"], is_named=True), is_json=True).as_it_is(b"1.50,-2") is None
+
+
 @pytest.mark.parametrize("shape", [(2,), (-1,)])
 @pytest.mark.parametrize("is_named", [True, False])
 def test_all_columns_go_into_the_one_input_that_takes_rows(shape: tuple[int, ...], is_named: bool) -> None:
@@ -110,6 +114,7 @@ def test_lists_of_json_go_into_inputs_of_their_shape() -> None:
         ((ROW,), ["a", "b", "c"], True, "'x' takes 2 columns, but it is sent 3 (a, b, c)"),
         ((ROW,), ["0"], False, "'x' takes 2 columns, but it is sent 1."),
         ((A, B), ["0", "1"], False, "no header, and the model's inputs have names (a, b)"),
+        ((Input("0", "BYTES"), Input("1", "BYTES")), ["0", "1"], False, "no header, and the model's inputs have names"),
         ((A, B), ["a", "B"], True, "an input 'b', but no column that is sent is called so (a, B)"),
         ((A, B), ["a", "b", "a"], True, "Two columns are called 'a'"),
         ((A, ROW), ["a", "x"], True, "'x' has the shape [-1, 2]: a column cannot fill it"),
@@ -145,6 +150,7 @@ def test_columns_of_numbers_without_names_are_a_matrix() -> None:
     of = tensors.guessed(["0", "1"], [["1", "2"]], is_named=False)
     assert request(of, ["3", ""]) == {"inputs": [tensor("input-0", [1, 2], "FP64", [3, None])]}
     assert not tensors.guessed(["0", "1"], [["1", "a"]], is_named=False).is_matrix
+    assert not tensors.guessed(["a", "b"], [["1", "2"]], is_named=True).is_matrix, "names are the model's to know"
 
 
 def test_columns_of_one_name_cannot_be_guessed() -> None:
