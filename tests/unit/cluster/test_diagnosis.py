@@ -202,6 +202,16 @@ def test_a_recorded_pod_that_never_came_is_told_with_its_reason(
     assert sentence in late.summary
 
 
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [("never-ready.Unhealthy", "Readiness probe failed"), ("secret-volume-missing.FailedMount", "MountVolume.SetUp")],
+)
+def test_what_keeps_a_pod_from_being_ready_is_told_whatever_happened_since(case: str, sentence: str) -> None:
+    found, events = recorded_pod(case)
+    since = [failure("Created container model", 600, reason=reason) for reason in ("Created", "Started")]
+    assert sentence in diagnosis.overdue(found, [*events, *since], 900).summary
+
+
 def test_a_pod_that_never_came_and_has_no_events_is_told_by_its_state() -> None:
     assert "it is ContainerCreating" in diagnosis.overdue(pending(), [], 30).summary
     unready = pod({"containerStatuses": [{"name": "model", "state": {"running": {}}}]})
@@ -229,6 +239,7 @@ DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionBy
         (running(deletionTimestamp="2026-11-22T10:00:00Z"), "deleted by somebody else"),
         # What a node leaves that was started anew.
         (pod(ended(exitCode=137, reason="ContainerStatusUnknown", message="could not be located")), "started anew"),
+        (pod(ended(exitCode=255, reason="Unknown", message=None)), "node was started anew\\.$"),
         (pod(ended(exitCode=255, reason="Unknown")), "gone without a trace .Unknown.: its node was started anew"),
         (
             pod(ended(exitCode=128, reason="StartError", message="context deadline exceeded")),
@@ -256,6 +267,7 @@ def test_a_pod_that_outlived_its_own_deadline_is_the_models_time_out() -> None:
         ({"exitCode": 139, "reason": "Error"}, "exit code 139, SIGSEGV"),
         ({"exitCode": 190, "reason": "Error"}, "exit code 190, SIGRT|signal 62"),
         ({"exitCode": 128, "reason": "ContainerCannotRun", "message": "no exec"}, "cannot be started: no exec"),
+        ({"exitCode": 128, "reason": "StartError"}, "cannot be started: StartError"),
         ({"exitCode": 0, "reason": "Completed"}, "exit code 0"),
     ],
 )
@@ -364,6 +376,15 @@ def test_what_another_container_did_is_not_called_the_models() -> None:
     assert diagnosis.culprit(recorded_pod("sidecar-model-crashed")[0]) == "model"
 
 
+def test_an_init_container_that_has_done_its_work_is_no_failure() -> None:
+    found, _ = recorded_pod("init-failed")
+    (status,) = found["status"]["initContainerStatuses"]
+    status["state"] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    found["status"]["phase"] = "Pending"
+    assert diagnosis.assess(found, SOON).problem is None
+    assert diagnosis.culprit(found) == "model"
+
+
 def test_an_init_container_that_ran_out_of_memory_is_not_told_as_the_models() -> None:
     """More memory for the model is no remedy for it."""
     found, _ = recorded_pod("init-failed")
@@ -416,18 +437,53 @@ def test_a_sidecar_that_starts_anew_for_ever_is_waited_for_and_named() -> None:
 
 
 def test_a_native_sidecar_that_ends_under_a_model_that_runs_is_none_of_its_business() -> None:
+    """It is started anew."""
     found = with_native_sidecar({"terminated": {"exitCode": 1, "reason": "Error"}}, {"running": {}})
     assert diagnosis.assess(found, SOON) == Assessment(ready=True)
+    assert diagnosis.ended_beside(found) == ""
+    assert diagnosis.culprit(found) == "model"
 
 
-def test_a_pod_that_a_queue_holds_back_is_told_from_one_without_a_node() -> None:
-    gated = pod(
-        {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]}
-    )
-    gated["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
+@pytest.mark.parametrize(
+    ("state", "model", "waiting_for"),
+    [
+        # It has begun to run; the model is next.
+        ({"running": {}}, {"waiting": {"reason": "ContainerCreating"}}, "the container: ContainerCreating"),
+        ({"running": {}}, {"waiting": {"reason": "PodInitializing"}}, "the init container istio-proxy: running"),
+        ({"waiting": {}}, {"waiting": {}}, "the init container istio-proxy: waiting"),
+    ],
+)
+def test_what_a_model_waits_for_is_told_from_what_it_has_behind_it(
+    state: dict[str, Any], model: dict[str, Any], waiting_for: str
+) -> None:
+    found = with_native_sidecar(state, model)
+    assert diagnosis.assess(found, SOON).waiting_for == waiting_for
+    assert diagnosis.culprit(found) == "model"
+    del found["status"]["initContainerStatuses"]
+    assert "istio-proxy" not in diagnosis.assess(found, SOON).waiting_for, "nobody has looked at it yet"
+
+
+HELD = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
+GATES = [{"name": "kueue.x-k8s.io/admission"}]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "gates", "waiting_for"),
+    [
+        ([HELD], GATES, "kueue.x-k8s.io/admission"),
+        ([], GATES, "kueue.x-k8s.io/admission"),
+        ([HELD | {"message": "Scheduling is blocked"}], [], "Scheduling is blocked"),
+    ],
+)
+def test_a_pod_that_a_queue_holds_back_is_told_from_one_without_a_node(
+    conditions: list[dict[str, str]], gates: list[dict[str, str]], waiting_for: str
+) -> None:
+    """By its gates, which nobody may have looked at yet, or by what the scheduler says of them."""
+    gated = pod({"phase": "Pending", "conditions": conditions})
+    gated["spec"]["schedulingGates"] = gates
     found = diagnosis.assess(gated, SOON)
     assert found.gated
-    assert found.waiting_for == "admission: kueue.x-k8s.io/admission"
+    assert found.waiting_for == f"admission: {waiting_for}"
     assert not diagnosis.assess(recorded_pod("cpu-too-big.Unschedulable")[0], SOON).gated
 
 
