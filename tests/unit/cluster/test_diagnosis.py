@@ -150,6 +150,13 @@ def test_a_pull_that_fails_again_has_failed_since_the_first_time_and_is_told_by_
     assert problem.summary.endswith("could not be pulled: ErrImagePull")
 
 
+def test_a_pull_that_fails_without_a_word_is_told_by_its_reason() -> None:
+    assert diagnosis.assess(waiting("RegistryUnavailable"), SOON).waiting_for == "the image: RegistryUnavailable"
+    problem = diagnosis.assess(waiting("InvalidImageName"), SOON).problem
+    assert isinstance(problem, ImagePullFailed)
+    assert problem.summary == "The image model:1 cannot be pulled: InvalidImageName"
+
+
 def test_a_pull_of_one_container_of_several_needs_the_events() -> None:
     found = waiting("ErrImagePull", "pull QPS exceeded")
     found["spec"]["initContainers"] = [{"name": "vault-agent", "image": "vault:1"}]
