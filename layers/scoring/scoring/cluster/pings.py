@@ -81,10 +81,7 @@ class Pings:
 
     def is_the_gateways(self, text: str) -> bool:
         """Whether an answer (`404 …`) is the one for a path that certainly has no route."""
-        if not self.gateway:
-            return False
-        of_nowhere = self._of_nowhere(self.request["protocol"])
-        return bool(of_nowhere) and self._without_names(text) == of_nowhere
+        return bool(self.gateway) and self._without_names(text) == self._of_nowhere(self.request["protocol"])
 
     def _of_nowhere(self, protocol: str) -> str:
         """What is wrong with the answer where there is certainly no route; empty if it is as a model would answer."""
