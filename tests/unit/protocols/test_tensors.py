@@ -29,8 +29,9 @@ def test_inputs_are_read_from_the_metadata() -> None:
     listed = [
         {"name": "a", "datatype": "fp64", "shape": [-1, 1], "parameters": {"content_type": "np"}},
         {"name": "b", "datatype": "BYTES", "shape": ["-1"]},
+        {"name": "rows", "datatype": "FP32", "shape": [-1, -1]},
     ]
-    assert tensors.inputs_of({"inputs": listed}, "m") == (A, B)
+    assert tensors.inputs_of({"inputs": listed}, "m") == (A, B, Input("rows", "FP32", (-1,)))
     assert tensors.inputs_of({"inputs": []}, "m") == tensors.inputs_of({}, "m") == ()
 
 
@@ -130,6 +131,12 @@ def test_what_cannot_be_told_apart_is_an_error_in_words(
     assert "drop" in refused.value.remedy
 
 
+def test_a_list_of_any_length_fills_no_input_of_its_own() -> None:
+    """The next record's may have another length."""
+    with pytest.raises(InvalidFile, match=r"'x' has the shape \[-1, -1\]: a column cannot fill it"):
+        tensors.plan((A, Input("x", "FP32", (-1,))), ["a", "x"], is_named=True, is_json=True)
+
+
 def test_a_value_that_does_not_fit_is_told_with_its_column() -> None:
     of = tensors.plan((ROW,), ["p", "q"], is_named=True)
     with pytest.raises(ValueError, match=r'^q is "abc", which is no FP32\.$'):
@@ -162,8 +169,9 @@ def test_a_value_of_json_that_the_first_record_lacks_is_bad_where_all_are_sent()
     first = {"a": jsontext.Number("1"), "b": True}
     of = tensors.guessed(["a", "b"], [first], is_named=True, is_json=True)
     assert [one.datatype for one in of.inputs] == ["FP64", "BOOL"]
-    with pytest.raises(ValueError, match="a value called 'c'"):
-        Fit(of, is_json=True).elements({**first, "c": None})
+    for each in (of, Plan((ROW,), ("a", "b"), is_matrix=True)):
+        with pytest.raises(ValueError, match="a value called 'c'"):
+            Fit(each, is_json=True).elements({**first, "c": None})
 
 
 TABLES = st.integers(1, 4).flatmap(
