@@ -131,6 +131,12 @@ def test_what_cannot_be_told_apart_is_an_error_in_words(
     assert "drop" in refused.value.remedy
 
 
+def test_a_list_of_one_is_the_value_of_an_input_of_one() -> None:
+    of = tensors.plan((A,), ["a"], is_named=True, is_json=True)
+    for value in (jsontext.Number("1.5"), [jsontext.Number("1.5")]):
+        assert request(of, {"a": value}, is_json=True) == {"inputs": [tensor("a", [1, 1], "FP64", [1.5])]}
+
+
 def test_a_list_of_any_length_fills_no_input_of_its_own() -> None:
     """The next record's may have another length."""
     with pytest.raises(InvalidFile, match=r"'x' has the shape \[-1, -1\]: a column cannot fill it"):
