@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from scoring.cluster import api as clusters
+from scoring.cluster.refusals import AlreadyExists, NotFound
 from scoring.errors import DropscoreError
 from scoring.intake.identity import Source
 from scoring.settings import Settings
@@ -224,7 +225,7 @@ class FakeApi(clusters.Api):
         if path.rsplit("/", 1)[-1] in GROUPS:
             return {"items": self._selected(path, (query or {}).get("labelSelector", ""))}
         if path not in self.objects:
-            raise clusters.NotFound(f"{path} not found")
+            raise NotFound(f"{path} not found")
         return self.objects.pop(path) if method == "DELETE" else self.objects[path]
 
     def text(self, path: str, query: dict[str, Any]) -> str:
@@ -252,7 +253,7 @@ class FakeApi(clusters.Api):
 
     def _create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if path in self.objects:
-            raise clusters.AlreadyExists(f"{path} already exists")
+            raise AlreadyExists(f"{path} already exists")
         more = {"uid": f"uid-{len(self.objects) + 1}", "creationTimestamp": "2026-11-22T10:00:00Z"}
         self.objects[path] = body | {"metadata": body["metadata"] | more}
         return self.objects[path]

@@ -15,7 +15,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidTags, InvalidFile, ImagePullFailed, PodCrashed, PodLost, PodNotReady, PodRefused, PodUnschedulable, RouteNotReady
+    ClusterNotFound, ImagePullFailed, InvalidFile, InvalidTags, PodCrashed, PodLost, PodNotReady, PodRefused, PodUnschedulable,
+    RouteNotReady
     """
     state = event["state"]
     request = state["request"]

@@ -15,7 +15,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    QuotaExceeded, PodRefused, ClusterAccessDenied, ClusterUnreachable
+    QuotaExceeded, PodRefused, ClusterNotFound, ClusterAccessDenied, ClusterUnreachable
     """
     state = event["state"]
     request = state["request"]

@@ -6,7 +6,7 @@ from typing import Any
 from scoring import aws
 from scoring.cluster.containers import parse_time
 from scoring.intake import identity
-from scoring.intake import request as asked
+from scoring.intake import state as held
 from scoring.observability import count, observed
 from scoring.outcome import files as outcome
 
@@ -20,7 +20,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ScoringFailed, AccessDenied, AwsThrottled
     """
     state = event["state"]
-    request, scoring = asked.of_state(state), state["scoring"]
+    request, scoring = held.request(state), state["scoring"]
     duration = (datetime.now(UTC) - parse_time(event["started"])).total_seconds()
     counts = {name: scoring[name] for name in ("rows", "padded", "rejected") if name in scoring}
     more = counts | {"duration_seconds": f"{duration:.1f}"}

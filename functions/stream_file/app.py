@@ -10,7 +10,7 @@ from scoring.cluster.pings import Pings
 from scoring.errors import ModelFailed, ModelTimeout
 from scoring.intake import clusters as configured
 from scoring.intake import identity
-from scoring.intake import request as asked
+from scoring.intake import state as held
 from scoring.observability import observed
 from scoring.outcome import files as outcome
 from scoring.protocols.model import Model, NoAnswer, StillBusy
@@ -26,7 +26,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     PodLost, RouteNotReady
     """
     s3, state = aws.client("s3"), event["state"]
-    source, request = identity.Source.from_json(state["source"]), asked.of_state(state)
+    source, request = identity.Source.from_json(state["source"]), held.request(state)
     if "scoring" not in state:
         tags = outcome.scored_tags(source, request, event["execution"])
         return streaming.open_upload(s3, source, request, tags, datetime.now(UTC))

@@ -18,6 +18,11 @@ FLOORS = {
 }
 
 
+FUNCTIONS = LIBRARY.parents[2] / "functions"
+# What decides over tags and profiles. A function compiles at each cold start what it loads.
+DECIDES = {"scoring.intake.request", "scoring.intake.profiles", "scoring.intake.schema"}
+
+
 def imported(module: Path) -> set[str]:
     """The parts of the library that a module imports, wherever in it."""
     found: set[str] = set()
@@ -43,3 +48,22 @@ def test_imports_run_downwards(module: Path) -> None:
     upwards = {part for part in imported(module) - {own} if FLOORS[part] >= FLOORS.get(own, 7)}
     # Settings are the ground that errors stand on, too: on the ground floor alone, neighbours may know each other.
     assert not upwards or all(FLOORS[part] == FLOORS[own] == 1 for part in upwards), f"{module} imports {upwards}"
+
+
+def loaded_with(module: Path, found: set[str]) -> set[str]:
+    """The library's modules that are loaded with a module; what is imported for its types alone is not."""
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("scoring"):
+            for name in (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)):
+                path = LIBRARY.parent / name.replace(".", "/")
+                file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+                if file.exists() and name not in found:
+                    found.add(name)
+                    loaded_with(file, found)
+    return found
+
+
+@pytest.mark.parametrize("function", sorted(folder.parent.name for folder in FUNCTIONS.glob("*/app.py")))
+def test_only_the_function_that_resolves_a_request_loads_what_decides_over_it(function: str) -> None:
+    loaded = loaded_with(FUNCTIONS / function / "app.py", set())
+    assert DECIDES & loaded == (DECIDES if function == "resolve_request" else set())

@@ -130,6 +130,11 @@ SERVER_TIME_OUT = (
     "looks like this: raise that time-out in the image."
 )
 """The remedy of a ModelFailed without a word of the model's: what it is most often."""
+LOADS_OR_SERVES = (
+    "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. "
+    "If it shows that it serves, check the tag protocol"
+)
+"""How the remedy begins for a model of which nobody knows whether it has loaded."""
 
 
 class ModelTimeout(DropscoreError):

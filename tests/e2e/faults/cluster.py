@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
+from tests.builders import REGISTRY
 from tests.e2e import models
 from tests.e2e.faults import disturb
 from tests.e2e.faults.case import Case, Stage
@@ -67,6 +68,13 @@ def delete_the_image_while_full(stage: Stage) -> Iterable[str]:
         execution = stage.drop(model_image=repository)
         refused(stage, execution, "launch_pod", "QuotaExceeded")
         stage.pipeline.stack.client("ecr").delete_repository(repositoryName=repository, force=True)
+    yield execution
+
+
+def beside_a_page_for_everything(stage: Stage) -> Iterable[str]:
+    with disturb.page_for_everything(stage.pipeline, f"{REGISTRY}/{stage.image()}:latest"):
+        execution = stage.drop()
+        stage.pipeline.ended(execution)
     yield execution
 
 
@@ -226,6 +234,15 @@ CASES = (
         model="forgets-a-row-late",
         inject=refuse_the_evidence,
         check=lambda _stage, _execution, outcome: says(outcome.error["pod"]["missing"], "cannot get resource"),
+        rough=True,
+    ),
+    Case(
+        "gateway-answers-any-path",
+        "the gateway answers 200 where no route leads: what a model's ping is answered says nothing",
+        "RouteNotReady",
+        "The gateway answers any path as a model would",
+        "answer 404 where no route leads",
+        inject=beside_a_page_for_everything,
         rough=True,
     ),
     Case(

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import urllib3
+
 from tests.e2e.faults import processes
 from tests.e2e.pipeline import PATHS, Pipeline, wait_for
 
@@ -88,6 +90,30 @@ def full(pipeline: Pipeline, **hard: str) -> Iterator[None]:
         finally:
             for kind in spec:
                 pipeline.call("DELETE", f"{PATHS[kind]}/neighbour")
+
+
+@contextmanager
+def page_for_everything(pipeline: Pipeline, image: str) -> Iterator[None]:
+    """The gateway leads every path that has no route of its own to a pod of somebody else's, which answers 200."""
+    name, size = "everything", {"cpu": "20m", "memory": "64Mi"}
+    container = {"name": "page", "image": image, "resources": {"requests": size, "limits": size}}
+    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [{"name": name, "port": 80}]}
+    spec = {
+        "pods": {"containers": [container]},
+        "services": {"ports": [{"port": 80, "targetPort": 8080}], "selector": {"app": name}},
+        "httproutes": {"parentRefs": [{"name": "dropscore"}], "rules": [rule]},
+    }
+    for kind in spec:
+        metadata = {"name": name, "labels": {"app": name}}
+        pipeline.call("POST", PATHS[kind], body={"metadata": metadata, "spec": spec[kind]})
+    anywhere = f"{pipeline.stack.gateway_url}/anywhere"
+    try:
+        wait_for("the page for everything", lambda: urllib3.request("GET", anywhere).status == 200, 30)
+        yield
+    finally:
+        for kind in spec:
+            pipeline.call("DELETE", f"{PATHS[kind]}/{name}")
+        wait_for("the page to go", lambda: urllib3.request("GET", anywhere).status == 404, 30)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import trustme
 
 from scoring.cluster import api as clusters
 from scoring.cluster.api import Api, Endpoint
+from scoring.cluster.refusals import Expired
 from scoring.errors import ClusterAccessDenied, ClusterUnreachable, QuotaExceeded
 from tests.builders import CLUSTER, ROOT
 from tests.unit.servers import HangUp, Reply, Server, Silence
@@ -149,7 +150,7 @@ def test_a_watch_of_too_old_a_version_has_expired(api: Api, api_server: Server) 
     api_server.answers["GET"] = Reply(chunks=(events("ADDED", "ERROR"),))
     watch = api.watch(PODS, {}, 5)
     assert next(watch)["type"] == "ADDED"
-    with pytest.raises(clusters.Expired, match="gone"):
+    with pytest.raises(Expired, match="gone"):
         next(watch)
 
 

@@ -102,7 +102,7 @@ def test_a_failing_pull_is_given_a_minute_from_its_first_failure_on(case: str) -
     assert found.again_seconds == starting.PULL_GRACE_SECONDS - 10
     problem = diagnosis.assess(recorded, failed + timedelta(seconds=61), events).problem
     assert isinstance(problem, ImagePullFailed)
-    assert "could not be pulled" in problem.summary
+    assert re.search("could not be pulled: rpc error: code = Unknown", problem.summary)
     # The event comes a moment after the status.
     assert diagnosis.assess(recorded, failed + timedelta(seconds=61)).problem is None
 
@@ -117,6 +117,60 @@ def test_a_pull_that_took_long_to_fail_is_given_as_long_again_and_more(case: str
     )
     assert diagnosis.assess(recorded, failed + timedelta(seconds=539), events).again_seconds == 1
     assert diagnosis.assess(recorded, failed + timedelta(seconds=541), events).problem
+
+
+def failure(message: str, seconds: float, **more: Any) -> dict[str, Any]:
+    """An event of the model's container, so many seconds after its pod got a node."""
+    path = {"involvedObject": {"fieldPath": "spec.containers{model}"}}
+    return (
+        {"reason": "Failed", "message": message, "firstTimestamp": text(SCHEDULED + timedelta(seconds=seconds))}
+        | path
+        | more
+    )
+
+
+def test_a_pull_that_fails_again_has_failed_since_the_first_time_and_is_told_by_the_last() -> None:
+    """An event that a newer API wrote has an eventTime alone; one that never began to pull is given no longer."""
+    found = waiting("ImagePullBackOff", "Back-off pulling image")
+    events = [
+        failure('Failed to pull image "m:1": the registry is away', 0, firstTimestamp=None, eventTime=text(SCHEDULED)),
+        failure("Error: ErrImagePull", 1),
+        failure('Failed to pull image "m:1": too many requests', 30),
+        failure("Error: ImagePullBackOff", 31, firstTimestamp=None),
+    ]
+    assessed = diagnosis.assess(found, SOON, events)
+    assert assessed.waiting_for == "the image: too many requests"
+    assert assessed.again_seconds == starting.PULL_GRACE_SECONDS - 10
+    problem = diagnosis.assess(found, SCHEDULED + timedelta(seconds=60), events).problem
+    assert problem is not None
+    assert problem.summary.endswith("could not be pulled: too many requests")
+    silent = [event for event in events if "pull image" not in event["message"]]
+    problem = diagnosis.assess(waiting("ErrImagePull"), SCHEDULED + timedelta(seconds=61), silent).problem
+    assert problem is not None
+    assert problem.summary.endswith("could not be pulled: ErrImagePull")
+
+
+def test_a_pull_that_fails_without_a_word_is_told_by_its_reason() -> None:
+    assert diagnosis.assess(waiting("RegistryUnavailable"), SOON).waiting_for == "the image: RegistryUnavailable"
+    problem = diagnosis.assess(waiting("InvalidImageName"), SOON).problem
+    assert isinstance(problem, ImagePullFailed)
+    assert problem.summary == "The image model:1 cannot be pulled: InvalidImageName"
+
+
+def test_a_pull_of_one_container_of_several_needs_the_events() -> None:
+    found = waiting("ErrImagePull", "pull QPS exceeded")
+    found["spec"]["initContainers"] = [{"name": "vault-agent", "image": "vault:1"}]
+    found["status"]["initContainerStatuses"] = [{"name": "vault-agent", "state": {"terminated": {"exitCode": 0}}}]
+    assert starting.needs_events(found)
+
+
+def test_only_a_container_that_could_not_be_made_is_given_up_for_a_node_that_is_slow() -> None:
+    """Volumes may take longer than a kubelet waits for them at a time."""
+    found = waiting("ContainerCreating", "timed out waiting for the condition")
+    assert not starting.needs_events(found)
+    assert diagnosis.assess(found, SOON + timedelta(days=1)) == Assessment(
+        waiting_for="the container: ContainerCreating"
+    )
 
 
 def first(events: list[dict[str, Any]], reason: str) -> datetime:
@@ -155,6 +209,16 @@ def test_a_recorded_pod_that_never_came_is_told_with_its_reason(
     assert sentence in late.summary
 
 
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [("never-ready.Unhealthy", "Readiness probe failed"), ("secret-volume-missing.FailedMount", "MountVolume.SetUp")],
+)
+def test_what_keeps_a_pod_from_being_ready_is_told_whatever_happened_since(case: str, sentence: str) -> None:
+    found, events = recorded_pod(case)
+    since = [failure("Created container model", 600, reason=reason) for reason in ("Created", "Started")]
+    assert sentence in diagnosis.overdue(found, [*events, *since], 900).summary
+
+
 def test_a_pod_that_never_came_and_has_no_events_is_told_by_its_state() -> None:
     assert "it is ContainerCreating" in diagnosis.overdue(pending(), [], 30).summary
     unready = pod({"containerStatuses": [{"name": "model", "state": {"running": {}}}]})
@@ -182,6 +246,7 @@ DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionBy
         (running(deletionTimestamp="2026-11-22T10:00:00Z"), "deleted by somebody else"),
         # What a node leaves that was started anew.
         (pod(ended(exitCode=137, reason="ContainerStatusUnknown", message="could not be located")), "started anew"),
+        (pod(ended(exitCode=255, reason="Unknown", message=None)), "node was started anew\\.$"),
         (pod(ended(exitCode=255, reason="Unknown")), "gone without a trace .Unknown.: its node was started anew"),
         (
             pod(ended(exitCode=128, reason="StartError", message="context deadline exceeded")),
@@ -209,6 +274,7 @@ def test_a_pod_that_outlived_its_own_deadline_is_the_models_time_out() -> None:
         ({"exitCode": 139, "reason": "Error"}, "exit code 139, SIGSEGV"),
         ({"exitCode": 190, "reason": "Error"}, "exit code 190, SIGRT|signal 62"),
         ({"exitCode": 128, "reason": "ContainerCannotRun", "message": "no exec"}, "cannot be started: no exec"),
+        ({"exitCode": 128, "reason": "StartError"}, "cannot be started: StartError"),
         ({"exitCode": 0, "reason": "Completed"}, "exit code 0"),
     ],
 )
@@ -229,9 +295,10 @@ def test_a_model_killed_for_its_memory_is_told_its_limit_and_the_tag() -> None:
 
 @pytest.mark.parametrize("reason", ["CreateContainerError", "RunContainerError"])
 def test_a_container_that_cannot_be_made_is_a_crash(reason: str) -> None:
-    problem = diagnosis.assess(waiting(reason, "no runtime"), SOON).problem
-    assert isinstance(problem, PodCrashed)
-    assert problem.summary.endswith("cannot be started: no runtime")
+    for message in ("no runtime", ""):
+        problem = diagnosis.assess(waiting(reason, message), SOON).problem
+        assert isinstance(problem, PodCrashed)
+        assert problem.summary.endswith(f"cannot be started: {message or reason}")
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -316,6 +383,30 @@ def test_what_another_container_did_is_not_called_the_models() -> None:
     assert diagnosis.culprit(recorded_pod("sidecar-model-crashed")[0]) == "model"
 
 
+def test_an_init_container_that_has_done_its_work_is_no_failure() -> None:
+    found, _ = recorded_pod("init-failed")
+    (status,) = found["status"]["initContainerStatuses"]
+    status["state"] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    found["status"]["phase"] = "Pending"
+    assert diagnosis.assess(found, SOON).problem is None
+    assert diagnosis.culprit(found) == "model"
+
+
+def test_an_init_container_that_ran_out_of_memory_is_not_told_as_the_models() -> None:
+    """More memory for the model is no remedy for it."""
+    found, _ = recorded_pod("init-failed")
+    (status,) = found["status"]["initContainerStatuses"]
+    status["state"] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    problem = diagnosis.assess(found, SOON).problem
+    assert problem is not None
+    assert (
+        problem.summary
+        == "The init container vault-agent, before the model, ended with exit code 137, SIGKILL, OOMKilled."
+    )
+    assert "none of the model's" in problem.remedy
+    assert "tag memory" not in problem.remedy
+
+
 def test_a_sidecar_that_has_ended_is_named_for_as_long_as_it_explains_something() -> None:
     ended_badly, _ = recorded_pod("sidecar-ended-1")
     (finished,) = [
@@ -353,18 +444,53 @@ def test_a_sidecar_that_starts_anew_for_ever_is_waited_for_and_named() -> None:
 
 
 def test_a_native_sidecar_that_ends_under_a_model_that_runs_is_none_of_its_business() -> None:
+    """It is started anew."""
     found = with_native_sidecar({"terminated": {"exitCode": 1, "reason": "Error"}}, {"running": {}})
     assert diagnosis.assess(found, SOON) == Assessment(ready=True)
+    assert diagnosis.ended_beside(found) == ""
+    assert diagnosis.culprit(found) == "model"
 
 
-def test_a_pod_that_a_queue_holds_back_is_told_from_one_without_a_node() -> None:
-    gated = pod(
-        {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]}
-    )
-    gated["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
+@pytest.mark.parametrize(
+    ("state", "model", "waiting_for"),
+    [
+        # It has begun to run; the model is next.
+        ({"running": {}}, {"waiting": {"reason": "ContainerCreating"}}, "the container: ContainerCreating"),
+        ({"running": {}}, {"waiting": {"reason": "PodInitializing"}}, "the init container istio-proxy: running"),
+        ({"waiting": {}}, {"waiting": {}}, "the init container istio-proxy: waiting"),
+    ],
+)
+def test_what_a_model_waits_for_is_told_from_what_it_has_behind_it(
+    state: dict[str, Any], model: dict[str, Any], waiting_for: str
+) -> None:
+    found = with_native_sidecar(state, model)
+    assert diagnosis.assess(found, SOON).waiting_for == waiting_for
+    assert diagnosis.culprit(found) == "model"
+    del found["status"]["initContainerStatuses"]
+    assert "istio-proxy" not in diagnosis.assess(found, SOON).waiting_for, "nobody has looked at it yet"
+
+
+HELD = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
+GATES = [{"name": "kueue.x-k8s.io/admission"}]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "gates", "waiting_for"),
+    [
+        ([HELD], GATES, "kueue.x-k8s.io/admission"),
+        ([], GATES, "kueue.x-k8s.io/admission"),
+        ([HELD | {"message": "Scheduling is blocked"}], [], "Scheduling is blocked"),
+    ],
+)
+def test_a_pod_that_a_queue_holds_back_is_told_from_one_without_a_node(
+    conditions: list[dict[str, str]], gates: list[dict[str, str]], waiting_for: str
+) -> None:
+    """By its gates, which nobody may have looked at yet, or by what the scheduler says of them."""
+    gated = pod({"phase": "Pending", "conditions": conditions})
+    gated["spec"]["schedulingGates"] = gates
     found = diagnosis.assess(gated, SOON)
     assert found.gated
-    assert found.waiting_for == "admission: kueue.x-k8s.io/admission"
+    assert found.waiting_for == f"admission: {waiting_for}"
     assert not diagnosis.assess(recorded_pod("cpu-too-big.Unschedulable")[0], SOON).gated
 
 

@@ -25,7 +25,7 @@ def test_every_object_of_an_attempt_bears_its_name_and_labels() -> None:
     assert pod["metadata"]["annotations"]["dropscore.io/source"] == URI
     default = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]
     assert default == pod["spec"]["containers"][0]["name"] == containers.MODEL
-    service = manifest.service(attempt(), {"uid": "uid-1"})
+    service = manifest.service(attempt(), {"uid": "uid-1"}, LABELS)
     assert service["metadata"] == {"name": POD_NAME, "labels": LABELS, "ownerReferences": [{"uid": "uid-1"}]}
     assert service["spec"]["selector"] == {"dropscore.io/pod": POD_NAME}, "and none that was lost before"
     assert service["spec"]["publishNotReadyAddresses"] is True, "a sidecar that has ended leaves the pod unready"
@@ -88,7 +88,7 @@ def test_a_model_listens_where_its_request_says() -> None:
     container = container_of(manifest.pod(asked, cluster()))
     assert container["ports"] == [{"name": "http", "containerPort": 8000}]
     assert container["readinessProbe"]["tcpSocket"] == {"port": 8000}
-    assert manifest.service(asked, {})["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": 8000}]
+    assert manifest.service(asked, {}, LABELS)["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": 8000}]
 
 
 def test_a_container_is_started_with_what_the_request_says() -> None:
@@ -124,7 +124,7 @@ def test_labels_and_annotations_are_added_and_never_hide_ours() -> None:
     assert metadata["labels"] == {"a": "b"} | LABELS
     assert metadata["annotations"]["c"] == "d"
     assert metadata["annotations"]["dropscore.io/source"] == URI
-    assert "a" not in manifest.service(asked, {})["metadata"]["labels"]
+    assert "a" not in manifest.service(asked, {}, LABELS)["metadata"]["labels"]
 
 
 def test_disk_and_cpu_are_bounded_where_the_request_says_so() -> None:

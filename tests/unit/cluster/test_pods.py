@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scoring.cluster import manifest, pods
-from scoring.cluster.api import NotFound
+from scoring.cluster.refusals import NotFound
 from scoring.errors import ClusterAccessDenied, PodRefused, QuotaExceeded
 from scoring.settings import ClusterSettings
 from tests.builders import (
@@ -30,6 +30,7 @@ LABELS = {
     "dropscore.io/file": FILE_ID,
     "dropscore.io/pod": POD_NAME,
 }
+LABELS_BEFORE = {name: value for name, value in LABELS.items() if name != "dropscore.io/pod"}
 
 
 def attempt(**changes: Any) -> manifest.Attempt:
@@ -80,6 +81,15 @@ def test_launching_again_adopts_whatever_is_there_and_makes_the_rest(broke_after
     launched = pods.launch(again, attempt(), cluster())
     assert again.objects.keys() == first.objects.keys()
     assert launched["uid"] == again.objects[path("pods")]["metadata"]["uid"]
+
+
+def test_a_pod_from_before_an_update_of_the_stack_is_found_by_its_service() -> None:
+    """It has no label of its own yet."""
+    api = FakeApi(pods=running(creationTimestamp="2026-11-22T10:00:00Z", labels=LABELS_BEFORE))
+    pods.launch(api, attempt(), cluster())
+    selector = api.objects[path("services")]["spec"]["selector"]
+    assert selector.items() <= LABELS_BEFORE.items()
+    assert selector["dropscore.io/attempt"] == ATTEMPT_ID
 
 
 def test_what_an_earlier_pod_of_the_attempt_left_is_not_adopted() -> None:

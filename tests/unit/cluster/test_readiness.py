@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scoring.cluster import readiness
-from scoring.cluster.api import Expired, NotFound
+from scoring.cluster.refusals import Expired, NotFound
 from scoring.errors import (
     ClusterUnreachable,
     DropscoreError,

@@ -9,6 +9,7 @@ import pytest
 
 from scoring.cluster import start
 from scoring.errors import ClusterAccessDenied, InvalidTags, PodCrashed, PodNotReady, RouteNotReady
+from scoring.intake import schema
 from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 from tests.builders import (
@@ -59,6 +60,12 @@ def await_endpoint(
 
 def opened(seconds_ago: float) -> dict[str, Any]:
     return {"opened": ago(seconds_ago)}
+
+
+def later(found: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The `endpoint` of the state as it is when so much time has passed."""
+    clock = {key: datetime.fromisoformat(found[key]) for key in ("admitted", "opened") if key in found}
+    return found | {key: (at - timedelta(seconds=seconds)).isoformat() for key, at in clock.items()}
 
 
 def answers(*replies: Reply | Exception, then: Reply) -> Callable[[Request], Reply]:
@@ -116,6 +123,22 @@ def test_a_model_that_answers_as_two_do_is_not_ready(server: Server, monkeypatch
     assert sum(asked.path == f"/{POD_NAME}/version" for asked in server.requests) == 1 + 1 + 3
 
 
+def test_a_pod_in_a_lost_ones_place_goes_on_by_the_protocol_that_was_found_first(server: Server) -> None:
+    """What the lost one has left of the file is half an upload; MLflow's server answers /ping before it knows its version."""
+    lost = {"status": "READY", "url": server.url, "protocol": "mlflow", "pod": "uid-0"}
+    server.answers |= {"GET": NOT_ROUTED, f"GET /{POD_NAME}/ping": Reply(200)}
+    starts = await_endpoint(server.url, FakeApi(pods=pending()), lost, **NOT_TOLD)
+    waits = await_endpoint(server.url, FakeApi(pods=running()), starts, **NOT_TOLD)
+    assert (waits["status"], waits["protocol"]) == ("PENDING", "mlflow")
+    assert "answers as sagemaker does, but an earlier pod of this file answered as mlflow" in waits["waiting_for"]
+    with pytest.raises(PodNotReady, match=r"as sagemaker does, but an earlier pod .* as mlflow") as late:
+        await_endpoint(server.url, FakeApi(pods=running()), later(waits, 101), **NOT_TOLD)
+    assert "tag the file with protocol" in late.value.remedy
+    server.answers[f"GET /{POD_NAME}/version"] = Reply(200, b"3.17.2")
+    found = await_endpoint(server.url, FakeApi(pods=running()), waits, **NOT_TOLD)
+    assert (found["status"], found["protocol"]) == ("READY", "mlflow")
+
+
 def test_a_model_that_nothing_fits_is_told_by_what_each_probe_was_answered(server: Server) -> None:
     server.answers["GET"] = NOT_ROUTED
     server.answers |= {f"GET /{POD_NAME}{probe}": Reply(404, b"no such page") for probe in detection.PROBES}
@@ -167,6 +190,29 @@ def test_the_clock_goes_on_from_one_call_to_the_next(server: Server) -> None:
     assert datetime.fromisoformat(first["admitted"]) < datetime.now(UTC) - timedelta(seconds=49)
     anew = await_endpoint(server.url, FakeApi(pods=running()), first | {"pod": "a lost one"})
     assert anew["opened"] > first["opened"]
+
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def pause(elapsed: float) -> int:
+    """How long a model that was admitted so many seconds ago is left alone."""
+    clock = start.Clock("uid-1", NOON, NOON, NOON, 43_200, 120)
+    seconds: int = clock.pending("the model to load", NOON + timedelta(seconds=elapsed))["wait_seconds"]
+    return seconds
+
+
+@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (90, 9), (3_599, 15), (3_600, 60), (43_000, 60)])
+def test_a_model_that_loads_is_looked_at_less_often_the_longer_it_does(elapsed: float, seconds: int) -> None:
+    assert pause(elapsed) == seconds
+
+
+def test_the_longest_start_that_a_profile_may_ask_for_fits_into_the_history_of_an_execution() -> None:
+    """Step Functions ends an execution of more than 25,000 events, and no Catch sees that; scoring comes after this."""
+    elapsed, looks = 0.0, 0
+    while elapsed < schema.SCHEMA["properties"]["start_seconds"]["maximum"]:
+        elapsed, looks = elapsed + pause(elapsed), looks + 1
+    assert looks * 9 < 20_000 / 2, "nine events a time: task, choice and wait"
 
 
 def test_a_model_whose_port_opens_late_still_gets_the_time_of_its_route(server: Server) -> None:
@@ -236,6 +282,49 @@ def test_a_gateway_that_takes_no_connection_is_no_model_that_loads() -> None:
         await_endpoint("http://127.0.0.1:9", FakeApi(pods=running()), opened(31))
 
 
+PAGE = Reply(200, b"<html>Welcome</html>")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "replies"),
+    [
+        ("sagemaker", {"GET": PAGE}),
+        ("mlflow", {"GET": PAGE, f"GET /{POD_NAME}/ping": Reply(200)}),
+        ("oip", {"GET": PAGE, "POST": PAGE}),
+        ("sas", {"GET": PONG}),
+        ("auto", {"GET": PAGE}),
+        ("auto", {"GET": PAGE, f"GET /{POD_NAME}/version": Reply(200, b"3.17.2")}),
+    ],
+)
+def test_a_gateway_that_answers_any_path_proves_no_model_ready(
+    server: Server, protocol: str, replies: dict[str, Any]
+) -> None:
+    """A page for everything answers a ping, and later a batch, in the place of a model that nothing leads to."""
+    server.answers |= replies
+    asked = NOT_TOLD | {"protocol": protocol}
+    waits = await_endpoint(server.url, FakeApi(pods=running()), opened(29), **asked)
+    assert waits["waiting_for"].startswith("its route: The gateway answers any path as a model would")
+    with pytest.raises(RouteNotReady, match=r"any path as a model would, http://\S+/dropscore-no-such-pod too") as late:
+        await_endpoint(server.url, FakeApi(pods=running()), opened(31), **asked)
+    assert "answer 404 where no route leads" in late.value.remedy
+    assert "pod_ip" in late.value.remedy
+
+
+@pytest.mark.parametrize("protocol", ["sas", "auto"])
+def test_a_page_for_everything_that_is_no_good_ping_leaves_the_model_its_own(server: Server, protocol: str) -> None:
+    server.answers |= {"GET": PAGE, PING: PONG}
+    found = await_endpoint(server.url, FakeApi(pods=running()), **NOT_TOLD | {"protocol": protocol})
+    assert (found["status"], found["protocol"]) == ("READY", "sas")
+
+
+def test_a_pod_that_takes_no_connection_is_no_model_that_loads() -> None:
+    """Where no gateway stands in between, a security group or a network policy does: the kubelet has found the port open."""
+    at = running()
+    at["status"]["podIP"] = "127.0.0.1"
+    with pytest.raises(RouteNotReady, match="took no connection"):
+        await_endpoint("", FakeApi(pods=at), opened(31), route="pod_ip", pod={"port": 9})
+
+
 def test_a_sidecar_that_has_ended_is_told_with_the_silence(server: Server) -> None:
     found, _ = recorded_pod("sidecar-ended-1")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
@@ -247,7 +336,7 @@ def test_a_sidecar_that_has_ended_is_told_with_the_silence(server: Server) -> No
 def test_a_model_that_answers_is_ready_whatever_became_of_its_sidecar(server: Server) -> None:
     found, _ = recorded_pod("sidecar-ended-0")
     found["metadata"] |= {"name": POD_NAME, "uid": "uid-1"}
-    server.answers["GET"] = PONG
+    server.answers[PING] = PONG
     assert await_endpoint(server.url, FakeApi(pods=found))["status"] == "READY"
 
 
@@ -291,8 +380,16 @@ def test_a_pod_in_a_queue_has_all_its_time_before_it() -> None:
     api.put("pods", pending())
     found = await_endpoint("http://gateway", api, found, age=100_000)
     assert (found["waiting_for"], found["wait_seconds"]) == ("the container: ContainerCreating", 5)
+
+
+def test_a_pod_that_is_found_admitted_late_still_has_all_its_time() -> None:
+    """Between two looks at a queue lie 300 s, three times what this pod has to start."""
+    waits = await_endpoint("http://gateway", FakeApi(pods=gated()), age=100_000)
+    found = await_endpoint("http://gateway", FakeApi(pods=pending()), later(waits, 300), age=100_000)
+    assert (found["status"], found["waiting_for"]) == ("PENDING", "the container: ContainerCreating")
+    assert datetime.fromisoformat(found["admitted"]) > datetime.now(UTC) - timedelta(seconds=60)
     with pytest.raises(PodNotReady, match="not ready after 100 s"):
-        await_endpoint("http://gateway", api, found | {"admitted": ago(101)}, age=100_000)
+        await_endpoint("http://gateway", FakeApi(pods=pending()), later(found, 101), age=100_000)
 
 
 def test_without_a_gateway_every_answer_is_the_models(server: Server) -> None:
@@ -301,4 +398,7 @@ def test_without_a_gateway_every_answer_is_the_models(server: Server) -> None:
     at["status"]["podIP"] = "127.0.0.1"
     found = await_endpoint("", FakeApi(pods=at), opened(60), route="pod_ip", pod={"port": port})
     assert found["waiting_for"] == "the model to load: 404 no route"
+    server.answers["GET"] = PONG
+    found = await_endpoint("", FakeApi(pods=at), opened(60), route="pod_ip", pod={"port": port})
+    assert found["status"] == "READY", "where nothing stands in between, a model may answer any path"
     assert {asked.path for asked in server.requests} == {"/"}

@@ -75,7 +75,7 @@ def test_a_pod_in_a_lost_ones_place_has_another_name(api: FakeApi) -> None:
 def test_await_pod_takes_its_sample(api: FakeApi, server: Server) -> None:
     given = event("await_pod")
     given["state"]["request"]["cluster_settings"]["url"] = server.url
-    server.answers["GET"] = Reply(body=b"pong")
+    server.answers[f"GET /{POD['name']}/"] = Reply(body=b"pong")
     url = f"{server.url}/{POD['name']}"
     assert run("await_pod", given) == {"status": "READY", "url": url, "protocol": "sas", "pod": POD["uid"]}
 
@@ -87,7 +87,7 @@ def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.Monk
         "status": "PENDING",
         "pod": POD["uid"],
         "waiting_for": "a node: 0/1 nodes are available",
-        "wait_seconds": 15,
+        "wait_seconds": 60,
         "admitted": parse_time(POD["created"]).isoformat(),
     }
 

@@ -61,3 +61,10 @@ def test_the_request_bears_the_cluster_as_it_is_now() -> None:
 
 def test_an_attempt_from_before_an_update_of_the_stack_goes_by_the_stacks_settings() -> None:
     assert clusters.of_request({"cluster": CLUSTER}) == settings().clusters[CLUSTER]
+
+
+def test_an_attempt_whose_cluster_has_moved_to_parameter_store_meanwhile_is_to_be_redriven() -> None:
+    """No later function may read there."""
+    with pytest.raises(ClusterNotFound, match="has no 'other' any more") as refused:
+        clusters.of_request({"cluster": "other"})
+    assert "Redrive the execution of score_file" in refused.value.remedy

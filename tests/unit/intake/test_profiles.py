@@ -101,7 +101,7 @@ def test_a_profile_may_be_for_every_file_that_no_other_is_for() -> None:
 @pytest.mark.parametrize(
     ("known", "wanted", "path", "error", "sentence"),
     [
-        ({"risk": {}, "wine": {}}, "rsik", "a.csv", InvalidTags, "'rsik', and there is no such profile (risk, wine)"),
+        ({"wine": {}, "risk": {}}, "rsik", "a.csv", InvalidTags, "'rsik', and there is no such profile (risk, wine)"),
         ({}, "risk", "a.csv", InvalidTags, "no such profile (there is none)"),
         (
             {"a": {"folders": ["x/"]}, "b": {"folders": ["y/", "x/"]}},
@@ -222,6 +222,16 @@ def test_a_profile_is_not_held_within_what_tags_may_ask_for_but_tags_above_it_ar
     for tag, value in (("cpu", "5"), ("memory", "17Gi"), ("gpu", "1"), ("max_errors", "10001")):
         with pytest.raises(InvalidTags, match=f"The tag {tag} asks for {value}; at most"):
             request.from_tags({tag: value}, settings(), given)
+
+
+def test_what_is_locked_may_be_said_again() -> None:
+    known = stored(risk={"folders": ["risk/"], "locked": ["profile", "exclude"]})
+    given = profiles.choose(known, "risk", "risk/a.csv")
+    assert given.name == "risk"
+    tags = {"profile": "risk", "protocol": "mlflow", "include": "income"}
+    assert request.from_tags(tags, settings(), given).reading == {"include": "income"}, "it says nothing to exclude"
+    with pytest.raises(InvalidTags, match="has locked exclude"):
+        request.from_tags({"exclude": "id"}, settings(), given)
 
 
 @pytest.mark.parametrize("tags", [{"model_image": "other"}, {"modelimagename": "other"}, {"gpu": "0"}])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import ClusterNotFound, DropscoreError, InvalidTags, NamespaceNotAllowed
 from scoring.intake import request
+from scoring.intake import state as held
 from scoring.intake.quantities import quantity
 from scoring.intake.tags import ALIASES
 from tests.builders import CLUSTER, GATEWAY_URL, settings
@@ -146,9 +147,9 @@ def test_what_depends_on_a_protocol_that_is_not_known_yet_is_left_to_whoever_fin
 
 def test_the_request_of_a_state_bears_the_protocol_that_was_found() -> None:
     asked = {"protocol": "auto", "split": "file"}
-    assert request.of_state({"request": asked}) == asked
+    assert held.request({"request": asked}) == asked
     found = {"request": asked, "endpoint": {"status": "READY", "protocol": "mlflow"}}
-    assert request.of_state(found) == {"protocol": "mlflow", "split": "file"}
+    assert held.request(found) == {"protocol": "mlflow", "split": "file"}
 
 
 @given(st.dictionaries(st.sampled_from(sorted(ALIASES)), st.text(max_size=256)))

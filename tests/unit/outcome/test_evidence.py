@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scoring.cluster import api as clusters
+from scoring.cluster.refusals import NotFound
 from scoring.errors import ClusterUnreachable
 from scoring.outcome import evidence
 from tests.builders import NAMESPACE, POD_NAME, FakeApi, path, pod_state, recorded_pod, request, running, state
@@ -102,7 +103,7 @@ def test_what_cannot_be_had_is_said_and_the_rest_is_told(monkeypatch: pytest.Mon
 
 def test_a_pod_that_is_gone_is_evidence_too(monkeypatch: pytest.MonkeyPatch) -> None:
     api = FakeApi()
-    api.refusals[LOG] = clusters.NotFound("pods not found")
+    api.refusals[LOG] = NotFound("pods not found")
     gathered = of_pod(monkeypatch, api)
     assert gathered["missing"] == [
         "status: The pod is gone: its node was lost or somebody deleted it.",

@@ -33,6 +33,8 @@ def answers(*told: tuple[int, bytes]) -> dict[str, Answer | detection.Silence]:
         pytest.param((NOT_FOUND, NOT_FOUND, (503, b"loading"), (200, b"3.17.2")), None, id="not-loaded"),
         pytest.param((NOT_FOUND, NOT_FOUND, NOT_FOUND, (200, b"3.17.2")), None, id="version-alone"),
         pytest.param(((200, b"[" * 100_000), (200, b"pong!"), NOT_FOUND, NOT_FOUND), None, id="something-else"),
+        pytest.param(((200, b'{"name":"x"}'), NOT_FOUND, NOT_FOUND, NOT_FOUND), None, id="a-name-alone"),
+        pytest.param(((200, b'{"version":"2"}'), NOT_FOUND, NOT_FOUND, NOT_FOUND), None, id="a-version-of-something"),
         pytest.param(((404, METADATA[1]), (404, b"pong"), NOT_FOUND, NOT_FOUND), None, id="of-another-status"),
     ],
 )
@@ -82,6 +84,7 @@ JSON = Spec(kind="jsonl", header=False).to_json()
     ("protocol", "changes", "error"),
     [
         ("sas", {"format": Spec(sent=(1,)).to_json()}, InvalidTags),
+        ("sas", {"format": Spec(hidden=("id",)).to_json()}, InvalidTags),
         ("sas", {"format": Spec(kept=(1,)).to_json()}, InvalidTags),
         ("sas", {"max_errors": ["1", "5%"]}, InvalidTags),
         ("sas", {"format": JSON}, InvalidFile),

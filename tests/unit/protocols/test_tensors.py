@@ -29,8 +29,9 @@ def test_inputs_are_read_from_the_metadata() -> None:
     listed = [
         {"name": "a", "datatype": "fp64", "shape": [-1, 1], "parameters": {"content_type": "np"}},
         {"name": "b", "datatype": "BYTES", "shape": ["-1"]},
+        {"name": "rows", "datatype": "FP32", "shape": [-1, -1]},
     ]
-    assert tensors.inputs_of({"inputs": listed}, "m") == (A, B)
+    assert tensors.inputs_of({"inputs": listed}, "m") == (A, B, Input("rows", "FP32", (-1,)))
     assert tensors.inputs_of({"inputs": []}, "m") == tensors.inputs_of({}, "m") == ()
 
 
@@ -85,6 +86,10 @@ def test_no_record_is_taken_as_it_is_whose_fields_have_to_be_looked_at(of: Plan)
     assert Fit(of).as_it_is(b"1,2") is None
 
 
+def test_a_record_of_json_is_never_taken_as_it_is() -> None:
+    assert Fit(tensors.plan((A, Q), ["a", "q"], is_named=True), is_json=True).as_it_is(b"1.50,-2") is None
+
+
 @pytest.mark.parametrize("shape", [(2,), (-1,)])
 @pytest.mark.parametrize("is_named", [True, False])
 def test_all_columns_go_into_the_one_input_that_takes_rows(shape: tuple[int, ...], is_named: bool) -> None:
@@ -110,6 +115,7 @@ def test_lists_of_json_go_into_inputs_of_their_shape() -> None:
         ((ROW,), ["a", "b", "c"], True, "'x' takes 2 columns, but it is sent 3 (a, b, c)"),
         ((ROW,), ["0"], False, "'x' takes 2 columns, but it is sent 1."),
         ((A, B), ["0", "1"], False, "no header, and the model's inputs have names (a, b)"),
+        ((Input("0", "BYTES"), Input("1", "BYTES")), ["0", "1"], False, "no header, and the model's inputs have names"),
         ((A, B), ["a", "B"], True, "an input 'b', but no column that is sent is called so (a, B)"),
         ((A, B), ["a", "b", "a"], True, "Two columns are called 'a'"),
         ((A, ROW), ["a", "x"], True, "'x' has the shape [-1, 2]: a column cannot fill it"),
@@ -123,6 +129,18 @@ def test_what_cannot_be_told_apart_is_an_error_in_words(
         tensors.plan(inputs, columns, is_named=is_named)
     assert sentence in refused.value.summary
     assert "drop" in refused.value.remedy
+
+
+def test_a_list_of_one_is_the_value_of_an_input_of_one() -> None:
+    of = tensors.plan((A,), ["a"], is_named=True, is_json=True)
+    for value in (jsontext.Number("1.5"), [jsontext.Number("1.5")]):
+        assert request(of, {"a": value}, is_json=True) == {"inputs": [tensor("a", [1, 1], "FP64", [1.5])]}
+
+
+def test_a_list_of_any_length_fills_no_input_of_its_own() -> None:
+    """The next record's may have another length."""
+    with pytest.raises(InvalidFile, match=r"'x' has the shape \[-1, -1\]: a column cannot fill it"):
+        tensors.plan((A, Input("x", "FP32", (-1,))), ["a", "x"], is_named=True, is_json=True)
 
 
 def test_a_value_that_does_not_fit_is_told_with_its_column() -> None:
@@ -145,6 +163,7 @@ def test_columns_of_numbers_without_names_are_a_matrix() -> None:
     of = tensors.guessed(["0", "1"], [["1", "2"]], is_named=False)
     assert request(of, ["3", ""]) == {"inputs": [tensor("input-0", [1, 2], "FP64", [3, None])]}
     assert not tensors.guessed(["0", "1"], [["1", "a"]], is_named=False).is_matrix
+    assert not tensors.guessed(["a", "b"], [["1", "2"]], is_named=True).is_matrix, "names are the model's to know"
 
 
 def test_columns_of_one_name_cannot_be_guessed() -> None:
@@ -156,8 +175,9 @@ def test_a_value_of_json_that_the_first_record_lacks_is_bad_where_all_are_sent()
     first = {"a": jsontext.Number("1"), "b": True}
     of = tensors.guessed(["a", "b"], [first], is_named=True, is_json=True)
     assert [one.datatype for one in of.inputs] == ["FP64", "BOOL"]
-    with pytest.raises(ValueError, match="a value called 'c'"):
-        Fit(of, is_json=True).elements({**first, "c": None})
+    for each in (of, Plan((ROW,), ("a", "b"), is_matrix=True)):
+        with pytest.raises(ValueError, match="a value called 'c'"):
+            Fit(each, is_json=True).elements({**first, "c": None})
 
 
 TABLES = st.integers(1, 4).flatmap(

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -26,42 +24,14 @@ from urllib3.exceptions import HTTPError
 
 from scoring import aws
 from scoring.cluster import transport
-from scoring.errors import (
-    AccessDenied,
-    ClusterAccessDenied,
-    ClusterNotActive,
-    ClusterNotFound,
-    ClusterUnreachable,
-    DropscoreError,
-    PodRefused,
-    QuotaExceeded,
-)
-from scoring.intake.quantities import quantity
+from scoring.cluster.refusals import Expired, refusal
+from scoring.errors import AccessDenied, ClusterNotActive, ClusterNotFound, ClusterUnreachable
 
 # aws-iam-authenticator: a token is valid for 15 minutes from its X-Amz-Date, whatever it says itself.
 _TOKEN_SECONDS = 14 * 60
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 20.0
-# What a namespace is paused by when its quota has none of it. (No GPU is a decision, not a pause.)
-_EVERY_POD_NEEDS = {
-    "pods",
-    "count/pods",
-    *(f"{kind}{name}" for kind in ("", "requests.", "limits.") for name in ("cpu", "memory")),
-}
-_PAUSED = "Nothing: the file waits until somebody gives the namespace's ResourceQuota room again."
 # A cluster's endpoint and CA hardly ever change; after this long a warm function asks again.
 _DESCRIPTION_SECONDS = 600
-
-
-class NotFound(DropscoreError):
-    """The API server has no such object (internal: callers handle it)."""
-
-
-class AlreadyExists(DropscoreError):
-    """The API server has an object of that name already (internal: callers handle it)."""
-
-
-class Expired(DropscoreError):
-    """A watch asked for a resourceVersion that is too old (internal: callers list again)."""
 
 
 @dataclass(frozen=True)
@@ -242,65 +212,6 @@ def _trusting(ca: bytes) -> ssl.SSLContext:
     # Identifier. The chain, the dates and the host name are checked as ever.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
-
-
-def refusal(cluster: str, call: str, status: int, body: Any, http_reason: str) -> DropscoreError:
-    """What an API server's refusal means: its HTTP status and `Status` object → one of our errors (pure)."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = {}
-    if not isinstance(document, dict):
-        document = {}
-    message = str(document.get("message") or text[:500] or http_reason)
-    reason = document.get("reason", "")
-    said = f"the cluster {cluster} answered {status} to {call}: {message}"
-    if status == 404:
-        return NotFound(message)
-    if status == 410:
-        return Expired(message)
-    if status == 409 and reason == "AlreadyExists":
-        return AlreadyExists(message)
-    if status == 403 and "exceeded quota" in message:
-        if asks_for_more_than_all(message):
-            return PodRefused(f"The pod asks for more than the whole namespace may use: {said}")
-        if is_paused(message):
-            return QuotaExceeded(f"Somebody has paused the namespace by a quota of nothing: {said}", _PAUSED)
-        return QuotaExceeded(f"The namespace is full: {said}")
-    if status == 401:
-        return ClusterAccessDenied(f"The cluster does not know this function's role: {said}")
-    if status == 403 and "User " in message and " cannot " in message:
-        return ClusterAccessDenied(f"This function's role may not do that: {said}")
-    if status in (400, 403, 422):
-        return PodRefused(f"The cluster refused what this file asks for: {said}")
-    return ClusterUnreachable(f"The cluster could not serve a call: {said}")
-
-
-def asks_for_more_than_all(message: str) -> bool:
-    """Whether a quota's refusal says `requested` more than is `limited`: then no waiting helps.
-
-    The sentence is the API server's own: `… requested: pods=1,requests.cpu=8, used: …, limited: pods=50,requests.cpu=4`.
-    A limit of nothing on what every pod needs is no such verdict, but a pause.
-    """
-    return any(amount > limit for name, amount, limit in _exceeded(message) if limit or name not in _EVERY_POD_NEEDS)
-
-
-def is_paused(message: str) -> bool:
-    """Whether a quota's refusal says that nothing at all may run: somebody has paused the namespace, and will go on."""
-    return any(not limit for name, _, limit in _exceeded(message) if name in _EVERY_POD_NEEDS)
-
-
-def _exceeded(message: str) -> list[tuple[str, Decimal, Decimal]]:
-    """Name, request and limit of what a quota's refusal lists."""
-    found = re.search(r"requested: (.*?), used: .*?, limited: (.*)", message)
-    if not found:
-        return []
-    requested, limited = (
-        dict(item.split("=", 1) for item in text.split(",") if "=" in item) for text in found.groups()
-    )
-    amounts = ((name, quantity(text), quantity(limited.get(name, ""))) for name, text in requested.items())
-    return [(name, amount, limit) for name, amount, limit in amounts if amount is not None and limit is not None]
 
 
 _connected: dict[str, tuple[float, Api]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.cluster import containers, routes
-from scoring.intake import starts
+from scoring.intake.state import port
 from scoring.settings import ClusterSettings
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -66,12 +66,6 @@ def labels(attempt: Attempt) -> dict[str, str]:
         FILE_LABEL: attempt.file_id,
         POD_LABEL: attempt.name,
     }
-
-
-def port(request: Mapping[str, Any]) -> int:
-    """The port that the model of a request listens on."""
-    found: int = request.get("pod", {}).get("port", starts.PORT)
-    return found
 
 
 def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
@@ -177,15 +171,17 @@ def _volumes(said: Mapping[str, Any]) -> list[tuple[str, str, dict[str, str]]]:
     return volumes
 
 
-def service(attempt: Attempt, owner: Mapping[str, Any]) -> dict[str, Any]:
-    """The Service in front of the pod, owned by it."""
+def service(attempt: Attempt, owner: Mapping[str, Any], pod_labels: Mapping[str, str]) -> dict[str, Any]:
+    """The Service in front of the pod that bears these labels, owned by it."""
+    # This one pod, and not a lost one of the same attempt that its node does not let go of. A pod that was launched before
+    # an update of the stack may not know its own name.
+    label = POD_LABEL if POD_LABEL in pod_labels else ATTEMPT_LABEL
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": attempt.name, "labels": labels(attempt), "ownerReferences": [owner]},
         "spec": {
-            # This one pod, and not a lost one of the same attempt that its node does not let go of.
-            "selector": {POD_LABEL: attempt.name},
+            "selector": {label: labels(attempt)[label]},
             # Whether the model answers is for its ping to say: a sidecar that has ended leaves the pod unready for ever.
             "publishNotReadyAddresses": True,
             "ports": [{"name": "http", "port": routes.SERVICE_PORT, "targetPort": port(attempt.request)}],

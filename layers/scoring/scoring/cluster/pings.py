@@ -3,72 +3,91 @@
 A gateway and a model both answer 404 and 503. What tells them apart is what the gateway answers where there is certainly
 no route: whoever is answered in the same way has none yet, or none any more. A difference proves that the route is there;
 whether a 502, 503 or 504 is then the model's own, which loads, or the gateway's, which does not reach it, nobody can tell
-from outside. Both pass by themselves, or end in an error that says both.
+from outside. Both pass by themselves, or end in an error that says both. A gateway that answers even there as a model would
+(a page for everything, 200) proves nothing, and no file is sent through it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 from scoring import protocols
 from scoring.cluster import routes
-from scoring.cluster.api import Api, NotFound
+from scoring.cluster.api import Api
+from scoring.cluster.refusals import NotFound
 from scoring.errors import DropscoreError, RouteNotReady
 from scoring.protocols.model import Model, NoAnswer, NoConnection, StillBusy
 from scoring.settings import ClusterSettings
 
 # As a pod's path would be, but for one that cannot be.
 _NOWHERE = "dropscore-no-such-pod"
+_ANY_PATH = (
+    "Let the administrator have the gateway or ingress controller answer 404 where no route leads (no default backend, no "
+    "route of `/`, no page for everything), or set `route` to pod_ip in the cluster's settings. Then redrive the execution."
+)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What came instead of a good ping, and whether it says that nothing leads to the model."""
+    """What came instead of a good ping, whether it says that nothing leads to the model, and what to do if that is known."""
 
     text: str
     is_the_routes: bool
+    remedy: str | None = None
 
 
 @dataclass
 class Pings:
     """Pings to the model of the pod `name` at `url`; `gateway` is empty where nothing stands in between.
 
-    `protocol` is the one by which the model was ready last, found out where the request says `auto`.
+    `protocol` is the one by which the model was ready last, found out where the request says `auto`; `kept` the one by which
+    an earlier pod of the attempt was, if there was one: what it has left of the file is gone on with.
     """
 
     request: Mapping[str, Any]
     name: str
     url: str
     gateway: str
+    kept: str = ""
     protocol: str = ""
+    _nowhere: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def to(cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings) -> Pings:
+    def to(
+        cls, pod: Mapping[str, Any], request: Mapping[str, Any], url: str, cluster: ClusterSettings, kept: str = ""
+    ) -> Pings:
         """By the `pod` and the `request` of the state."""
-        return cls(request, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url)
+        return cls(request, pod["name"], url, "" if cluster.route == "pod_ip" else cluster.url, kept)
 
     def refused(self) -> Refusal | None:
         """None if the model is ready, else what was answered, or that nobody did."""
-        text, connected, spoken = self._ask(self.url)
-        if not text:
-            before, self.protocol = self.protocol, spoken
-            if before in ("", spoken):
-                return None
-            # Replicas of a data plane learn of a route one after the other.
-            return Refusal(f"It answered as {before} does, and then as {spoken}.", is_the_routes=False)
-        # The kubelet reaches the port of a ready pod: who takes no connection stands in between.
-        return Refusal(text, not connected or self.is_the_gateways(text))
+        text, connected, spoken = self._ask(self.url, self.request["protocol"])
+        if text:
+            # The kubelet reaches the port of a ready pod: who takes no connection stands in between.
+            return Refusal(text, not connected or self.is_the_gateways(text))
+        if self.gateway and not self._of_nowhere(spoken):
+            text = f"The gateway answers any path as a model would, {self.gateway}/{_NOWHERE} too"
+            return Refusal(f"{text}: nobody can tell whether it was the model.", is_the_routes=True, remedy=_ANY_PATH)
+        if self.kept not in ("", spoken):
+            text = f"It answers as {spoken} does, but an earlier pod of this file answered as {self.kept}"
+            return Refusal(f"{text}, and a file is scored by one protocol.", is_the_routes=False)
+        before, self.protocol = self.protocol, spoken
+        if before in ("", spoken):
+            return None
+        # Replicas of a data plane learn of a route one after the other.
+        return Refusal(f"It answered as {before} does, and then as {spoken}.", is_the_routes=False)
 
     def is_the_gateways(self, text: str) -> bool:
         """Whether an answer (`404 …`) is the one for a path that certainly has no route."""
-        return bool(self.gateway and self._of_nowhere) and self._without_names(text) == self._of_nowhere
+        return bool(self.gateway) and self._without_names(text) == self._of_nowhere(self.request["protocol"])
 
-    @cached_property
-    def _of_nowhere(self) -> str:
-        return self._without_names(self._ask(f"{self.gateway}/{_NOWHERE}")[0])
+    def _of_nowhere(self, protocol: str) -> str:
+        """What is wrong with the answer where there is certainly no route; empty if it is as a model would answer."""
+        if protocol not in self._nowhere:
+            self._nowhere[protocol] = self._without_names(self._ask(f"{self.gateway}/{_NOWHERE}", protocol)[0])
+        return self._nowhere[protocol]
 
     def silence(self, failure: DropscoreError) -> NoAnswer | None:
         """What a model's 404 in mid-scoring means if it is not the model's: its route has gone away, for a while."""
@@ -84,11 +103,11 @@ class Pings:
     def _without_names(self, text: str) -> str:
         return text.replace(self.name, "").replace(_NOWHERE, "").strip()
 
-    def _ask(self, url: str) -> tuple[str, bool, str]:
+    def _ask(self, url: str, name: str) -> tuple[str, bool, str]:
         """What is wrong with the answer (nothing, if it is the right one), whether anybody took the connection, and by which
         protocol it was asked.
         """
-        protocol = protocols.of_request(self.request, Model(url))
+        protocol = protocols.of_request({**self.request, "protocol": name}, Model(url))
         try:
             refused, connected = protocol.ready() or "", True
         except NoConnection as error:
@@ -107,7 +126,8 @@ def lasting(
         return failure
     told = said_of_route(api, pod, cluster)
     return RouteNotReady(
-        f"The way to the model was lost while it scored; last: {refusal.text.rstrip('.')}. {told}".strip()
+        f"The way to the model was lost while it scored; last: {refusal.text.rstrip('.')}. {told}".strip(),
+        refusal.remedy,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring.cluster import api as clusters
 from scoring.cluster import manifest, routes
 from scoring.cluster.api import Api, namespace_path
 from scoring.cluster.manifest import ATTEMPT_LABEL, EXECUTION, OURS, Attempt
+from scoring.cluster.refusals import AlreadyExists, NotFound
 from scoring.errors import DropscoreError, PodRefused
 from scoring.settings import ClusterSettings
 
@@ -35,7 +35,8 @@ def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, An
         "blockOwnerDeletion": False,
     }
     if cluster.route != "pod_ip":
-        _create_or_adopt(api, namespace_path(namespace) + "/services", manifest.service(attempt, owner))
+        service = manifest.service(attempt, owner, pod["metadata"]["labels"])
+        _create_or_adopt(api, namespace_path(namespace) + "/services", service)
         route = routes.manifest(attempt.name, manifest.labels(attempt), owner, cluster, attempt.request)
         _create_or_adopt(api, routes.path(cluster.route, namespace), route)
     return {
@@ -50,16 +51,16 @@ def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, An
 def _create_or_adopt(api: Api, path: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         return api.call("POST", path, body=body)
-    except clusters.NotFound as error:
+    except NotFound as error:
         raise PodRefused(
             f"The cluster {api.name} cannot take a {body['kind']} here: {error.summary}",
             "Ask the cluster's administrator to apply cluster/ (namespace, RBAC, gateway).",
         ) from error
-    except clusters.AlreadyExists:
+    except AlreadyExists:
         name = body["metadata"]["name"]
         try:
             existing = api.call("GET", f"{path}/{name}")
-        except clusters.NotFound:
+        except NotFound:
             existing = {"metadata": {}}  # gone since: the next try finds the name free
         wanted = body["metadata"]
         same = existing["metadata"].get("labels", {}).get(ATTEMPT_LABEL) == wanted["labels"][ATTEMPT_LABEL]
@@ -99,7 +100,7 @@ def tear_down(api: Api, namespace: str, attempt_id: str) -> list[str]:
             }
             try:
                 api.call("DELETE", f"{path}/{item['metadata']['name']}", body=options)
-            except clusters.NotFound:
+            except NotFound:
                 continue
             deleted.append(f"{path.rsplit('/', 1)[-1]}/{item['metadata']['name']}")
     return deleted
@@ -121,7 +122,7 @@ def attempts(api: Api, namespace: str, executions: str) -> set[str]:
 def _ours(api: Api, path: str, selector: str) -> list[dict[str, Any]]:
     try:
         items: list[dict[str, Any]] = api.call("GET", path, query={"labelSelector": f"{OURS},{selector}"})["items"]
-    except clusters.NotFound:
+    except NotFound:
         # The cluster knows no such kind: no Gateway API is installed.
         return []
     return items

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scoring.cluster import api as clusters
 from scoring.cluster import containers, diagnosis, remedies, starting
 from scoring.cluster.api import Api, namespace_path
+from scoring.cluster.refusals import Expired, NotFound
 from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed, PodCrashed, PodLost, PodNotReady, RouteNotReady
 from scoring.observability import logger
 
@@ -91,7 +91,7 @@ def _next_change(api: Api, pod: Mapping[str, Any], current: Mapping[str, Any], s
             if event["type"] in ("ADDED", "MODIFIED"):
                 changed: dict[str, Any] = event["object"]
                 return changed
-    except clusters.Expired:
+    except Expired:
         return None
     return None
 
@@ -106,7 +106,7 @@ def get(api: Api, pod: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         current = api.call("GET", f"{namespace_path(pod['namespace'])}/pods/{pod['name']}")
-    except clusters.NotFound as error:
+    except NotFound as error:
         raise PodLost("The pod is gone: its node was lost or somebody deleted it.") from error
     if current["metadata"]["uid"] != pod["uid"]:
         raise PodLost("The pod is gone; another one bears its name.")

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scoring.cluster import manifest, pings, readiness, routes
+from scoring.cluster import pings, readiness, routes
 from scoring.cluster.api import Api
 from scoring.cluster.containers import parse_time
 from scoring.cluster.diagnosis import ended_beside
 from scoring.cluster.pings import Pings, Refusal
-from scoring.errors import DropscoreError, PodNotReady, RouteNotReady
+from scoring.errors import LOADS_OR_SERVES, DropscoreError, PodNotReady, RouteNotReady
+from scoring.intake.state import port
 from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 
@@ -26,12 +27,10 @@ from scoring.settings import ClusterSettings
 _PINGS_IN_A_ROW, _PING_PAUSE_SECONDS, _LOOK_AT_POD_SECONDS = 3, 0.05, 5.0
 # Routes come, and most models load, within the first; whoever has not by then is looked after in short calls.
 _FIRST_PINGS_SECONDS, _FURTHER_PINGS_SECONDS = 20.0, 3.0
-# Between two looks, the longer the more has been waited already. A queue may take days, and a history holds 25,000 events.
-_LEAST_WAIT_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 300
-_NOT_LOADED = (
-    "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. "
-    "If it shows that it serves, check the tag protocol, and let the administrator check the gateway's way to the pod."
-)
+# Between two looks, the longer the more has been waited already: whoever has waited for an hour may wait for a minute more.
+# A queue may take days, a model half a day, and a history holds 25,000 events.
+_LEAST_WAIT_SECONDS, _FIRST_HOUR_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 60, 300
+_NOT_LOADED = f"{LOADS_OR_SERVES}, and let the administrator check the gateway's way to the pod."
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,19 @@ class Clock:
     route_seconds: int
 
     @classmethod
-    def of(cls, pod: Mapping[str, Any], request: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Clock:
-        """By the `endpoint` of the state, if that is this pod's already."""
+    def of(
+        cls, pod: Mapping[str, Any], request: Mapping[str, Any], endpoint: Mapping[str, Any], now: datetime
+    ) -> Clock:
+        """By the `endpoint` of the state, if that is this pod's already.
+
+        When a queue has admitted a pod, nobody knows to the second: what finds it admitted sets its clock.
+        """
         known = endpoint if endpoint.get("pod") == pod["uid"] else {}
         created, opened = parse_time(pod["created"]), known.get("opened")
         return cls(
             pod["uid"],
             created,
-            parse_time(known["admitted"]) if "admitted" in known else created,
+            now if known.get("gated") else parse_time(known.get("admitted", pod["created"])),
             parse_time(opened) if opened else None,
             request["deadlines"]["start_seconds"],
             request["deadlines"]["route_seconds"],
@@ -73,14 +77,15 @@ class Clock:
     def pending(self, waiting_for: str, now: datetime, *, gated: bool = False) -> dict[str, Any]:
         """The `endpoint` of the state until the model is ready."""
         since = (now - (self.created if gated else self.admitted)).total_seconds()
-        most = _MOST_GATED_SECONDS if gated else _MOST_WAIT_SECONDS
+        usual = _FIRST_HOUR_SECONDS if since < 3_600 else _MOST_WAIT_SECONDS
+        most = _MOST_GATED_SECONDS if gated else usual
         return {
             "status": "PENDING",
             "pod": self.pod_uid,
             "waiting_for": waiting_for,
             "wait_seconds": int(min(max(since / 10, _LEAST_WAIT_SECONDS), most)),
             # While a queue holds the pod back, its start has not begun.
-            "admitted": (now if gated else self.admitted).isoformat(),
+            **({"gated": True} if gated else {"admitted": self.admitted.isoformat()}),
             **({"opened": self.opened.isoformat()} if self.opened else {}),
         }
 
@@ -117,17 +122,19 @@ def await_endpoint(
         The request asks for what a model of the protocol that was found cannot do.
     """
     until = time.monotonic() + seconds
-    clock = Clock.of(pod, request, endpoint)
+    clock = Clock.of(pod, request, endpoint, datetime.now(UTC))
+    # What an earlier pod of the attempt was found to speak.
+    kept = {"protocol": endpoint["protocol"]} if "protocol" in endpoint else {}
     found = readiness.await_ready(api, pod, clock.deadline, clock.start_seconds, seconds)
     if isinstance(found, readiness.Waiting):
-        return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated)
+        return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated) | kept
     most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
     clock = replace(clock, opened=clock.opened or datetime.now(UTC))
-    url = routes.url(cluster, pod["name"], found, manifest.port(request))
-    ping = Pings.to(pod, request, url, cluster)
+    url = routes.url(cluster, pod["name"], found, port(request))
+    ping = Pings.to(pod, request, url, cluster, kept.get("protocol", ""))
     waiting_for = _await_ping(api, pod, ping, cluster, clock, until, most)
     if waiting_for:
-        return clock.pending(waiting_for, datetime.now(UTC))
+        return clock.pending(waiting_for, datetime.now(UTC)) | kept
     if request["protocol"] == "auto":
         detection.check(request, ping.protocol)
     return {"status": "READY", "url": url, "protocol": ping.protocol, "pod": pod["uid"]}
@@ -168,7 +175,7 @@ def _overdue(
 ) -> DropscoreError:
     beside = ended_beside(readiness.get(api, pod))
     told = " ".join(filter(None, (pings.said_of_route(api, pod, cluster), beside)))
-    remedy = detection.REMEDY if ping.request["protocol"] == "auto" else None
+    remedy = refusal.remedy or (detection.REMEDY if ping.request["protocol"] == "auto" else None)
     if refusal.is_the_routes:
         late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
         return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy)

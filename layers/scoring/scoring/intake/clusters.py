@@ -41,9 +41,20 @@ def find(name: str, configured: Settings, stored: Mapping[str, Stored]) -> Clust
 
 
 def of_request(request: Mapping[str, Any]) -> ClusterSettings:
-    """The cluster of an attempt, as it was when its request was resolved."""
+    """The cluster of an attempt, as it was when its request was resolved.
+
+    Raises
+    ------
+    ClusterNotFound
+        The stack has been updated meanwhile and says nothing of the cluster any more.
+    """
     name: str = request["cluster"]
     if "cluster_settings" not in request:
         # An attempt that had its request before an update of the stack.
-        return settings.current().clusters[name]
+        if found := settings.current().clusters.get(name):
+            return found
+        raise ClusterNotFound(
+            f"The stack was updated while this file was on its way, and its parameter Clusters has no {name!r} any more.",
+            "Redrive the execution of score_file: a new attempt also finds clusters that are in Parameter Store.",
+        )
     return ClusterSettings.from_json(name, request["cluster_settings"])

@@ -16,16 +16,27 @@ _CACHED_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A document as Parameter Store has it; `name` is the last part of the parameter's."""
+class Version:
+    """Which version of which parameter; `name` is the last part of its name, empty for none."""
 
-    name: str
-    version: int
-    text: str
+    name: str = ""
+    version: int = 0
+
+    @property
+    def identity(self) -> str:
+        """`name:version`; empty for none."""
+        return f"{self.name}:{self.version}" if self.name else ""
 
     @property
     def label(self) -> str:
         return f"{self.name} (version {self.version})"
+
+
+@dataclass(frozen=True)
+class Stored(Version):
+    """A document as Parameter Store has it."""
+
+    text: str = ""
 
     def document(self) -> Any:
         """What it says.

@@ -9,34 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scoring.errors import DropscoreError, InvalidProfile, InvalidTags
 from scoring.intake import schema
-
-if TYPE_CHECKING:
-    from scoring.intake.parameters import Stored
+from scoring.intake.parameters import Stored, Version
 
 # Two ways to say which columns a model sees: who says one takes back the other.
 _OTHER_WAY = {"exclude": "include", "include": "exclude"}
 
 
 @dataclass(frozen=True)
-class Profile:
-    """A profile that counts for a file; `values` is all it says, each as the schema has it."""
+class Profile(Version):
+    """A profile that counts for a file, which may have none; `values` is all it says, each as the schema has it."""
 
-    name: str = ""
-    version: int = 0
     values: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def identity(self) -> str:
-        """`name:version`; empty for a file without a profile."""
-        return f"{self.name}:{self.version}" if self.name else ""
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} (version {self.version})"
 
     @property
     def tags(self) -> dict[str, str]:
@@ -141,4 +128,4 @@ def _document(stored: Stored) -> dict[str, Any]:
 
 
 def _invalid(stored: Stored, summary: str) -> InvalidProfile:
-    return InvalidProfile(f"The profile {stored.label} {summary}.", profile=f"{stored.name}:{stored.version}")
+    return InvalidProfile(f"The profile {stored.label} {summary}.", profile=stored.identity)

@@ -6,21 +6,19 @@ goes. Each missing tag falls back by itself, on the profile first and then on th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scoring.errors import InvalidTags, NamespaceNotAllowed
 from scoring.intake import clusters, profiles, schema, starts
+from scoring.intake.parameters import Stored
 from scoring.intake.profiles import Profile
 from scoring.intake.quantities import quantity
-from scoring.intake.tags import CHOICES, MODEL_NAME, READING, by_name
+from scoring.intake.tags import CHOICES, MODEL_NAME, READING, by_name, check_honoured
 from scoring.settings import MAX_ERRORS, PROTOCOLS, ClusterSettings, Settings
-
-if TYPE_CHECKING:
-    from scoring.intake.parameters import Stored
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def from_tags(
         if values.get(tag, words[0]) not in words:
             raise InvalidTags(f"The tag {tag} is {values[tag]!r}; it must be {' or '.join(words)}, or left out.")
     split, rows = values.get("split", "file"), values.get("rows", "same")
-    check(protocol, split, rows, values, model_name)
+    check_honoured(protocol, split, rows, values, model_name)
     reading = {tag: values[tag] for tag in READING if tag in values}
     resources = _resources(values, unbounded, settings) | {
         key: str(value) for key, value in profile.part(schema.RESOURCES).items()
@@ -105,42 +103,6 @@ def from_tags(
         starts.pod(protocol, resources, profile),
         profile,
     )
-
-
-def check(protocol: str, split: str, rows: str, tags: Collection[str], model_name: str) -> None:
-    """Refuse what a model of the protocol cannot honour; with `auto`, what none can.
-
-    Parameters
-    ----------
-    tags
-        Those that are there.
-
-    Raises
-    ------
-    InvalidTags
-    """
-    if protocol == "sas" and split == "file":
-        _refuse(
-            tags, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole"
-        )
-    if protocol not in ("sas", "auto") and rows == "any":
-        raise InvalidTags(
-            f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
-        )
-    if rows == "any":
-        _refuse(tags, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
-    if model_name and protocol not in ("oip", "auto"):
-        raise InvalidTags(
-            f"The tag model_name is {model_name!r}, but a container of the protocol {protocol} has one model.",
-            "Leave the tag out.",
-        )
-
-
-def _refuse(tags: Collection[str], refused: tuple[str, ...], instead: str, why: str) -> None:
-    """No tag is ignored that would change a result."""
-    if found := [tag for tag in refused if tag in tags]:
-        remedy = f"Tag the file with {instead}, too, or leave {found[0]} out." if instead else f"Leave {found[0]} out."
-        raise InvalidTags(f"The tag {found[0]} cannot be honoured: {why}.", remedy)
 
 
 def _max_errors(text: str, limit: str) -> tuple[str, ...]:
@@ -192,13 +154,6 @@ def _within(tag: str, text: str, limit: str) -> str:
     if most is not None and amount > most:
         raise InvalidTags(f"The tag {tag} asks for {text}; at most {limit} is allowed.")
     return text
-
-
-def of_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The request of an attempt's state; its protocol is the one that was found, once it was."""
-    request: dict[str, Any] = state["request"]
-    found = state.get("endpoint", {}).get("protocol")
-    return request | ({"protocol": found} if found else {})
 
 
 def to_json(

@@ -118,8 +118,10 @@ _OF_LIMITS: dict[str, Schema] = {
     "max_batch_records": _number("records in one batch, at most", 1),
 }
 _OF_DEADLINES: dict[str, Schema] = {
-    "start_seconds": _number("from the pod's creation until it is ready", 30, 43_200),
-    "scoring_seconds": _number("from there until the model is done; at most six days", 60, 518_400),
+    "start_seconds": _number(
+        "from the pod's creation (or its admission by a queue) until its model's first good ping", 30, 43_200
+    ),
+    "scoring_seconds": _number("from that ping until the model is done; at most six days", 60, 518_400),
 }
 _OF_PROFILES: dict[str, Schema] = {
     "folders": _list(

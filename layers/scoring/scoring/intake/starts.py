@@ -7,9 +7,7 @@ from typing import Any
 from scoring.intake import schema
 from scoring.intake.profiles import Profile
 from scoring.intake.quantities import quantity
-
-PORT = 8080
-"""The port that a model listens on unless a profile says another, as SageMaker's, MLflow's and SAS's containers do."""
+from scoring.intake.state import PORT
 
 
 def pod(protocol: str, resources: dict[str, str], profile: Profile) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from scoring.errors import InvalidTags
 
@@ -64,3 +64,39 @@ def by_name(tags: Mapping[str, str]) -> dict[str, str]:
         if found:
             values[name] = found.pop()
     return values
+
+
+def check_honoured(protocol: str, split: str, rows: str, tags: Collection[str], model_name: str) -> None:
+    """Refuse what a model of the protocol cannot honour; with `auto`, what none can.
+
+    Parameters
+    ----------
+    tags
+        Those that are there.
+
+    Raises
+    ------
+    InvalidTags
+    """
+    if protocol == "sas" and split == "file":
+        _refuse(
+            tags, ("exclude", "include", "output", "max_errors"), "split=rows", "a sas container gets the file whole"
+        )
+    if protocol not in ("sas", "auto") and rows == "any":
+        raise InvalidTags(
+            f"The tag rows is any, but a model of the protocol {protocol} answers each record.", "Leave the tag out."
+        )
+    if rows == "any":
+        _refuse(tags, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
+    if model_name and protocol not in ("oip", "auto"):
+        raise InvalidTags(
+            f"The tag model_name is {model_name!r}, but a container of the protocol {protocol} has one model.",
+            "Leave the tag out.",
+        )
+
+
+def _refuse(tags: Collection[str], refused: tuple[str, ...], instead: str, why: str) -> None:
+    """No tag is ignored that would change a result."""
+    if found := [tag for tag in refused if tag in tags]:
+        remedy = f"Tag the file with {instead}, too, or leave {found[0]} out." if instead else f"Leave {found[0]} out."
+        raise InvalidTags(f"The tag {found[0]} cannot be honoured: {why}.", remedy)

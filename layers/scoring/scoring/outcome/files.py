@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
-from scoring.intake import request as asked
+from scoring.intake import state as held
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejected_key
 
 # S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
@@ -200,7 +200,7 @@ def _told(state: Mapping[str, Any]) -> dict[str, Any] | None:
     """The request, without how its cluster is set up: that is the administrator's, and not for all who read outcomes."""
     if "request" not in state:
         return None
-    return {name: value for name, value in asked.of_state(state).items() if name != "cluster_settings"}
+    return {name: value for name, value in held.request(state).items() if name != "cluster_settings"}
 
 
 def put_error(s3: Any, bucket: str, key: str, body: bytes, tags: Mapping[str, str]) -> None:

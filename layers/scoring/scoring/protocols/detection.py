@@ -15,7 +15,7 @@ from typing import Any
 from scoring.errors import InvalidFile
 from scoring.files.formats import Spec
 from scoring.files.inspection import NOT_FOR_SAS
-from scoring.intake import request as intake
+from scoring.intake.tags import check_honoured
 from scoring.protocols.model import Answer, Model, NoAnswer, NoConnection, StillBusy
 
 PROBES = ("/v2", "/", "/ping", "/version")
@@ -103,6 +103,6 @@ def check(request: Mapping[str, Any], protocol: str) -> None:
         *(["output"] if spec.kept is not None else []),
         *(["max_errors"] if set(request["max_errors"]) != {"0"} else []),
     ]
-    intake.check(protocol, request["split"], request["rows"], tags, request["model_name"])
+    check_honoured(protocol, request["split"], request["rows"], tags, request["model_name"])
     if protocol == "sas" and spec.kind != "csv":
         raise InvalidFile(*NOT_FOR_SAS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scoring import protocols
-from scoring.errors import SERVER_TIME_OUT, DropscoreError, ModelFailed
+from scoring.errors import LOADS_OR_SERVES, SERVER_TIME_OUT, DropscoreError, ModelFailed
 from scoring.protocols.model import NoAnswer, StillBusy
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
@@ -16,10 +16,7 @@ _MOST_SECONDS = 420.0
 _WAIT_SECONDS = 15
 # What a server that loads still answers, and what stands before it.
 _LOADING = (404, 503)
-_NOT_LOADED = (
-    "Give the model more time (StartDeadlineSeconds, or `start_seconds` of its profile) if its log below shows that it loads. If "
-    "it shows that it serves, check the tag protocol, or repair what the model answers; then drop the file again."
-)
+_NOT_LOADED = f"{LOADS_OR_SERVES}, or repair what the model answers; then drop the file again."
 # A model that answers its ping but not this is silent for a reason of its own, which may pass once.
 _MOST_TIMES = 1
 
