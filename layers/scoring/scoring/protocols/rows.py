@@ -9,8 +9,8 @@ from typing import Any
 from scoring.errors import ModelFailed, abridged
 from scoring.files.formats import Batch, Format
 from scoring.protocols import answers
-from scoring.protocols.answers import Rows
 from scoring.protocols.model import Answer, Model, NoAnswer, check_load
+from scoring.protocols.predictions import Rows
 
 _SAID_CHARACTERS = 400
 
