@@ -188,6 +188,8 @@ def test_many_values_on_one_line_are_a_prediction_for_each_record() -> None:
     assert read(b", ".join(values), 21) == (["prediction"], values)
     assert read(b"1,2", 2, columns=("prediction",)) == (["prediction"], [b"1", b"2"])
     with pytest.raises(RowCountMismatch, match="it cannot be told"):
+        read(b"Home, improvement", 2, columns=("prediction",))
+    with pytest.raises(RowCountMismatch, match="it cannot be told"):
         read(b",".join(values), 21, columns=tuple(f"prediction_{n}" for n in range(21)))
 
 
@@ -195,6 +197,7 @@ def test_a_content_type_that_tells_of_a_header_is_believed() -> None:
     answer = b"label\nsetosa\n"
     assert read(answer, 1, media_type="text/csv; header=present") == (["label"], [b"setosa"])
     assert read(answer, 2, media_type="text/csv; header=absent") == (["prediction"], [b"label", b"setosa"])
+    assert read(b"a\n\nb\n", 2, media_type="text/csv; header=absent") == (["prediction"], [b"a", b"b"])
     assert read(b"p\n1\n", 2, media_type="text/csv; header=absent") == (["prediction"], [b"p", b"1"])
     with pytest.raises(ModelFailed, match="looks like a header"):
         read(answer, 2, media_type="text/csv;header=present")

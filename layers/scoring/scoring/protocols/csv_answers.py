@@ -98,6 +98,8 @@ def _begins_with_a_header(answer: Answer, rows: list[bytes], columns: Sequence[s
 
 def _has_a_gap(answer: Answer, rows: list[bytes]) -> bool:
     """Whether there may be a prediction more, an empty one, below a line that names a column."""
+    if _HEADER_PARAMETER.search(answer.media_type):
+        return False
     below = RFC4180.lines(answer.body.lstrip(b" \t\r\n"))
     names = RFC4180.values(rows[0])
     return len(below) == len(rows) + 1 and len(names) == 1 and _are_names(names)
@@ -126,7 +128,8 @@ def _apart(answer: Answer, row: bytes, expected: int, columns: Sequence[str]) ->
     values = RFC4180.fields(row)
     if len(values) != expected:
         return None
-    if list(columns) != names_of(1) and (columns or expected <= _FEW or not all(map(_is_number, values))):
+    is_one_each = list(columns) == names_of(1) or (not columns and expected > _FEW)
+    if not is_one_each or not all(map(_is_number, values)):
         raise RowCountMismatch(
             f"The model answered one line of {expected} values to {expected} records: it cannot be told whether they "
             "are a prediction for each, or one record's.",
