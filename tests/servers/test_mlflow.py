@@ -126,16 +126,60 @@ def test_json_lines_get_a_member_for_each_column_and_null_for_no_number(
     assert_predicted_objects(found, folder / "file.jsonl", columns)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ModelFailed,
-    reason="MLflow reads no CSV for such a signature; it casts the same texts by itself where they come as JSON "
-    '(dates: dataframe_split, a tensor: {"inputs": […]})',
-)
-@pytest.mark.parametrize("name", ["dates", "tensor"])
+@pytest.mark.parametrize("name", ["dates", "tensor", "typed"])
+@pytest.mark.parametrize("most_bytes", [RowProtocol.most_bytes, 2_000], ids=["whole", "in batches"])
 def test_what_mlflow_reads_from_json_only_is_scored_from_csv(
-    s3: Any, models: Path, served: Callable[[str], Server], name: str
+    s3: Any,
+    models: Path,
+    served: Callable[[str], Server],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    most_bytes: int,
 ) -> None:
+    """It reads no CSV for such a signature, and casts the same texts from JSON."""
+    monkeypatch.setattr(RowProtocol, "most_bytes", most_bytes)
     file = models / name / "file.csv"
     found = score(s3, served(name).url, "mlflow", file)
     assert_predicted(found, file, expected(models / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "told"),
+    [
+        ("typed", "opened", "13/01/2020", 'opened is "13/01/2020", which is no date as ISO 8601 has it'),
+        ("typed", "opened", "2020-02-30", "Failed to convert column opened"),
+        ("typed", "is_member", "0", 'is_member is "0", which the model\'s signature has as a boolean'),
+        ("typed", "visits", "", "Failed to convert column visits"),
+        ("typed", "amount", "1;5", "could not convert string to float: '1;5'"),
+        ("tensor", "7", "x", "could not convert string to float: 'x'"),
+    ],
+)
+def test_a_value_that_is_none_of_its_column_makes_its_record_bad_and_no_other(
+    s3: Any,
+    models: Path,
+    served: Callable[[str], Server],
+    tmp_path: Path,
+    name: str,
+    column: str,
+    value: str,
+    told: str,
+) -> None:
+    """Any text is True to MLflow, and 13/01/2020 makes it read the dates beside it with the day first."""
+    header, *rows = table((models / name / "file.csv").read_bytes().decode())
+    rows[200][header.index(column)] = value
+    file = tmp_path / "file.csv"
+    with file.open("w", newline="") as output:
+        csv.writer(output).writerows([header, *rows])
+    found = score(s3, served(name).url, "mlflow", file, max_errors="1")
+    assert found.rejected_rows == [201]
+    assert told in found.rejected.decode().replace('""', '"')
+    columns = expected(models / name)
+    assert_predicted(found, file, {key: [*of[:200], None, *of[201:]] for key, of in columns.items()})
+
+
+def test_a_tensor_of_anything_but_numbers_is_not_guessed_from_texts(
+    s3: Any, models: Path, served: Callable[[str], Server]
+) -> None:
+    with pytest.raises(ModelFailed, match="TensorSpec only supports numpy types") as failed:
+        score(s3, served("flags").url, "mlflow", models / "flags" / "file.csv")
+    assert "drop the file as JSON Lines" in failed.value.remedy

@@ -81,6 +81,11 @@ class Server:
         self._server.server_close()
         self._thread.join()
 
+    @property
+    def posted(self) -> list[Request]:
+        """What it was sent, without what it was asked."""
+        return [request for request in self.requests if request.method == "POST"]
+
     def _answer(self, request: Request) -> Reply:
         self.requests.append(request)
         answer = self.answers.get(f"{request.method} {request.path}", self.answers.get(request.method, Reply(404)))

@@ -177,6 +177,33 @@ def unsigned() -> None:
     save_sklearn(model, path)
 
 
+def typed() -> None:
+    """A date with gaps beside each other type of a signature: what the model is given is what it answers."""
+    random = numpy.random.default_rng(SEED)
+    rows = 400
+    moments = pandas.Series(pandas.date_range("2019-01-31", periods=rows, freq="37h"))
+    people = pandas.DataFrame(
+        {
+            "opened": moments.mask(random.random(rows) < 0.1),
+            "is_member": random.random(rows) < 0.5,
+            "visits": random.integers(0, 2**62, rows),
+            "amount": pandas.Series(random.normal(size=rows)).mask(random.random(rows) < 0.1),
+            "told": random.choice(["True", "0", 'say "it", twice', "7.50"], rows),
+        }
+    )
+    model = Echo()
+    predicted = model.predict(None, people)
+    path = keep("typed", dict(predicted), file_csv=people.to_csv(index=False))
+    mlflow.pyfunc.save_model(path, python_model=model, signature=infer_signature(people, predicted), **NO_INFERENCE)
+
+
+class Echo(mlflow.pyfunc.PythonModel):
+    def predict(self, context: Any, model_input: pandas.DataFrame, params: Any = None) -> pandas.DataFrame:
+        return pandas.DataFrame(
+            {f"is_{name}": [f"{value!r}" for value in model_input[name].tolist()] for name in model_input}
+        )
+
+
 def tensor() -> None:
     """Trained on an array: the signature is a tensor's, without names of columns."""
     data = load_digits()
@@ -188,6 +215,13 @@ def tensor() -> None:
     save_sklearn(model, path, signature=infer_signature(data.data, predicted))
 
 
+def flags() -> None:
+    """A tensor of booleans, to which any text is True."""
+    data = numpy.array([[True, False], [False, False]])
+    path = keep("flags", {}, file_csv="a,b\nTrue,False\nFalse,False\n")
+    mlflow.pyfunc.save_model(path, python_model=Echo(), signature=infer_signature(data), **NO_INFERENCE)
+
+
 if __name__ == "__main__":
-    for make in (classifier, gaps, texts, several_columns, probabilities, boosted, unsigned, tensor):
+    for make in (classifier, gaps, texts, several_columns, probabilities, boosted, unsigned, typed, tensor, flags):
         make()

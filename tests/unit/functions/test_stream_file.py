@@ -1,5 +1,6 @@
 """stream_file: one step further with the file, and who is to blame when there is none."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from scoring.cluster import api as clusters
 from scoring.cluster import readiness
-from scoring.errors import ModelFailed, PodCrashed, PodLost, RouteNotReady
+from scoring.errors import InvalidTags, ModelFailed, PodCrashed, PodLost, RouteNotReady
 from scoring.protocols import RowProtocol, model
 from scoring.streaming import scorer, silence, whole_file
 from tests.builders import (
@@ -290,6 +291,45 @@ def test_a_404_of_the_models_own_stays_the_models(
     for _ in range(looks):
         assert next(further)["status"] == "RUNNING"
     with pytest.raises(ModelFailed, match="The model answered 404"):
+        next(further)
+
+
+WINE = {"name": "wine", "inputs": [{"name": "a", "datatype": "FP64", "shape": [-1]}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "before", "error", "told"),
+    [
+        (Reply(404, b"model wine is not found"), [], ModelFailed, "The model answered 404"),
+        (HangUp(), ["RUNNING"], InvalidTags, "The server has several models: wine, gin"),
+    ],
+    ids=["404", "silence"],
+)
+def test_a_server_that_gets_other_models_meanwhile_neither_hides_the_models_answer_nor_is_waited_for(
+    s3: Any, server: Server, api: FakeApi, answer: Any, before: list[str], error: type[Exception], told: str
+) -> None:
+    """Which of them is meant cannot be told any more; a model that is silent is come back to first."""
+    listed = [{"name": "wine"}]
+    server.answers |= {
+        "GET /v2/health/ready": Reply(),
+        "POST /v2/repository/index": lambda _: Reply(body=json.dumps(listed).encode()),
+        "GET /v2/models/wine": Reply(body=json.dumps(WINE).encode()),
+    }
+
+    def infer(asked: Request) -> Reply:
+        listed[1:] = [{"name": "gin"}]
+        if isinstance(answer, Reply):
+            return answer
+        raise answer
+
+    server.answers["POST /v2/models/wine/infer"] = infer
+    event = given(s3, server, "oip")
+    event["state"]["request"]["deadlines"]["start_seconds"] = 0
+    event["state"]["request"]["cluster_settings"] = {"namespaces": [NAMESPACE], "route": "pod_ip"}
+    further = steps(event)
+    next(further)
+    assert [next(further)["status"] for _ in before] == before
+    with pytest.raises(error, match=told):
         next(further)
 
 

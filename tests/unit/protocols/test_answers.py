@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import DropscoreError, ModelFailed, RowCountMismatch
 from scoring.files.dialect import Dialect
-from scoring.protocols import answers
+from scoring.protocols import answers, json_answers
 from scoring.protocols.model import Answer
 
 
@@ -99,6 +99,83 @@ def test_what_cannot_be_told_apart_is_an_error_with_the_answers_beginning(
     assert told.value.details["answer"] == answer.decode()
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected", "media_type", "sentence"),
+    [
+        (b'"setosa"', 1, "application/json", "cannot be told from a message"),
+        (rb'"caf\u00e9"', 1, "application/json; charset=utf-8", "cannot be told from a message"),
+        (rb'"caf\u00e9"', 1, "text/html", "mean one thing in CSV and another in JSON"),
+        (b'"C:\\new"\n"x"\n', 2, "", "mean one thing in CSV and another in JSON"),
+        (b"label\n\n", 1, "text/csv", "its first may be a header: 'label"),
+        (b"p\n\n", 1, "", "its first may be a header: 'p"),
+        (b"label\nsetosa\n\n", 2, "", "its first may be a header: 'label"),
+        (b"label\n\nsetosa\n", 2, "", "its first may be a header: 'label"),
+        (b"array([0.5," + b"0.5," * 19 + b"0.5])", 21, "", "one line of 21 values to 21 records"),
+        (b'{"predictions": {"0": [0.1, 0.9], "1": [0.2, 0.8]}}', 2, "", "each is a record's or a column's"),
+        (b'{"predictions": {"columns": ["p"], "index": [0], "data": [[0.5]]}}', 1, "", "no lists of the same length"),
+        (b'{"predictions": {"columns": ["p"], "data": [[0.5]]}}', 1, "", "no lists of the same length"),
+        (b'{"predictions": [0.5, [0.5, 1]]}', 2, "", "different shapes"),
+        (b'{"predictions": [null, {"p": 1}]}', 2, "", "different shapes"),
+    ],
+)
+def test_what_one_reader_takes_otherwise_than_another_is_no_prediction(
+    answer: bytes, expected: int, media_type: str, sentence: str
+) -> None:
+    with pytest.raises((ModelFailed, RowCountMismatch)) as told:
+        read(answer, expected, media_type=media_type)
+    assert sentence in told.value.summary
+    assert told.value.details["answer"] == answer.decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "media_type", "rows", "values"),
+    [
+        (b'"say \\"x\\", y"\n"caf\\u00e9"\n', "application/json", [b'"say ""x"", y"', "café".encode()], None),
+        (b'"C:\\new"\n"x"\n', "text/csv; charset=utf-8", [b'"C:\\new"', b'"x"'], [rb'"C:\\new"', b'"x"']),
+        (b'"C:\\dir"\n"x"\n', "", [b'"C:\\dir"', b'"x"'], [rb'"C:\\dir"', b'"x"']),
+        (b'"5"\n"say ""x"""\n', "", [b'"5"', b'"say ""x"""'], [b'"5"', rb'"say \"x\""']),
+        (b'"5"\nnone\n', "", [b'"5"', b"none"], [b'"5"', b'"none"']),
+        (b"setosa\nvirginica\n\n", "text/plain", None, None),
+        (b"0.5\n0.25\n\n", "", [b"0.5", b"0.25"], [b"0.5", b"0.25"]),
+        (b"setosa\nvirginica\n\n\n", "", [b"setosa", b"virginica"], [b'"setosa"', b'"virginica"']),
+    ],
+)
+def test_texts_say_the_same_in_either_kind_of_file(
+    answer: bytes, media_type: str, rows: list[bytes] | None, values: list[bytes] | None
+) -> None:
+    if rows is None:
+        with pytest.raises(ModelFailed, match="an empty line"):
+            read(answer, 2, media_type=media_type)
+        rows, values = [b"setosa", b"virginica"], [b'"setosa"', b'"virginica"']
+    columns = ("prediction",)
+    assert read(answer, 2, media_type=media_type, columns=columns) == (["prediction"], rows)
+    if values:
+        assert read(answer, 2, None, media_type=media_type, columns=columns)[1] == [[value] for value in values]
+
+
+@pytest.mark.parametrize("answer", [b"a\nb,c\n", b'a,b\n"c,d"\n'])
+def test_lines_of_csv_are_as_long_as_each_other_for_lines_of_json_as_well(answer: bytes) -> None:
+    with pytest.raises(ModelFailed, match="rows of different lengths"):
+        read(answer, 2, None)
+
+
+def test_what_earlier_answers_were_called_tells_a_header_of_texts_and_the_order_of_members() -> None:
+    assert read(b"label\nsetosa\n", 1, columns=("label",)) == (["label"], [b"setosa"])
+    with pytest.raises(ModelFailed, match="looks like a header"):
+        read(b"label\nsetosa\n\n", 2, columns=("label",))
+    for answer in (b'[{"b": 2, "a": 1}]', b'{"predictions": {"b": [2], "a": [1]}}', b'{"b": 2, "a": 1}'):
+        assert read(answer, 1, columns=("a", "b")) == (["a", "b"], [b"1,2"])
+    square = b'{"predictions": {"0": [0.1, 0.9], "1": [0.2, 0.8]}}'
+    assert read(square, 2, columns=("0", "1"))[1] == [b"0.1,0.2", b"0.9,0.8"]
+
+
+def test_a_json_text_for_one_record_is_a_prediction_where_earlier_answers_were() -> None:
+    answer = rb'"caf\u00e9"'
+    assert read(answer, 1, media_type="application/json", columns=("prediction",))[1] == ["café".encode()]
+    assert read(answer, 1, media_type="application/jsonlines")[1] == ["café".encode()]
+    assert read(b"0.50", 1, media_type="application/json")[1] == [b"0.50"]
+
+
 def test_an_object_for_one_record_is_a_prediction_where_something_says_so() -> None:
     answer = b'{"score": 0.50, "label": "x"}\n'
     assert read(answer, 1, media_type="application/jsonlines; charset=utf-8") == (["score", "label"], [b"0.50,x"])
@@ -111,6 +188,8 @@ def test_many_values_on_one_line_are_a_prediction_for_each_record() -> None:
     assert read(b", ".join(values), 21) == (["prediction"], values)
     assert read(b"1,2", 2, columns=("prediction",)) == (["prediction"], [b"1", b"2"])
     with pytest.raises(RowCountMismatch, match="it cannot be told"):
+        read(b"Home, improvement", 2, columns=("prediction",))
+    with pytest.raises(RowCountMismatch, match="it cannot be told"):
         read(b",".join(values), 21, columns=tuple(f"prediction_{n}" for n in range(21)))
 
 
@@ -118,6 +197,7 @@ def test_a_content_type_that_tells_of_a_header_is_believed() -> None:
     answer = b"label\nsetosa\n"
     assert read(answer, 1, media_type="text/csv; header=present") == (["label"], [b"setosa"])
     assert read(answer, 2, media_type="text/csv; header=absent") == (["prediction"], [b"label", b"setosa"])
+    assert read(b"a\n\nb\n", 2, media_type="text/csv; header=absent") == (["prediction"], [b"a", b"b"])
     assert read(b"p\n1\n", 2, media_type="text/csv; header=absent") == (["prediction"], [b"p", b"1"])
     with pytest.raises(ModelFailed, match="looks like a header"):
         read(answer, 2, media_type="text/csv;header=present")
@@ -163,6 +243,7 @@ def test_an_answer_that_would_spoil_the_rows_behind_it_is_a_failure_of_the_model
     ("answer", "names", "rows"),
     [
         (b"1.50\nnull\n", ["prediction"], [[b"1.50"], [b"null"]]),
+        (b'"5"\n"no, ""never"""\n', ["prediction"], [[b'"5"'], [rb'"no, \"never\""']]),
         (b'yes\n"no, never"\n', ["prediction"], [[b'"yes"'], [b'"no, never"']]),
         (b"0.1,a\n0.2,b\n", ["prediction"], [[b'[0.1, "a"]'], [b'[0.2, "b"]']]),
         (b'{"p": 0.10, "l": "x"}\n{"p": 1, "l": "y"}\n', ["p", "l"], [[b"0.10", b'"x"'], [b"1", b'"y"']]),
@@ -256,7 +337,7 @@ def test_plain_numbers_are_read_the_short_way_as_the_long_way_reads_them(numbers
             return type(failed)
 
     long_way = answer.replace(b"predictions", b"prediction\\u0073", 1)
-    assert answers._NUMBERS.fullmatch(long_way) is None
+    assert json_answers._NUMBERS.fullmatch(long_way) is None
     assert outcome(answer) == outcome(long_way)
 
 

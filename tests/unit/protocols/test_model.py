@@ -1,6 +1,7 @@
 """HTTP to a model: a real server that answers, refuses, breaks off, falls silent or points elsewhere."""
 
 import errno
+import gzip
 import socket
 import threading
 import time
@@ -116,6 +117,39 @@ def test_a_truncated_answer_is_none(model: Model, server: Server, answer: Reply)
     assert status == 200
     with pytest.raises(NoAnswer, match="broke off its answer to GET /x"):
         list(chunks)
+
+
+GZIPPED = gzip.compress(b"0.5\n" * 1_000)
+GZIP = {"Content-Encoding": "gzip"}
+
+
+def test_an_answer_that_is_compressed_is_inflated(model: Model, server: Server) -> None:
+    server.answers["GET"] = Reply(body=GZIPPED, headers=GZIP)
+    assert get(model).body == b"0.5\n" * 1_000
+    assert b"".join(model.stream("/x", 5.0)[1]) == b"0.5\n" * 1_000
+
+
+@pytest.mark.parametrize("size", [len(GZIPPED) - 1, len(GZIPPED) - 8, len(GZIPPED) // 2], ids=["end", "sum", "half"])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunks"])
+def test_a_compressed_answer_that_is_cut_short_is_none_though_all_of_it_came(
+    model: Model, server: Server, size: int, is_chunked: bool
+) -> None:
+    """As a proxy passes it on whose server died: as many bytes as were promised, and no end of the gzip in them."""
+    cut = GZIPPED[:size]
+    server.answers["GET"] = Reply(chunks=(cut,), headers=GZIP) if is_chunked else Reply(body=cut, headers=GZIP)
+    with pytest.raises(NoAnswer, match="broke off its answer to GET /x: its gzip is broken or cut short"):
+        get(model)
+    _, chunks = model.stream("/x", 5.0)
+    with pytest.raises(NoAnswer, match="broke off its answer to GET /x"):
+        list(chunks)
+
+
+def test_what_comes_before_an_answer_is_none_of_a_stream_either(model: Model, server: Server) -> None:
+    server.answers["GET"] = Reply(103, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n8\n9\n")
+    with pytest.raises(NoAnswer, match="answered 103 to GET /x, which is no answer yet"):
+        model.stream("/x", 5.0)
+    server.answers["GET"] = Reply(200, b"1\n2\n")
+    assert b"".join(model.stream("/x", 5.0)[1]) == b"1\n2\n"
 
 
 def test_a_stream_is_the_whole_body_in_chunks(model: Model, server: Server) -> None:

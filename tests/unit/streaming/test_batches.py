@@ -218,7 +218,7 @@ def test_what_became_of_the_pod_is_told_without_further_tries(s3: Any, server: S
     found = drop(s3, MANY)
     with pytest.raises(PodLost, match="The node is gone"):
         streaming.advance(job(s3, server, found, opened(s3, found), check_pod=lost))
-    assert len(server.requests) == 1
+    assert len(server.posted) == 1
 
 
 def test_what_was_scored_before_the_model_fell_silent_is_kept(s3: Any, server: Server, small: None) -> None:
@@ -559,7 +559,7 @@ def test_a_batch_holds_no_more_records_than_memory_should(
     found = drop(s3, b"n\n" + b"7\n" * 20_000)
     done = streaming.advance(job(s3, server, found, opened(s3, found)))
     assert done["rows"] == 20_000
-    counts = sorted(len(asked.body) // 2 for asked in server.requests if asked.method == "POST")
+    counts = sorted(len(asked.body) // 2 for asked in server.posted)
     assert counts[-1] == 100
     assert set(counts[2:]) == {100}, "but the first, whose records might have had a byte each, and the last"
 
@@ -616,4 +616,4 @@ def test_a_model_that_takes_one_record_a_request_gets_no_more(s3: Any, server: S
     asked = request(protocol="sagemaker", limits={"max_batch_records": 1})
     done = streaming.advance(job(s3, server, found, opened(s3, found), request=asked))
     assert published(s3, done).splitlines()[1:] == [b"7," + prediction(b"7") + b",1"] * 300
-    assert {sent.body for sent in server.requests} == {b"7\n"}
+    assert {sent.body for sent in server.posted} == {b"7\n"}

@@ -171,7 +171,7 @@ def test_a_file_without_a_record_is_empty(s3: Any, server: Server, body: bytes) 
     found = drop(s3, body)
     with pytest.raises(EmptyFile):
         streaming.advance(job(s3, server, found, opened(s3, found)))
-    assert not server.requests, "a model is not asked about nothing"
+    assert not server.posted, "a model is not asked about nothing"
 
 
 def test_a_file_of_no_byte_is_refused_before_anything_is_begun(s3: Any) -> None:
@@ -333,7 +333,7 @@ def test_a_file_that_is_not_done_by_its_deadline_is_the_models_time_out(s3: Any,
     late = {"request": request(protocol=protocol), "now": lambda: NOW + timedelta(seconds=86_401)}
     with pytest.raises(ModelTimeout, match="was not done with the file after 86400 s"):
         streaming.advance(job(s3, server, found, opened(s3, found), **late))
-    assert not server.requests
+    assert not server.posted
 
 
 def test_a_file_that_is_replaced_while_it_is_scored_ends_the_job(s3: Any, server: Server, small: None) -> None:

@@ -17,7 +17,7 @@ from scoring import protocols
 from scoring.cluster import routes
 from scoring.cluster.api import Api
 from scoring.cluster.refusals import NotFound
-from scoring.errors import DropscoreError, RouteNotReady
+from scoring.errors import DropscoreError, InvalidTags, RouteNotReady
 from scoring.protocols.model import Model, NoAnswer, NoConnection, StillBusy
 from scoring.settings import ClusterSettings
 
@@ -79,6 +79,15 @@ class Pings:
         # Replicas of a data plane learn of a route one after the other.
         return Refusal(f"It answered as {before} does, and then as {spoken}.", is_the_routes=False)
 
+    def refused_by_the_route(self) -> Refusal | None:
+        """As `refused`, of a model that has been ready: None also if it is the model that answers, whatever it says."""
+        try:
+            refusal = self.refused()
+        except InvalidTags:
+            # Its server has other models than it had; who speaks to it next is told so.
+            return None
+        return refusal if refusal and refusal.is_the_routes else None
+
     def is_the_gateways(self, text: str) -> bool:
         """Whether an answer (`404 …`) is the one for a path that certainly has no route."""
         return bool(self.gateway) and self._without_names(text) == self._of_nowhere(self.request["protocol"])
@@ -94,10 +103,8 @@ class Pings:
         if failure.details.get("status") != 404:
             return None
         text = f"404 {failure.details.get('answer', '')}".strip()
-        if not self.is_the_gateways(text):
-            refusal = self.refused()
-            if refusal is None or not refusal.is_the_routes:
-                return None
+        if not self.is_the_gateways(text) and not self.refused_by_the_route():
+            return None
         return NoAnswer(f"The route answered in the model's place: {text}.")
 
     def _without_names(self, text: str) -> str:
@@ -121,8 +128,8 @@ def lasting(
     api: Api, pod: Mapping[str, Any], cluster: ClusterSettings, ping: Pings, failure: DropscoreError
 ) -> DropscoreError:
     """What to tell of a `silence` that does not pass: the missing route, or the model's own failure after all."""
-    refusal = ping.refused()
-    if refusal is None or not refusal.is_the_routes:
+    refusal = ping.refused_by_the_route()
+    if refusal is None:
         return failure
     told = said_of_route(api, pod, cluster)
     return RouteNotReady(

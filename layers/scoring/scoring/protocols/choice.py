@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from scoring.protocols import detection
+from scoring.protocols.mlflow import MLflow
 from scoring.protocols.model import Model
 from scoring.protocols.oip import OpenInference
-from scoring.protocols.rows import MLflow, RowProtocol, SageMaker
+from scoring.protocols.rows import RowProtocol
+from scoring.protocols.sagemaker import SageMaker
 from scoring.protocols.sas import Sas
 
 PROTOCOLS: dict[str, type[Sas] | type[RowProtocol]] = {

@@ -15,7 +15,8 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, NewConnectionError, ReadTimeoutError
 from urllib3.util import Retry
 
-from scoring.errors import DropscoreError, abridged
+from scoring.errors import DropscoreError, InvalidFile, abridged
+from scoring.files import content
 from scoring.protocols.connection import Pool
 
 _CONNECT_SECONDS = 5.0
@@ -145,24 +146,22 @@ class Model:
         NoAnswer, StillBusy
         """
         response = self._open(method, path, seconds, body, headers)
-        if response.status < 200:
-            # 103 and its like come before the answer, which would be taken for the next one's on this connection.
-            response.close()
-            raise NoAnswer(f"The model answered {response.status} to {method} {path}, which is no answer yet.")
         retry_after = _retry_after(response) if response.status in (429, 503) else None
         if response.status in _ROUTE_HAS_NO_POD and retry_after is None:
             raise _answered_by_the_route(response, method, path)
+        data = bytearray()
         try:
-            data = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
-        except ReadTimeoutError as error:
-            raise StillBusy(f"The model stopped in the middle of its answer to {method} {path}.") from error
-        except HTTPError as error:
-            raise NoAnswer(f"The model broke off its answer to {method} {path}: {error}") from error
+            for chunk in _decoded(response):
+                data += chunk
+                if len(data) > MAX_ANSWER_BYTES:
+                    raise NoAnswer(
+                        f"The model's answer to {method} {path} is longer than {MAX_ANSWER_BYTES >> 20} MiB."
+                    )
+        except (HTTPError, InvalidFile) as error:
+            raise _broken_off(error, method, path) from error
         finally:
             response.release_conn()
-        if len(data) > MAX_ANSWER_BYTES:
-            raise NoAnswer(f"The model's answer to {method} {path} is longer than {MAX_ANSWER_BYTES >> 20} MiB.")
-        return Answer(response.status, data, retry_after, response.headers.get("Content-Type", ""))
+        return Answer(response.status, bytes(data), retry_after, response.headers.get("Content-Type", ""))
 
     def stream(self, path: str, seconds: float, offset: int = 0) -> tuple[int, Iterator[bytes]]:
         """GET `path` from byte `offset` on: the status, and the body in chunks of at most 1 MiB.
@@ -182,14 +181,9 @@ class Model:
     @staticmethod
     def _chunks(response: Any, path: str, skip: int) -> Iterator[bytes]:
         try:
-            for chunk in response.stream(CHUNK_BYTES, decode_content=True):
-                if len(chunk) > skip:
-                    yield chunk[skip:]
-                skip = max(skip - len(chunk), 0)
-        except ReadTimeoutError as error:
-            raise StillBusy(f"The model stopped in the middle of its answer to GET {path}.") from error
-        except HTTPError as error:
-            raise NoAnswer(f"The model broke off its answer to GET {path}: {error}") from error
+            yield from content.skipped(_decoded(response), skip)
+        except (HTTPError, InvalidFile) as error:
+            raise _broken_off(error, "GET", path) from error
         finally:
             response.close()
 
@@ -205,7 +199,7 @@ class Model:
         # In total, sending included.
         timeout = urllib3.Timeout(connect=connect, total=max(seconds, 1.0))
         try:
-            return self._http.request(
+            response = self._http.request(
                 method,
                 self.url + path,
                 body=body,
@@ -229,6 +223,33 @@ class Model:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"The model closed the connection without an answer to {method} {path}: {error}") from error
+        if response.status < 200:
+            # 103 and its like come before the answer, which would be taken for the next one's on this connection.
+            response.close()
+            raise NoAnswer(f"The model answered {response.status} to {method} {path}, which is no answer yet.")
+        return response
+
+
+def _decoded(response: Any) -> Iterator[bytes]:
+    """The body of an answer in chunks of at most 1 MiB, inflated where the server has compressed it unasked.
+
+    Raises
+    ------
+    HTTPError, InvalidFile
+    """
+    if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip"):
+        # urllib3 inflates as well, but takes a stream for whole that ends before its own end.
+        return content.inflated(response.stream(CHUNK_BYTES, decode_content=False))
+    chunks: Iterator[bytes] = response.stream(CHUNK_BYTES, decode_content=True)
+    return chunks
+
+
+def _broken_off(error: HTTPError | InvalidFile, method: str, path: str) -> StillBusy | NoAnswer:
+    """What it means that the body of an answer has come to an end before it was whole."""
+    if isinstance(error, ReadTimeoutError):
+        return StillBusy(f"The model stopped in the middle of its answer to {method} {path}.")
+    why = "its gzip is broken or cut short" if isinstance(error, InvalidFile) else error
+    return NoAnswer(f"The model broke off its answer to {method} {path}: {why}")
 
 
 def _answered_by_the_route(response: Any, method: str, path: str) -> NoAnswer:

@@ -19,8 +19,8 @@ from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format, held
 from scoring.files.jsonlines import JsonLines
 from scoring.protocols import answers, outputs, tensors
-from scoring.protocols.answers import Rows, field
 from scoring.protocols.model import Answer, Model, StillBusy
+from scoring.protocols.predictions import Rows, field
 from scoring.protocols.rows import RowProtocol
 
 _SECONDS = 30.0

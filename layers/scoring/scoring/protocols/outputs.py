@@ -52,13 +52,17 @@ def read(document: Any) -> list[Output]:
     Raises
     ------
     KeyError, TypeError, ValueError
-        It is none.
+        It is none, or its outputs cannot be columns beside each other.
     """
-    found = []
+    found = list[Output]()
     for entry in document["outputs"]:
         shape, data = tuple(int(size) for size in entry["shape"]), _flat(entry["data"])
         if not shape or min(shape) < 0 or math.prod(shape) != len(data):
             raise ValueError(f"{entry['name']} has {len(data)} elements in the shape {list(shape)}")
+        if 0 in shape[1:]:
+            raise ValueError(f"{entry['name']} has no value for a record, in the shape {list(shape)}")
+        if any(entry["name"] == other.name for other in found):
+            raise ValueError(f"two outputs are called {entry['name']}")
         found.append(Output(str(entry["name"]), shape, data))
     if not found:
         raise ValueError("it has no outputs")

@@ -1,10 +1,4 @@
-"""The protocols of models that answer one prediction for each record: SageMaker's and MLflow's.
-
-Sources: Amazon SageMaker Developer Guide, "Custom Inference Code with Hosting Services" (`GET /ping`, `POST /invocations`,
-text/csv without header) and "Use your own inference code with batch transform" (application/jsonlines for lines of JSON);
-MLflow documentation, "MLflow Model Serving" (the same paths, text/csv with header or JSON `dataframe_records`, and
-`{"predictions": […]}` as the answer).
-"""
+"""What the protocols of models that answer one prediction for each record have in common."""
 
 from __future__ import annotations
 
@@ -13,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scoring.errors import ModelFailed, abridged
-from scoring.files.delimited import Csv
 from scoring.files.formats import Batch, Format
 from scoring.protocols import answers
-from scoring.protocols.answers import Rows
 from scoring.protocols.model import Answer, Model, NoAnswer, check_load
+from scoring.protocols.predictions import Rows
 
 _SAID_CHARACTERS = 400
 
@@ -99,22 +92,3 @@ class RowProtocol(ABC):
     @abstractmethod
     def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
         """What is sent for records, and its media type."""
-
-
-class SageMaker(RowProtocol):
-    name = "sagemaker"
-    accept = "text/csv"
-
-    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
-        return file.body(batch, places), file.media_type
-
-
-class MLflow(RowProtocol):
-    name = "mlflow"
-    accept = "application/json"
-
-    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
-        if isinstance(file, Csv):
-            return file.sent_header + file.body(batch, places), file.media_type
-        records = b", ".join(file.records(batch, places))
-        return b'{"dataframe_records": [%b]}' % records, "application/json"

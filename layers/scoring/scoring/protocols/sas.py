@@ -18,7 +18,7 @@ from scoring.errors import SERVER_TIME_OUT, ModelFailed, RowCountMismatch
 from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format
 from scoring.files.joining import line_end, redelimited, row, without_end
-from scoring.protocols.answers import Rows, csv_rows
+from scoring.protocols.csv_answers import csv_rows
 from scoring.protocols.model import (
     MAX_ANSWER_BYTES,
     Answer,
@@ -29,6 +29,7 @@ from scoring.protocols.model import (
     TooMuch,
     check_load,
 )
+from scoring.protocols.predictions import Rows
 
 _ANSWER_SECONDS = 30.0
 _POLL_PAUSE_SECONDS = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scoring import protocols
-from scoring.errors import LOADS_OR_SERVES, SERVER_TIME_OUT, DropscoreError, ModelFailed
+from scoring.errors import LOADS_OR_SERVES, SERVER_TIME_OUT, DropscoreError, InvalidTags, ModelFailed
 from scoring.protocols.model import NoAnswer, StillBusy
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
@@ -67,5 +67,6 @@ def _is_untried(progress: Progress) -> bool:
 def _pings(job: Job) -> bool:
     try:
         return protocols.of_request(job.request, job.model).ready() is None
-    except (NoAnswer, StillBusy):
+    except (NoAnswer, StillBusy, InvalidTags):
+        # What a server of several models has against the tags, it is asked for when the file goes on.
         return False
