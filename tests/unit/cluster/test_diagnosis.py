@@ -504,3 +504,18 @@ def test_a_pod_that_nobody_has_looked_at_yet_is_waited_for(status: dict[str, Any
 def test_times_are_read_as_kubernetes_and_step_functions_write_them() -> None:
     assert parse_time("2026-11-22T07:55:09Z") == SCHEDULED
     assert parse_time("2026-11-22T07:55:09.000Z") == SCHEDULED
+
+
+@pytest.mark.parametrize(
+    ("status", "has_closed"),
+    [
+        ({"ready": False, "state": {"running": {}}}, True),
+        ({"ready": True, "state": {"running": {}}}, False),
+        ({"state": {"running": {}}}, False),
+        ({"ready": False, "state": {"terminated": {"exitCode": 1}}}, False),
+    ],
+)
+def test_a_port_is_closed_if_the_kubelet_says_so_of_a_container_that_runs(
+    status: dict[str, Any], has_closed: bool
+) -> None:
+    assert diagnosis.has_closed_its_port(pod({"containerStatuses": [{"name": "model", **status}]})) == has_closed
