@@ -315,7 +315,7 @@ def test_two_functions_at_once_never_mix_their_rows(s3: Any, server: Server, sma
     other = request(protocol="sagemaker", limits={"max_batch_bytes": 500})
 
     def meanwhile(asked: Request) -> Reply:
-        if len(server.requests) == 1:
+        if len(server.posted) == 1:
             answers.append(streaming.advance(job(s3, server, found, scoring, request=other)))
         return sagemaker(asked)
 
