@@ -82,9 +82,12 @@ lint: setup ## check style, types and the template
 	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
 
-.PHONY: bench
+.PHONY: bench sweep
 bench: setup .venv-bench/.installed ## measure speed, memory and overhead against baselines: make bench [QUICK=1] [ONLY=memory]
 	@PYTHONPATH=layers/scoring $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
+
+sweep: setup .venv-bench/.installed .venv-servers-mlflow/.installed .venv-servers-sagemaker/.installed ## what batch sizes do to real servers: make sweep [SERVER='mlflow, 1 worker'] [MIB=300]
+	@PYTHONPATH=layers/scoring $(BIN)/python -m bench.sweep $(if $(SERVER),--server '$(SERVER)') $(if $(MIB),--mib $(MIB))
 
 fmt: setup ## format the code
 	@$(BIN)/ruff check --fix

@@ -53,7 +53,6 @@ def run(
     command = [sys.executable, "-m", "bench.engine", "--protocol", protocol, "--file", file.name]
     command += ["--format", json.dumps(reading or {}), "--fixed", json.dumps(fixed)]
     environment = {
-        **{k: v for k, v in os.environ.items() if k.startswith("MALLOC")},
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "layers/scoring"),
         "AWS_ENDPOINT_URL_S3": s3_url,
@@ -121,24 +120,13 @@ def score(protocol: str, model_url: str, file: data.File, reading: Mapping[str, 
 
 def fix(size: int, in_flight: int) -> None:
     """Let batches have one size, and so many of them be in flight, whatever comes of them."""
-    from scoring.streaming import batches, pace
+    from scoring.streaming.pace import Pace
 
-    class Fixed(pace.Pace):
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            self.size = size
-            self._concurrency.in_flight = in_flight
+    def answered(pace: Pace, _size: int, _scored: int, seconds: float, _now: float) -> None:
+        pace.seconds = seconds
 
-        def resume(self, earlier: Mapping[str, Any]) -> None:
-            """Nothing was found out."""
-
-        def block_bytes(self, *, is_held: bool = False) -> int:
-            return size
-
-        def answered(self, size: int, scored: int, seconds: float, now: float) -> None:
-            self.seconds = seconds
-
-    batches.Pace = Fixed  # type: ignore[misc]
+    for name, value in {"block_bytes": lambda *_, **__: size, "in_flight": in_flight, "answered": answered}.items():
+        setattr(Pace, name, value)
 
 
 def _seconds_to(moment: float) -> float:

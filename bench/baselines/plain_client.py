@@ -12,7 +12,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -26,7 +27,7 @@ def main() -> None:
         requests.Session() as session,
         session.get(source, stream=True, timeout=60) as response,
         ThreadPoolExecutor(int(at_once)) as pool,
-        open(target, "wb") as output,
+        Path(target).open("wb") as output,
     ):
         response.raise_for_status()
         header, _, first = response.raw.read(FIRST_BYTES).partition(b"\n")
@@ -44,7 +45,7 @@ def main() -> None:
     print(json.dumps({"rows": rows, "seconds": time.perf_counter() - began}))
 
 
-def batches(first: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
+def batches(first: bytes, file: Any, size: int) -> Iterator[bytes]:
     """Whole lines, about `size` bytes of them; the file ends with a line end."""
     rest = first
     while read := file.read(size - len(rest)):
@@ -64,7 +65,7 @@ def scored(session: requests.Session, url: str, protocol: str, header: bytes, ba
         predictions = answer.content.splitlines()
     if len(predictions) != len(lines):
         raise RuntimeError(f"{len(predictions)} predictions for {len(lines)} records")
-    return b"".join(b"%b,%b\n" % pair for pair in zip(lines, predictions))
+    return b"".join(b"%b,%b\n" % pair for pair in zip(lines, predictions, strict=True))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains the model that the sweep's servers serve, on the bench's own numbers: `train.py DIRECTORY`.
+"""Trains a model of the bench's own numbers, for `make sweep`: `numbers_model.py DIRECTORY`.
 
 Runs in the environment of a server; where that has MLflow, the model is saved as MLflow does, else as a joblib file
 where the SageMaker toolkit looks for it. The model is a small one: what is measured is the way to it.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from bench import data
 
