@@ -309,13 +309,15 @@ def test_a_function_that_was_given_up_brings_nothing_back(s3: Any, server: Serve
 
 
 def test_two_functions_at_once_never_mix_their_rows(s3: Any, server: Server, small: None) -> None:
-    """As when Step Functions has given one up that was not gone: it notices at its first part, and that is noticed, too."""
+    """As when Step Functions has given one up that was not gone: it notices with its next record, and its parts are noticed."""
     found = drop(s3, MANY)
     scoring, answers = opened(s3, found), []
 
     def meanwhile(asked: Request) -> Reply:
         if len(server.requests) == 9:
-            answers.append(streaming.advance(job(s3, server, found, scoring)))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(RowProtocol, "most_bytes", 700)
+                answers.append(streaming.advance(job(s3, server, found, scoring)))
         return sagemaker(asked)
 
     server.answers["POST /invocations"] = meanwhile
