@@ -6,7 +6,7 @@ import io
 import threading
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -260,15 +260,16 @@ class Parts:
         self.go = threading.Semaphore(0 if holds else 1_000)
         self._changed = threading.Condition()
 
-    def upload_part(self, *, PartNumber: int, Body: bytes, ChecksumCRC32: str, **_: Any) -> dict[str, str]:  # noqa: N803
+    def upload_part(self, *, PartNumber: int, Body: BinaryIO, ChecksumCRC32: str, **_: Any) -> dict[str, str]:  # noqa: N803
         with self._changed:
             self.begun += 1
             self._changed.notify_all()
         assert self.go.acquire(timeout=30)
-        assert ChecksumCRC32 == base64.b64encode(zlib.crc32(Body).to_bytes(4, "big")).decode()
+        body = Body.read()
+        assert ChecksumCRC32 == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         if PartNumber in self.errors:
             raise ClientError({"Error": {"Code": "SlowDown", "Message": self.errors[PartNumber]}}, "UploadPart")
-        self.sizes[PartNumber] = len(Body)
+        self.sizes[PartNumber] = len(body)
         return {"ETag": f'"{PartNumber}"'}
 
     def wait_for(self, begun: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from botocore.exceptions import ClientError
@@ -43,12 +43,12 @@ class Slow:
             with self._changed:
                 assert refuse or self._changed.wait_for(lambda part=part: (upload, part) in self.parts, 30)
 
-    def upload_part(self, *, UploadId: str, PartNumber: int, Body: bytes, **_: Any) -> dict[str, str]:  # noqa: N803
+    def upload_part(self, *, UploadId: str, PartNumber: int, Body: BinaryIO, **_: Any) -> dict[str, str]:  # noqa: N803
         assert self._event(UploadId, PartNumber).wait(30)
         if (UploadId, PartNumber) in self._refused:
             raise ClientError({"Error": {"Code": "SlowDown", "Message": "no"}}, "UploadPart")
         with self._changed:
-            self.parts[UploadId, PartNumber] = Body
+            self.parts[UploadId, PartNumber] = Body.read()
             self._changed.notify_all()
         return {"ETag": f"{UploadId}{PartNumber}"}
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
 import time
-import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -26,6 +24,7 @@ from botocore.exceptions import (
 from scoring import aws
 from scoring.errors import ScoringFailed, SourceChanged, SourceGone
 from scoring.files import ranges
+from scoring.files.buffers import Buffer
 from scoring.files.seals import sealed
 from scoring.files.sending import Sender
 from scoring.intake.identity import Source
@@ -167,9 +166,9 @@ class Upload:
         self._first, self._seal, self._etags = part, seal, list[str]()
         self._s3 = s3
         self._where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
-        self._buffer = io.BytesIO()
         self._sender = sender or Upload.sender()
         self._under_way: deque[Future[str]] = deque()
+        self._buffer = Buffer(len(tail))
         self.write(tail)
 
     @staticmethod
@@ -211,7 +210,7 @@ class Upload:
 
     def checkpoint(self, *, least: bool = False) -> bool:
         """Send what is buffered on its way, if it is enough for a part; True if it was. `least` is enough for S3."""
-        if self._buffer.tell() < (self._sender.least_bytes if least else self._enough):
+        if len(self._buffer) < (self._sender.least_bytes if least else self._enough):
             return False
         self._cut()
         return True
@@ -224,7 +223,7 @@ class Upload:
 
     def finish(self) -> None:
         """Send the rest on its way as the last part (which may be small, or empty when it is the only one)."""
-        if self._buffer.tell() or not self.part:
+        if self._buffer or not self.part:
             self._cut()
 
     def wait(self) -> None:
@@ -246,15 +245,12 @@ class Upload:
         # What was sent before and has failed is not worth another part.
         _ = self.there
         self.part += 1
-        # What was written, not copied.
-        body = self._buffer.getvalue()
-        self._buffer = io.BytesIO()
+        body, self._buffer = self._buffer, Buffer()
         self._under_way.append(self._sender.send(partial(self._put, self.part, body), len(body)))
 
-    def _put(self, part: int, body: bytes) -> str:
-        # Bytes and their checksum: a file, or what botocore makes of bytes to checksum them, is sent by 16 KiB at a time, and
-        # each time waits for the interpreter, which is busy.
-        checksum = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    def _put(self, part: int, body: Buffer) -> str:
+        # With its checksum: botocore would wrap the body to find that, and read it by little.
+        checksum = base64.b64encode(body.crc32.to_bytes(4, "big")).decode()
         with aws.errors_named(f"s3:UploadPart of s3://{self._where['Bucket']}/{self._where['Key']}"):
             answer = self._s3.upload_part(**self._where, PartNumber=part, Body=body, ChecksumCRC32=checksum)
         return str(answer["ETag"])
