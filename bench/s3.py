@@ -30,6 +30,8 @@ ETAG = "the-same-for-all"
 _MOST_SMALL_BYTES = 64 << 20
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _XML = "<?xml version='1.0' encoding='UTF-8'?>\n"
+# What AWS's transfer manager (the CRT's) plans for one connection: `--get-mb-s`, `--part-mb-s`.
+AS_AWS_PLANS = ("--get-mb-s", "90", "--part-mb-s", "20")
 # What goes at once in a request that is held back: some milliseconds' worth, as a network would deliver it.
 _PIECE_BYTES = 128 << 10
 
