@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import cost, standins
+from bench import cost, s3, standins
 from bench import durations as functions
 from bench import stack as embedded
 from bench.plan import FULL, QUICK, ROOT, Plan
@@ -67,10 +67,12 @@ def measure(plan: Plan, only: list[str], durations: dict[str, float]) -> tuple[l
 
     with ExitStack() as running:
         s3_url, model_url = (running.enter_context(standins.running(name)) for name in ("bench.s3", "bench.model"))
+        slow_url = running.enter_context(standins.running("bench.s3", *s3.AS_AWS_PLANS))
         take(
             ("sas throughput", lambda: throughput.sas(plan, s3_url, model_url)),
             ("row protocols", lambda: throughput.rows(plan, s3_url, model_url)),
             ("odd files", lambda: throughput.kinds(plan, s3_url, model_url)),
+            ("throttled S3", lambda: throughput.throttled(plan, s3_url, slow_url, model_url)),
             ("memory", lambda: memory.rows(plan, s3_url, model_url)),
         )
     take(("imports", lambda: imports.rows(plan)), ("stack", lambda: on_stack(plan, durations)))

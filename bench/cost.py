@@ -26,6 +26,9 @@ TARGET = ROOT / "docs/cost.md"
 LAMBDA_SECONDS, LAMBDA_MB, LAMBDA_DISK_MB = 900, 10_240, 10_240
 # What the functions do (statemachine/, layers/scoring): time kept for closing down, a watch of the pod, a part.
 RESERVE_SECONDS, WATCH_SECONDS, WAIT_SECONDS, PART_MIB = 20, 50, 15, 16
+# Parts are smaller where several are under way at once, since one goes no faster (what AWS's transfer manager plans); the
+# first one has the least size that S3 allows, and the next ones twice that of the one before.
+LEAST_PART_MIB, PART_MB_PER_SECOND = 5, 20
 # What boto3 takes for the others (TransferConfig's multipart_chunksize).
 OTHERS_PART_MIB = 8
 # One more round of waiting: its Wait, the Task again, the Choice behind it.
@@ -78,6 +81,20 @@ class Case:
         return self.megabytes / float(min(*speeds, self.measured["engine_mb_per_second"]))
 
     @property
+    def output_mib(self) -> float:
+        return self.mib * float(self.given["output_to_input"])
+
+    @property
+    def sent_parts(self) -> int:
+        """Parts of the scored file as dropscore cuts them: those under way and the one that fills have memory for two."""
+        under_way = math.ceil(self.output_mib * 1.048576 / self.scoring_seconds / PART_MB_PER_SECOND)
+        usual = max(2 * PART_MIB / (max(under_way, 1) + 1), LEAST_PART_MIB)
+        parts, size, rest = 0, float(LEAST_PART_MIB), self.output_mib
+        while size < usual and rest > 0:
+            parts, rest, size = parts + 1, rest - size, 2 * size
+        return max(parts + math.ceil(max(rest, 0) / usual), 1)
+
+    @property
     def pod_seconds(self) -> float:
         return float(self.given["model_start_seconds"] + self.scoring_seconds)
 
@@ -96,10 +113,11 @@ def dropscore(case: Case) -> Bill:
         transitions=case.measured["transitions"] + TRANSITIONS_OF_A_ROUND * (waits + streams - 1),
         gb_seconds=sum(busy[name] * memory[name] / 1024 for name in busy),
         invocations=sum(calls.values()),
-        # Begin, list, complete, tag, the first record of progress; then a part and the progress, again and again.
-        writes=5 + 2 * case.parts(PART_MIB),
+        # Begin, list, complete, tag, the first record of progress; then parts, and the progress when so much is done.
+        writes=5 + case.sent_parts + math.floor(case.output_mib / PART_MIB),
         # Tags of the file and of what is there already, its checksum and its beginning; for each stream the progress,
-        # the file, and again its header.
+        # the file, and again its header. (Only who waits for the one GET makes more of them, and none waits here: the
+        # model, or the function's network, is slower.)
         reads=5 + 3 * streams - 1,
         node_seconds=case.pod_seconds * case.given["pod_share_of_node"],
     )

@@ -18,6 +18,7 @@ class Plan:
     sas_rounds: int = 3
     rows_bytes: int = 24 * MIB
     rows_rounds: int = 3
+    throttled_bytes: int = 300 * MIB
     memory_bytes: tuple[int, ...] = (MIB, 10 * GIB)
     import_rounds: int = 5
     overhead_rounds: int = 2
@@ -33,6 +34,7 @@ QUICK = Plan(
     sas_rounds=1,
     rows_bytes=4 * MIB,
     rows_rounds=1,
+    throttled_bytes=32 * MIB,
     memory_bytes=(MIB, 32 * MIB),
     import_rounds=1,
     overhead_rounds=1,

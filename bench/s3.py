@@ -1,15 +1,22 @@
-"""A stand-in for S3, for throughput and memory: `python -m bench.s3`.
+"""A stand-in for S3, for throughput and memory: `python -m bench.s3 [--get-mb-s 90] [--part-mb-s 20]`.
 
 It serves the files of data.py and takes uploads of any size without keeping them, so that its own memory stays flat at
 10 GiB. It checks what a client relies on (ETag conditions, checksums, that a completed upload has the parts that came)
-and nothing else: no signatures, no permissions. Both sides of each comparison get the same server.
+and nothing else: no signatures, no permissions. Both sides of each comparison get the same server. It answers as fast as
+it can, or each request no faster than it is told: S3 has its limits by the connection, which no loopback shows.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import base64
+import math
 import re
+import time
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -23,6 +30,10 @@ ETAG = "the-same-for-all"
 _MOST_SMALL_BYTES = 64 << 20
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _XML = "<?xml version='1.0' encoding='UTF-8'?>\n"
+# What AWS's transfer manager (the CRT's) plans for one connection: `--get-mb-s`, `--part-mb-s`.
+AS_AWS_PLANS = ("--get-mb-s", "90", "--part-mb-s", "20")
+# What goes at once in a request that is held back: some milliseconds' worth, as a network would deliver it.
+_PIECE_BYTES = 128 << 10
 
 _CHECKSUMS = {
     f"x-amz-checksum-{name.lower()}": f"Checksum{name}" for name in ("CRC32", "CRC32C", "CRC64NVME", "SHA256")
@@ -43,6 +54,28 @@ class Part:
 
 
 Parts = dict[int, Part]
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Bytes a second of one GET and of one part that is uploaded."""
+
+    get: float = math.inf
+    part: float = math.inf
+
+
+class Throttle:
+    """A token bucket for one request: `speed` bytes a second, and nothing saved up while the client is slow."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed, self._free = speed, 0.0
+
+    async def passed(self, size: int) -> None:
+        """Wait until `size` bytes more may have passed."""
+        now = time.monotonic()
+        self._free = max(self._free, now) + size / self._speed
+        if self._free > now:
+            await asyncio.sleep(self._free - now)
 
 
 class Uploads:
@@ -93,11 +126,22 @@ async def get(request: web.Request) -> web.StreamResponse:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
     response.content_length = stop - start
     await response.prepare(request)
-    if request.method != "HEAD":
-        for chunk in file.read(start, stop):
-            await response.write(chunk)
-    await response.write_eof()
+    # Who has enough goes away.
+    with suppress(ConnectionError):
+        if request.method != "HEAD":
+            throttle = Throttle(request.app[SPEEDS].get)
+            for chunk in file.read(start, stop):
+                for piece in _pieces(chunk, request.app[SPEEDS].get):
+                    await throttle.passed(len(piece))
+                    await response.write(piece)
+        await response.write_eof()
     return response
+
+
+def _pieces(chunk: bytes | memoryview, speed: float) -> Iterator[bytes | memoryview]:
+    size = len(chunk) if math.isinf(speed) else _PIECE_BYTES
+    for start in range(0, len(chunk), size):
+        yield chunk[start : start + size]
 
 
 async def put(request: web.Request) -> web.Response:
@@ -121,7 +165,9 @@ async def put(request: web.Request) -> web.Response:
 async def taken(request: web.Request) -> tuple[int, int]:
     """Read a body to its end and forget it; its size and CRC-32 (of what is on the wire, chunk headers included)."""
     size = checksum = 0
+    throttle = Throttle(request.app[SPEEDS].part)
     async for chunk in request.content.iter_any():
+        await throttle.passed(len(chunk))
         size += len(chunk)
         checksum = zlib.crc32(chunk, checksum)
     return int(request.headers.get("x-amz-decoded-content-length", size)), checksum
@@ -158,11 +204,12 @@ async def delete(request: web.Request) -> web.Response:
 
 UPLOADS = web.AppKey("uploads", Uploads)
 SMALL = web.AppKey("small", dict[str, bytes])
+SPEEDS = web.AppKey("speeds", Speeds)
 
 
-def application() -> web.Application:
+def application(speeds: Speeds) -> web.Application:
     app = web.Application(client_max_size=_MOST_SMALL_BYTES)
-    app[UPLOADS], app[SMALL] = Uploads(), {}
+    app[UPLOADS], app[SMALL], app[SPEEDS] = Uploads(), {}, speeds
     app.router.add_get("/{key:.+}", get)  # and HEAD
     app.router.add_put("/{key:.+}", put)
     app.router.add_post("/{key:.+}", post)
@@ -170,5 +217,13 @@ def application() -> web.Application:
     return app
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.s3", description=__doc__)
+    parser.add_argument("--get-mb-s", type=float, default=math.inf, help="MB a second of one GET, at most")
+    parser.add_argument("--part-mb-s", type=float, default=math.inf, help="MB a second of one part, at most")
+    options = parser.parse_args()
+    serve(application(Speeds(options.get_mb_s * 1e6, options.part_mb_s * 1e6)))
+
+
 if __name__ == "__main__":
-    serve(application())
+    main()

@@ -20,10 +20,10 @@ _READ_BUFFER_BYTES = 1 << 20
 
 
 @contextmanager
-def running(module: str) -> Iterator[str]:
+def running(module: str, *options: str) -> Iterator[str]:
     """Run a stand-in; its URL. It ends with the block, or with this process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *options], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout

@@ -55,6 +55,10 @@ def value_at_most(most: float, unit: str) -> Goal:
     return Goal(f"≤ {most:g} {unit}", lambda value, _: value <= most)
 
 
+def value_at_least(least: float, unit: str) -> Goal:
+    return Goal(f"≥ {least:g} {unit}", lambda value, _: value >= least)
+
+
 @dataclass(frozen=True)
 class Row:
     """A line of the table. Without a baseline there is no ratio; without a goal the row only informs.

@@ -11,7 +11,7 @@ from bench.plan import Plan, readable
 from bench.table import Row, Sample, holds
 
 PROTOCOLS = ("sas", "sagemaker", "mlflow")
-_MOST_MIB = 64.0
+MOST_MIB = 64.0
 
 
 def rows(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
@@ -24,6 +24,6 @@ def rows(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
         runs = pool.map(lambda case: engine.run(case[1], s3_url, model_url, data.File.of(case[0])), cases)
         for (size, protocol), run in zip(cases, runs, strict=True):
             idle = run.idle_mib
-            goal = holds(f"≤ +{_MOST_MIB:g} MiB", run.peak_mib - idle <= _MOST_MIB)
+            goal = holds(f"≤ +{MOST_MIB:g} MiB", run.peak_mib - idle <= MOST_MIB)
             peak, before = Sample((run.peak_mib,)), Sample((idle,))
             yield Row(f"peak memory, {protocol}, {readable(size)}", peak, "MiB", before, "idle", goal)

@@ -13,7 +13,8 @@ from typing import Any
 
 from bench import data, engine
 from bench.plan import ROOT, Plan, readable
-from bench.table import Row, alternating, ratio_at_least
+from bench.rows.memory import MOST_MIB
+from bench.table import Row, Sample, alternating, holds, ratio_at_least, value_at_least
 
 _PANDAS_PYTHON = ROOT / ".venv-bench/bin/python"
 _BASELINES = ROOT / "bench/baselines"
@@ -89,6 +90,31 @@ def kinds(plan: Plan, s3_url: str, model_url: str) -> Iterator[Row]:
 
     ours, regular = alternating(plan.rows_rounds, lambda: whole(file), lambda: whole(data.File.of(plan.sas_bytes // 4)))
     yield Row("sas, inch mark in every tenth record", ours, "MB/s", regular, "regular file", ratio_at_least(0.5))
+
+
+def throttled(plan: Plan, s3_url: str, slow_url: str, model_url: str) -> Iterator[Row]:
+    """What becomes of the speed where each connection of S3 has its limit, and the memory that making up for it takes.
+
+    The unthrottled engine beside it is what the machine could do.
+    """
+    file = data.File.of(plan.throttled_bytes)
+    size = readable(plan.throttled_bytes)
+    for protocol, least in (("sagemaker", 60), ("mlflow", 60), ("sas", 85)):
+        runs: list[engine.Run] = []
+
+        def slow(protocol: str = protocol, runs: list[engine.Run] = runs) -> float:
+            runs.append(engine.run(protocol, slow_url, model_url, file))
+            return file.size / 1e6 / runs[-1].seconds
+
+        def free(protocol: str = protocol) -> float:
+            return file.size / 1e6 / engine.run(protocol, s3_url, model_url, file).seconds
+
+        ours, unthrottled = alternating(plan.rows_rounds, slow, free)
+        name = f"{protocol}, {size}, S3 throttled as AWS plans it"
+        yield Row(name, ours, "MB/s", unthrottled, "unthrottled", value_at_least(least, "MB/s"))
+        peak, idle = Sample(tuple(run.peak_mib for run in runs)), Sample(tuple(run.idle_mib for run in runs))
+        goal = holds(f"≤ +{MOST_MIB:g} MiB", all(run.peak_mib - run.idle_mib <= MOST_MIB for run in runs))
+        yield Row(f"peak memory, {name}", peak, "MiB", idle, "idle", goal)
 
 
 def _expect(rows: int, file: data.File) -> None:

@@ -34,6 +34,8 @@ _DENIALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "4
 _CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
+    # As many as one file may have under way: parts and a record of progress (`files.sending`), ranges (`files.ranges`).
+    max_pool_connections=16,
     retries={"mode": "standard", "total_max_attempts": 4},
     # Said aloud, whatever the environment says: objects read and parts written are held against their checksums.
     request_checksum_calculation="when_supported",

@@ -1,5 +1,6 @@
 """The stand-ins of the benchmarks, by the real client and by the engine itself."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,18 @@ def test_an_object_is_read_whole_or_from_any_byte_on(client: Any) -> None:
     assert get(client, IfMatch=f'"{s3.ETAG}"') == WHOLE
     assert get(client, Range="bytes=1000000-") == WHOLE[1_000_000:]
     assert get(client, Range="bytes=10-19") == WHOLE[10:20]
+
+
+def test_each_request_is_held_back_if_it_is_to_be() -> None:
+    with standins.running("bench.s3", "--get-mb-s", "5", "--part-mb-s", "2") as url:
+        client = boto3.client("s3", endpoint_url=url)
+        began = time.monotonic()
+        assert get(client) == WHOLE
+        assert time.monotonic() - began > FILE.size / 5e6 * 0.9
+        upload = client.create_multipart_upload(**WHERE)["UploadId"]
+        began = time.monotonic()
+        client.upload_part(**WHERE, UploadId=upload, PartNumber=1, Body=WHOLE)
+        assert time.monotonic() - began > FILE.size / 2e6 * 0.9
 
 
 def test_another_version_is_refused(client: Any) -> None:

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import io
+import threading
+import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -14,7 +16,9 @@ from botocore.response import StreamingBody
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from scoring.errors import AccessDenied, AwsThrottled, ScoringFailed, SourceChanged, SourceGone
-from scoring.files import objects
+from scoring.files import objects, ranges
+from scoring.files.seals import sealed
+from scoring.files.sending import Sender
 from scoring.intake.identity import Source
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, source
 
@@ -112,6 +116,37 @@ def test_bytes_that_do_not_match_their_checksum_are_no_file(s3: Any) -> None:
 
     with pytest.raises(ScoringFailed, match="is not what S3 holds"):
         b"".join(objects.read(Corrupting(), found))
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that are always thought to be too slow, and ranges so small that a small file has many."""
+    monkeypatch.setattr(ranges, "RANGE_BYTES", 300_000)
+    monkeypatch.setattr(objects, "CHUNK_BYTES", 100_000)
+    for judged in ("_WAITING", "_LOOK_SECONDS", "_LOOK_RANGES", "_GAIN"):
+        monkeypatch.setattr(ranges, judged, 0)
+
+
+@pytest.mark.parametrize("offset", [0, 10, len(CONTENT) - 250_000])
+def test_a_file_that_comes_over_several_connections_is_the_same(s3: Any, several: None, offset: int) -> None:
+    found = drop(s3)
+    breaking = Breaking(s3, 200_000, 50_000, 0, 120_000, 0, error=ProtocolError("broken"))
+    assert b"".join(objects.read(breaking, found, offset)) == CONTENT[offset:]
+    assert {which["IfMatch"] for which in breaking.asked} == {f'"{found.etag}"'}
+    if offset < 300_000:
+        bounded = [which["Range"] for which in breaking.asked if not which.get("Range", "-").endswith("-")]
+        assert len(bounded) > 4, "or this test shows nothing"
+
+
+def test_a_file_that_is_replaced_while_ranges_are_read_is_changed_not_mixed(s3: Any, several: None) -> None:
+    found, read = drop(s3), 0
+    with pytest.raises(SourceChanged):
+        for chunk in objects.read(s3, found):
+            read += len(chunk)
+            if read == 200_000:
+                drop(s3, CONTENT[::-1])
+            assert CONTENT[read - len(chunk) : read] == chunk
+    assert read < len(CONTENT)
 
 
 def test_a_file_that_was_replaced_is_changed_not_mixed(s3: Any) -> None:
@@ -216,25 +251,68 @@ MIB = 1 << 20
 
 
 class Parts:
-    """S3 that remembers the sizes of parts."""
+    """S3 that remembers the sizes of parts, and, where it `holds`, takes none until it is let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, holds: bool = False) -> None:
         self.sizes: dict[int, int] = {}
+        self.errors: dict[int, str] = {}
+        self.begun = 0
+        self.go = threading.Semaphore(0 if holds else 1_000)
+        self._changed = threading.Condition()
 
-    def upload_part(self, *, PartNumber: int, Body: BinaryIO, **_: Any) -> None:  # noqa: N803  (boto3's names)
-        self.sizes[PartNumber] = len(Body.read())
+    def upload_part(self, *, PartNumber: int, Body: BinaryIO, ChecksumCRC32: str, **_: Any) -> dict[str, str]:  # noqa: N803
+        with self._changed:
+            self.begun += 1
+            self._changed.notify_all()
+        assert self.go.acquire(timeout=30)
+        body = Body.read()
+        assert ChecksumCRC32 == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+        if PartNumber in self.errors:
+            raise ClientError({"Error": {"Code": "SlowDown", "Message": self.errors[PartNumber]}}, "UploadPart")
+        self.sizes[PartNumber] = len(body)
+        return {"ETag": f'"{PartNumber}"'}
+
+    def wait_for(self, begun: int) -> None:
+        """Until so many parts are on their way, or have been."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.begun >= begun, 30)
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    with objects.Upload.sender() as sender:
+        yield sender
+
+
+def cut(upload: objects.Upload, parts: int) -> list[int]:
+    """Write a MiB after the other until there are so many parts more; their sizes in MiB."""
+    sizes, size = list[int](), 0
+    while len(sizes) < parts:
+        upload.write(b"x" * MIB)
+        size += 1
+        if upload.checkpoint():
+            sizes.append(size)
+            size = 0
+    return sizes
+
+
+def whole(upload: objects.Upload) -> None:
+    upload.finish()
+    upload.wait()
 
 
 def test_a_part_is_cut_where_the_writer_allows_and_not_before_it_is_large_enough() -> None:
     s3 = Parts()
     upload = objects.Upload(s3, "b", "k", "u")
-    cut = []
-    for _ in range(9):
-        upload.write(b"x" * 6 * MIB)
-        cut.append(upload.checkpoint())
-    upload.close()
-    assert cut == [False, False, True] * 3
-    assert s3.sizes == {1: 18 * MIB, 2: 18 * MIB, 3: 18 * MIB}
+    allowed = []
+    for _ in range(3):
+        upload.write(b"x" * 2 * MIB)
+        allowed.append(upload.checkpoint())
+    upload.write(b"x" * 60 * MIB)
+    assert upload.checkpoint()
+    whole(upload)
+    assert allowed == [False, False, True]
+    assert s3.sizes == {1: 6 * MIB, 2: 60 * MIB}
     assert upload.tail == b""
 
 
@@ -245,13 +323,13 @@ def test_closing_uploads_what_is_left_if_anything_is(rest: bytes, sizes: dict[in
     upload.write(b"x" * 18 * MIB)
     upload.checkpoint()
     upload.write(rest)
-    upload.close()
+    whole(upload)
     assert s3.sizes == sizes
 
 
 def test_an_upload_has_one_part_at_least() -> None:
     s3 = Parts()
-    objects.Upload(s3, "b", "k", "u").close()
+    whole(objects.Upload(s3, "b", "k", "u"))
     assert s3.sizes == {1: 0}
 
 
@@ -259,8 +337,68 @@ def test_an_upload_goes_on_behind_the_parts_of_earlier_steps() -> None:
     s3 = Parts()
     upload = objects.Upload(s3, "b", "k", "u", part=7)
     upload.write(b"x")
-    upload.close()
+    whole(upload)
     assert (s3.sizes, upload.part) == ({8: 1}, 8)
+
+
+def test_where_s3_keeps_up_there_is_one_part_at_a_time_and_soon_a_large_one() -> None:
+    """Each part is a request; the first ones are small, so that there is room for others if there is need."""
+    s3 = Parts()
+    upload, sizes = objects.Upload(s3, "b", "k", "u"), list[int]()
+    for _ in range(5):
+        sizes += cut(upload, 1)
+        upload.wait()
+    assert sizes == [5, 10, 16, 16, 16]
+
+
+def test_where_s3_falls_behind_parts_go_side_by_side_while_the_writer_writes_on(sender: Sender) -> None:
+    s3 = Parts(holds=True)
+    upload = objects.Upload(s3, "b", "k", "u", sender=sender)
+    sizes = cut(upload, 3)
+    s3.wait_for(3)
+    assert sum(sizes) <= 32, "of parts under way"
+    assert upload.there == 0
+    upload.write(b"x" * 16 * MIB)
+    full = threading.Thread(target=upload.checkpoint)
+    full.start()
+    full.join(0.2)
+    assert (full.is_alive(), s3.begun) == (True, 3), "the next one waits for room, and its writer with it"
+    s3.go.release(1_000)
+    full.join(30)
+    upload.wait()
+    assert (upload.there, sorted(s3.sizes)) == (4, [1, 2, 3, 4])
+
+
+def test_only_parts_without_one_missing_before_them_are_there(sender: Sender) -> None:
+    s3 = Parts()
+    upload = objects.Upload(s3, "b", "k", "u", part=3, sender=sender)
+    s3.errors[5] = "the fifth"
+    upload.write(b"x" * 5 * MIB)
+    upload.checkpoint()
+    upload.wait()
+    assert (upload.there, upload.seal(4)) == (4, sealed(['"4"']))
+    s3.go = threading.Semaphore(0)
+    cut(upload, 2)
+    assert upload.there == 4
+    s3.go.release(2)
+    with pytest.raises(AwsThrottled, match="s3:UploadPart of s3://b/k: the fifth"):
+        upload.wait()
+    for again in (lambda: upload.there, upload.wait, lambda: cut(upload, 1)):
+        with pytest.raises(AwsThrottled, match="the fifth"):
+            again()
+    assert upload.seal(4) == sealed(['"4"'])
+
+
+def test_nothing_is_under_way_when_the_work_has_ended() -> None:
+    """Whatever ended it: the upload may be aborted then, and a part that comes later would be paid for for ever."""
+    s3 = Parts(holds=True)
+    with pytest.raises(ZeroDivisionError), objects.Upload.sender() as sender:
+        upload = objects.Upload(s3, "b", "k", "u", sender=sender)
+        cut(upload, 2)
+        s3.wait_for(2)
+        threading.Timer(0.1, s3.go.release, (2,)).start()
+        _ = 1 / 0
+    assert sorted(s3.sizes) == [1, 2]
 
 
 def test_parts_grow_once_half_of_those_that_s3_allows_are_used() -> None:
@@ -270,6 +408,9 @@ def test_parts_grow_once_half_of_those_that_s3_allows_are_used() -> None:
     assert not upload.checkpoint()
     upload.write(b"x" * 16 * MIB)
     assert upload.checkpoint()
+    upload.wait()
+    least = 5_000 * 5 * MIB + sum(16 * MIB * (1 + (part - 5_000) // 100) for part in range(5_000, 10_000))
+    assert least > 1e12
 
 
 def test_an_upload_bears_its_tags(s3: Any) -> None:
@@ -277,7 +418,7 @@ def test_an_upload_bears_its_tags(s3: Any) -> None:
     upload_id = objects.Upload.create(s3, OUTPUT_BUCKET, "k", tags)
     upload = objects.Upload(s3, OUTPUT_BUCKET, "k", upload_id)
     upload.write(b"x")
-    upload.close()
+    whole(upload)
     etag = s3.list_parts(Bucket=OUTPUT_BUCKET, Key="k", UploadId=upload_id)["Parts"][0]["ETag"]
     parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
     s3.complete_multipart_upload(Bucket=OUTPUT_BUCKET, Key="k", UploadId=upload_id, MultipartUpload=parts)
@@ -294,4 +435,4 @@ def test_what_s3_refuses_of_an_upload_is_named() -> None:
     with pytest.raises(AwsThrottled, match="s3:CreateMultipartUpload of s3://b/k: Reduce"):
         objects.Upload.create(Refusing(), "b", "k", {})
     with pytest.raises(AwsThrottled, match="s3:UploadPart of s3://b/k"):
-        objects.Upload(Refusing(), "b", "k", "u").close()
+        whole(objects.Upload(Refusing(), "b", "k", "u"))

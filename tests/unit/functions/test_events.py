@@ -107,7 +107,8 @@ def test_persist_output_takes_its_sample(s3: Any) -> None:
     upload_id = objects.Upload.create(s3, output["bucket"], output["key"], {})
     upload = objects.Upload(s3, output["bucket"], output["key"], upload_id)
     upload.write(b"x" * given["state"]["scoring"]["bytes"])
-    upload.close()
+    upload.finish()
+    upload.wait()
     given["state"]["scoring"]["upload_id"] = upload_id
     assert run("persist_output", given)["rows"] == given["state"]["scoring"]["rows"]
 

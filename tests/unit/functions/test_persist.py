@@ -38,7 +38,8 @@ def scored(s3: Any) -> dict[str, Any]:
     upload_id = objects.Upload.create(s3, OUTPUT_BUCKET, OUTPUT, {"execution": outcome.tag_value(EXECUTION)})
     upload = objects.Upload(s3, OUTPUT_BUCKET, OUTPUT, upload_id)
     upload.write(b"a,p\n1,2\n")
-    upload.close()
+    upload.finish()
+    upload.wait()
     scoring = {"status": "DONE", "upload_id": upload_id, "rows": 1, "bytes": 8, "parts": 1}
     return envelope(state(request=request(), scoring=scoring))
 

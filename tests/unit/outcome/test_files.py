@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import Failure, ScoringFailed
 from scoring.files import objects
+from scoring.files.seals import sealed
 from scoring.outcome import files as outcome
 from tests.builders import (
     ATTEMPT_ID,
@@ -95,9 +96,15 @@ def scored(s3: Any, *parts: bytes, tags: dict[str, str] | None = None) -> dict[s
     """The `scoring` of the state once all parts are uploaded."""
     tags = tags or outcome.scored_tags(source(), request(), EXECUTION)
     upload_id = objects.Upload.create(s3, OUTPUT["bucket"], OUTPUT["key"], tags)
-    for number, part in enumerate(parts, 1):
-        s3.upload_part(Bucket=OUTPUT["bucket"], Key=OUTPUT["key"], UploadId=upload_id, PartNumber=number, Body=part)
-    return {"upload_id": upload_id, "parts": len(parts), "bytes": sum(map(len, parts)), "rows": 2}
+    etags = [part_of(s3, upload_id, number, part) for number, part in enumerate(parts, 1)]
+    size = sum(map(len, parts))
+    return {"upload_id": upload_id, "parts": len(parts), "bytes": size, "seal": sealed(etags), "rows": 2}
+
+
+def part_of(s3: Any, upload_id: str, number: int, body: bytes) -> str:
+    """Upload a part; its ETag."""
+    where = {"Bucket": OUTPUT["bucket"], "Key": OUTPUT["key"], "UploadId": upload_id}
+    return str(s3.upload_part(**where, PartNumber=number, Body=body)["ETag"])
 
 
 def published(s3: Any) -> tuple[bytes, dict[str, str]]:
@@ -123,8 +130,8 @@ def test_nothing_is_there_until_all_of_it_is(s3: Any) -> None:
 
 def test_a_part_that_a_killed_function_left_does_not_get_into_the_file(s3: Any) -> None:
     """A repeated step may cut fewer parts; what lies beyond its own would be rows twice over."""
-    scoring = scored(s3, b"x" * (5 << 20), b"y", b"stale rows")
-    scoring |= {"parts": 2, "bytes": scoring["bytes"] - len(b"stale rows")}
+    scoring = scored(s3, b"x" * (5 << 20), b"y")
+    part_of(s3, scoring["upload_id"], 3, b"stale rows")
     outcome.publish(s3, OUTPUT, scoring, TAGS)
     assert published(s3)[0] == b"x" * (5 << 20) + b"y"
 
@@ -175,6 +182,16 @@ def test_an_upload_that_is_gone_is_no_success_where_no_file_is(s3: Any) -> None:
     outcome.abort(s3, OUTPUT, aborted)
     with pytest.raises(ScoringFailed, match="aborted by somebody else"):
         outcome.publish(s3, OUTPUT, aborted, TAGS)
+
+
+def test_a_part_in_the_place_of_one_that_counts_is_never_published(s3: Any) -> None:
+    """A function that was given up wrote on: rows of the same length, but others."""
+    scoring = scored(s3, b"x" * (5 << 20), b"1,right")
+    part_of(s3, scoring["upload_id"], 2, b"7,wrong")
+    with pytest.raises(ScoringFailed, match="are not those that were uploaded"):
+        outcome.publish(s3, OUTPUT, scoring, TAGS)
+    part_of(s3, scoring["upload_id"], 2, b"1,right")
+    assert outcome.publish(s3, OUTPUT, scoring, TAGS)
 
 
 @pytest.mark.parametrize("changes", [{"parts": 3}, {"bytes": 7}])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scoring import streaming
 from scoring.errors import DropscoreError
-from scoring.files import objects
+from scoring.files import objects, ranges
 from scoring.intake.identity import rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
 from tests.builders import OUTPUT_BUCKET, request
@@ -50,14 +50,14 @@ class Fate:
 
     @contextlib.contextmanager
     def effect(self) -> Iterator[None]:
-        """What happens inside is seen from outside the process."""
+        """What happens inside is seen from outside the process; none of its threads has another effect after its last."""
         with self._lock:
             self.effects += 1
-            fatal = self.effects == self.last
-        if fatal and not self.after:
+            is_last, is_dead = self.effects == self.last, self.effects > self.last
+        if is_dead or (is_last and not self.after):
             raise Killed
         yield
-        if fatal:
+        if is_last:
             raise Killed
 
 
@@ -102,6 +102,8 @@ class Sizes:
     batch: int
     chunk: int
     part: int
+    range: int = 1 << 20
+    """How much is read over one of several connections at once, which are always thought to be of use."""
 
     def apply(self, patch: pytest.MonkeyPatch) -> None:
         for protocol in (RowProtocol, SasRows):
@@ -109,6 +111,9 @@ class Sizes:
         for module in (objects, model):
             patch.setattr(module, "CHUNK_BYTES", self.chunk)
         patch.setattr(objects, "_PART_BYTES", self.part)
+        patch.setattr(ranges, "RANGE_BYTES", self.range)
+        for judged in ("_WAITING", "_LOOK_SECONDS", "_LOOK_RANGES", "_GAIN"):
+            patch.setattr(ranges, judged, 0 if self.range < 1 << 20 else getattr(ranges, judged))
         patch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
 
 
@@ -122,7 +127,9 @@ class End:
     fresh_pod: bool
 
 
-SIZES = st.builds(Sizes, st.integers(1, 200), st.integers(1, 100), st.integers(1, 150))
+SIZES = st.builds(
+    Sizes, st.integers(1, 200), st.integers(1, 100), st.integers(1, 150), st.sampled_from([1, 7, 50, 1 << 20])
+)
 ENDS = st.lists(st.builds(End, st.integers(1, 40), st.booleans(), st.booleans(), st.booleans()), max_size=6)
 KINDS = {
     "sagemaker": {"protocol": "sagemaker"},
@@ -244,7 +251,9 @@ RECORDS = b"id;text\r\n" + b"".join(b'%d;"a\nb, %d"%b\r\n' % (n, n, b";" * (n ==
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("killed", [True, False])
-@pytest.mark.parametrize("sizes", [Sizes(40, 30, 50), Sizes(40, 30, 1)], ids=["tail", "parts"])
+@pytest.mark.parametrize(
+    "sizes", [Sizes(40, 30, 50), Sizes(40, 30, 1), Sizes(40, 30, 50, 20)], ids=["tail", "parts", "ranges"]
+)
 def test_each_single_effect_may_be_the_last_of_a_step(
     s3: Any, server: Server, kind: str, killed: bool, sizes: Sizes
 ) -> None:

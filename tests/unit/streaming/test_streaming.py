@@ -309,7 +309,7 @@ def test_a_function_that_was_given_up_brings_nothing_back(s3: Any, server: Serve
 
 
 def test_two_functions_at_once_never_mix_their_rows(s3: Any, server: Server, small: None) -> None:
-    """As when Step Functions has given one up that was not gone: it notices at its first part, and that is noticed, too."""
+    """As when Step Functions has given one up that was not gone: it notices with its next record, and its parts are noticed."""
     found = drop(s3, MANY)
     scoring, answers = opened(s3, found), []
     other = request(protocol="sagemaker", limits={"max_batch_bytes": 500})

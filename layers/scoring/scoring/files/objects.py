@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import io
+import base64
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,17 +23,24 @@ from botocore.exceptions import (
 
 from scoring import aws
 from scoring.errors import ScoringFailed, SourceChanged, SourceGone
+from scoring.files import ranges
+from scoring.files.buffers import Buffer
+from scoring.files.seals import sealed
+from scoring.files.sending import Sender
 from scoring.intake.identity import Source
 
 CHUNK_BYTES = 1 << 20
 # S3 User Guide, "Amazon S3 multipart upload limits": parts of 5 MiB to 5 GiB, 10,000 of them at most.
 _PART_BYTES = 16 << 20
+_LEAST_OF_PART = 5 / 16
 _BROKEN = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, ConnectionClosedError)
 _TRIES_WITHOUT_PROGRESS = 5
 
 
 def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
     """The object from byte `offset` on, in chunks of at most 1 MiB; a dropped connection is taken up where it broke.
+
+    It comes over one connection, and over more while who reads waits for it and more of them make it faster.
 
     Raises
     ------
@@ -40,9 +50,22 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
         The bytes read do not match the object's checksum.
     AwsThrottled, AccessDenied
     """
-    tries = 0
+    connections = ranges.Connections()
     while offset < source.size:
-        body = _open(s3, source, offset)
+        if connections.count == 1:
+            chunks: Iterator[bytes] = _stream(s3, source, offset)
+        else:
+            chunks = ranges.ahead(partial(_stream, s3, source), offset, source.size, connections)
+        for chunk in connections.waited_for(chunks):
+            offset += len(chunk)
+            yield chunk
+
+
+def _stream(s3: Any, source: Source, offset: int, stop: int | None = None) -> Iterator[bytes]:
+    """The bytes from `offset` to before `stop`, or to the end, over one connection at a time."""
+    tries, end = 0, source.size if stop is None else stop
+    while offset < end:
+        body = _open(s3, source, offset, stop)
         try:
             for chunk in body.iter_chunks(CHUNK_BYTES):
                 offset += len(chunk)
@@ -63,10 +86,10 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
             body.close()
 
 
-def _open(s3: Any, source: Source, offset: int) -> Any:
+def _open(s3: Any, source: Source, offset: int, stop: int | None) -> Any:
     which = unchanged(source)
-    if offset:
-        which["Range"] = f"bytes={offset}-"
+    if offset or stop is not None:
+        which["Range"] = f"bytes={offset}-{'' if stop is None else stop - 1}"
     with source_errors_named(source, "s3:GetObject"):
         return s3.get_object(**which)["Body"]
 
@@ -124,15 +147,34 @@ class Upload:
     """A multipart upload: whatever is written appears at once and whole, or never.
 
     A part is cut only where the writer says that a cut is safe (`checkpoint`), so that a part's end is a place from
-    which the work can go on.
+    which the work can go on. It is on its way then; `there` tells how many have arrived.
     """
 
-    def __init__(self, s3: Any, bucket: str, key: str, upload_id: str, part: int = 0, tail: bytes = b"") -> None:
+    def __init__(
+        self,
+        s3: Any,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        part: int = 0,
+        tail: bytes = b"",
+        seal: str = "",
+        sender: Sender | None = None,
+    ) -> None:
         self.part = part
+        """How many parts are cut."""
+        self._first, self._seal, self._etags = part, seal, list[str]()
         self._s3 = s3
         self._where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
-        self._buffer = io.BytesIO()
+        self._sender = sender or Upload.sender()
+        self._under_way: deque[Future[str]] = deque()
+        self._buffer = Buffer(len(tail))
         self.write(tail)
+
+    @staticmethod
+    def sender() -> Sender:
+        """What sends the parts of an upload, or of several ones together."""
+        return Sender(_PART_BYTES, max(int(_PART_BYTES * _LEAST_OF_PART), 1))
 
     @staticmethod
     def create(s3: Any, bucket: str, key: str, tags: Mapping[str, str]) -> str:
@@ -149,23 +191,69 @@ class Upload:
         """What is written and in no part yet."""
         return self._buffer.getvalue()
 
-    def checkpoint(self) -> bool:
-        """Upload what is buffered, if it is enough for a part; True if it was."""
-        # 16 MiB for the first 80 GB, then growing: 10,000 parts, S3's limit, have to hold a terabyte.
-        if self._buffer.tell() < _PART_BYTES * (1 + max(0, self.part - 5_000) // 100):
+    @property
+    def there(self) -> int:
+        """How many parts are uploaded, with none missing before them.
+
+        Raises
+        ------
+        AwsThrottled, AccessDenied, ScoringFailed
+            What became of the first one that could not be.
+        """
+        while self._under_way and self._under_way[0].done():
+            self._arrived()
+        return self.part - len(self._under_way)
+
+    def seal(self, part: int) -> str:
+        """What the parts up to this one, which is there, are `sealed` with; nothing if those before had no seal."""
+        if self._first and not self._seal:
+            # A record of before the last deployment: nobody knows what its parts were.
+            return ""
+        return sealed(self._etags[: part - self._first], self._seal)
+
+    def checkpoint(self, *, least: bool = False) -> bool:
+        """Send what is buffered on its way, if it is enough for a part; True if it was. `least` is enough for S3."""
+        if len(self._buffer) < (self._sender.least_bytes if least else self._enough):
             return False
-        self._flush()
+        self._cut()
         return True
 
-    def close(self) -> None:
-        """Upload the rest as the last part (which may be small, or empty when it is the only one)."""
-        if self._buffer.tell() or not self.part:
-            self._flush()
+    @property
+    def _enough(self) -> int:
+        # Growing from half of the 10,000 parts on, which is S3's limit: they have to hold a terabyte.
+        grown = _PART_BYTES * (1 + (self.part - 5_000) // 100) if self.part >= 5_000 else 0
+        return max(self._sender.next_bytes, grown)
 
-    def _flush(self) -> None:
+    def finish(self) -> None:
+        """Send the rest on its way as the last part (which may be small, or empty when it is the only one)."""
+        if self._buffer or not self.part:
+            self._cut()
+
+    def wait(self) -> None:
+        """Wait until all parts that are cut are there.
+
+        Raises
+        ------
+        AwsThrottled, AccessDenied, ScoringFailed
+            What became of the first one that could not be uploaded.
+        """
+        while self._under_way:
+            self._arrived()
+
+    def _arrived(self) -> None:
+        self._etags.append(self._under_way[0].result())
+        self._under_way.popleft()
+
+    def _cut(self) -> None:
+        # What was sent before and has failed is not worth another part.
+        _ = self.there
         self.part += 1
+        body, self._buffer = self._buffer, Buffer()
+        self._under_way.append(self._sender.send(partial(self._put, self.part, body), len(body)))
+
+    def _put(self, part: int, body: Buffer) -> str:
+        # With its checksum: botocore would wrap the body to find that, and read it by little.
+        checksum = base64.b64encode(body.crc32.to_bytes(4, "big")).decode()
         with aws.errors_named(f"s3:UploadPart of s3://{self._where['Bucket']}/{self._where['Key']}"):
-            # A file and no bytes: those would be copied.
-            self._buffer.seek(0)
-            self._s3.upload_part(**self._where, PartNumber=self.part, Body=self._buffer)
-        self._buffer = io.BytesIO()
+            answer = self._s3.upload_part(**self._where, PartNumber=part, Body=body, ChecksumCRC32=checksum)
+        return str(answer["ETag"])

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
+from scoring.files.seals import sealed
 from scoring.intake import state as held
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejected_key
 
@@ -81,8 +82,8 @@ def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags
             return False
         # First, so that a scored file never lacks the list of what it lacks.
         if scoring.get("rejected"):
-            upload = {name: scoring[f"rejected_{name}"] for name in ("upload_id", "parts", "bytes")}
-            _complete(s3, rejected, upload, tags)
+            named = {name: scoring.get(f"rejected_{name}") for name in ("upload_id", "parts", "bytes", "seal")}
+            _complete(s3, rejected, {name: value for name, value in named.items() if value is not None}, tags)
         elif upload_id := scoring.get("rejected_upload_id"):
             _abort(s3, rejected, upload_id)
         _complete(s3, where, scoring, tags)
@@ -114,7 +115,9 @@ def _parts(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any]) -> list
         # A later part is what a killed function left; its rows came again in the parts that count.
         if part["PartNumber"] <= upload["parts"]
     ]
-    if len(listed) != upload["parts"] or sum(part["Size"] for part in listed) != upload["bytes"]:
+    found = len(listed), sum(part["Size"] for part in listed), sealed(part["ETag"] for part in listed)
+    # An attempt that began before the last deployment may have no seal.
+    if found != (upload["parts"], upload["bytes"], upload.get("seal") or found[2]):
         raise ScoringFailed(
             "The parts of the scored file are not those that were uploaded: a function that was given up wrote on.",
             "Redrive the execution.",

@@ -22,6 +22,7 @@ from scoring.streaming.job import Job
 from scoring.streaming.pace import FIRST_BYTES, Pace
 from scoring.streaming.progress import Progress
 from scoring.streaming.scorer import OutOfTime, Scored, Scorer
+from scoring.streaming.uploads import Uploads
 
 # A slow model fills no part for a long time; what it has done is kept all the same.
 _SAVE_SECONDS = 60.0
@@ -32,6 +33,11 @@ _MOST_HELD_BYTES = 16 << 20
 def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
     """One step; see `streaming.advance`."""
     progress = Progress.load(job.s3, job.request["output"])
+    with job.uploads(progress) as uploads:
+        return _advance(job, protocol, progress, uploads)
+
+
+def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uploads: Uploads) -> dict[str, Any]:
     start, spec = progress.offset, job.spec
     chunks, digest, passed = content.read(
         job.s3,
@@ -51,7 +57,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
     progress.crc = digest.crc
     pace = Pace(protocol.most_bytes, protocol.most_in_flight, protocol.patience)
     pace.resume(progress.pace)
-    output = _Output(job, protocol, file, progress)
+    output = _Output(job, protocol, file, progress, uploads)
     scorer = Scorer(job, protocol, file, pace, threading.Event(), output.allowed, progress.columns)
     feed = _Feed(scorer, blocks, digest, progress.rows)
     saved, wait_seconds, failure, is_done = time.monotonic(), 1, None, False
@@ -69,15 +75,17 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
                 pace.answered(len(batch.block), len(scored.body), scored.seconds, time.monotonic())
                 scorer.turns.look_again()
             output.take(batch, scored, scorer)
-            if output.checkpoint() or time.monotonic() - saved > _SAVE_SECONDS:
+            progress.pace = pace.to_json()
+            if uploads.checkpoint():
                 saved = time.monotonic()
-                progress.pace = pace.to_json()
-                output.save()
+            elif time.monotonic() - saved > _SAVE_SECONDS:
+                uploads.save()
+                saved = time.monotonic()
         else:
             is_done = feed.ended
     if failure or not is_done:
         progress.pace = pace.to_json()
-        output.save()
+        uploads.save()
         if failure:
             raise failure
         # Each time counts in the history of an execution, so a step that came to nothing is not repeated at once.
@@ -131,10 +139,12 @@ class _Feed:
 class _Output:
     """The scored file and the list of bad records, as they are written."""
 
-    def __init__(self, job: Job, protocol: RowProtocol | SasRows, file: Format, progress: Progress) -> None:
+    def __init__(
+        self, job: Job, protocol: RowProtocol | SasRows, file: Format, progress: Progress, uploads: Uploads
+    ) -> None:
         self._job, self._protocol, self._file, self._progress = job, protocol, file, progress
         self._limit, self._is_own_text = job.limit, job.spec.is_own_text
-        self._upload, self._rejects = job.upload(progress), job.rejects(progress)
+        self._uploads, self._upload, self._rejects = uploads, uploads.scored, uploads.rejects
         # Batches without any prediction, while no batch has told the model's columns.
         self._held: list[tuple[Batch, Scored]] = []
 
@@ -208,15 +218,6 @@ class _Output:
             rejected=[one.to_json() for one in told[: rejects.TOLD]],
         )
 
-    def checkpoint(self) -> bool:
-        """Upload what is enough for a part; True if it was."""
-        written = self._upload.checkpoint()
-        return (self._rejects.checkpoint() if self._rejects else False) or written
-
-    def save(self) -> None:
-        """Keep what is done, in S3."""
-        self._job.save(self._progress, self._upload, self._rejects)
-
     def close(self) -> None:
         """Upload the rest.
 
@@ -239,8 +240,4 @@ class _Output:
                 "Correct them, or allow for more with the tag max_errors, and drop the file again.",
                 rejected=progress.first,
             )
-        self._upload.close()
-        progress.part = self._upload.part
-        if progress.rejected and self._rejects:
-            self._rejects.close()
-            progress.rejected_part = self._rejects.part
+        self._uploads.close()

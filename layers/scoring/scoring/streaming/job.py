@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from scoring.errors import ModelTimeout
-from scoring.files import objects
 from scoring.files.checksums import Digest
 from scoring.files.formats import Spec
 from scoring.files.rejects import Limit
-from scoring.intake.identity import Source, rejected_key
+from scoring.intake.identity import Source
 from scoring.protocols.model import Model
 from scoring.streaming.progress import Progress
+from scoring.streaming.uploads import Uploads
 
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""
@@ -69,27 +69,10 @@ class Job:
         """A checksum of the file's bytes from `offset` on; see `checksums.Digest`."""
         return Digest(self.source, self.scoring.get("checksum", {}), offset, crc)
 
-    def save(self, progress: Progress, upload: objects.Upload, rejects: objects.Upload | None = None) -> None:
-        """Keep what is done, in S3."""
-        progress.part, progress.tail = upload.part, upload.tail
-        if rejects:
-            progress.rejected_part, progress.rejected_tail = rejects.part, rejects.tail
-        progress.save(self.s3, self.request["output"])
-
-    def upload(self, progress: Progress) -> objects.Upload:
-        """The upload of the outcome, as far as `progress` says."""
-        output = self.request["output"]
-        return objects.Upload(
-            self.s3, output["bucket"], output["key"], self.scoring["upload_id"], progress.part, progress.tail
-        )
-
-    def rejects(self, progress: Progress) -> objects.Upload | None:
-        """The upload of the list of bad records, as far as `progress` says; None where there may be none."""
-        upload_id, output = self.scoring.get("rejected_upload_id"), self.request["output"]
-        if not upload_id:
-            return None
-        key = rejected_key(output["key"])
-        return objects.Upload(self.s3, output["bucket"], key, upload_id, progress.rejected_part, progress.rejected_tail)
+    def uploads(self, progress: Progress) -> Uploads:
+        """What the outcome is written to, on from where `progress` says."""
+        ids = self.scoring["upload_id"], self.scoring.get("rejected_upload_id")
+        return Uploads(self.s3, self.request["output"], progress, *ids)
 
     def running(self, wait_seconds: int = 1) -> dict[str, Any]:
         """Come back, after `wait_seconds`."""
@@ -106,10 +89,12 @@ class Job:
         return (self.now() - datetime.fromisoformat(moment)).total_seconds()
 
     def done(self, progress: Progress) -> dict[str, Any]:
-        result = {"rows": progress.rows, "bytes": progress.written, "parts": progress.part}
+        result: dict[str, Any] = {"rows": progress.rows, "bytes": progress.written}
+        result |= {"parts": progress.part, "seal": progress.seal}
         if progress.padded:
             result["padded"] = progress.padded
         if progress.rejected:
             result["rejected"] = progress.rejected
             result |= {"rejected_parts": progress.rejected_part, "rejected_bytes": progress.rejected_written}
+            result["rejected_seal"] = progress.rejected_seal
         return dict(self.scoring) | {"status": "DONE"} | result

@@ -1,6 +1,6 @@
 """How far a file is, kept in S3 beside the output while it is being scored.
 
-One small object an attempt, written after each part: a line of JSON, then the bytes of the output (and of the list of bad
+One small object an attempt, written after parts: a line of JSON, then the bytes of the output (and of the list of bad
 records) that are not enough for a part yet (S3 takes no part under 5 MiB but the last). Whatever happens to a Lambda or a pod, the next one goes on here.
 """
 
@@ -23,7 +23,8 @@ _NOT_OURS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "4
 
 @dataclass
 class Progress:
-    """`offset` bytes of the input are scored: `rows` records, `written` bytes of output, `part` parts and a `tail` of them.
+    """`offset` bytes of the input are scored: `rows` records, `written` bytes of output, `part` parts (that are there, under a
+    `seal`; see `seals`) and a `tail` of them.
 
     `crc` is the CRC-32 of the bytes scored, if it is needed; `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
     of whose result `begun` stands for a record that is written in part (see `blocks.Counter`). Of the rows, `padded` were
@@ -34,6 +35,7 @@ class Progress:
     offset: int = 0
     upload_id: str = ""
     part: int = 0
+    seal: str = ""
     rows: int = 0
     written: int = 0
     crc: int = 0
@@ -46,6 +48,7 @@ class Progress:
     first: list[dict[str, Any]] = field(default_factory=list)
     rejected_upload_id: str = ""
     rejected_part: int = 0
+    rejected_seal: str = ""
     rejected_written: int = 0
     tail: bytes = b""
     rejected_tail: bytes = b""

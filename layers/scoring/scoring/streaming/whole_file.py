@@ -17,6 +17,7 @@ from scoring.protocols import Sas
 from scoring.protocols.model import NoAnswer, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
 from scoring.streaming.progress import Progress
+from scoring.streaming.uploads import Uploads
 
 # How long one step waits for a model that works on after its POST, before the state machine waits for less money.
 _POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5
@@ -49,21 +50,24 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
         return job.running()
     if not _ended(job, protocol, progress.execution["id"]):
         return job.running(job.pause())
-    upload = job.upload(progress)
+    with job.uploads(progress) as uploads:
+        return _collect(job, protocol, progress, uploads)
+
+
+def _collect(job: Job, protocol: Sas, progress: Progress, uploads: Uploads) -> dict[str, Any]:
     counter = Counter(records=progress.rows, begun=progress.begun.encode())
     try:
         for chunk in counter.pass_on(protocol.collect(progress.execution["id"], progress.written)):
-            upload.write(chunk)
+            uploads.scored.write(chunk)
             progress.rows, progress.begun = counter.records, counter.begun.decode()
             progress.written += len(chunk)
-            enough = job.has_time_for(_POLL_SECONDS)
-            if upload.checkpoint() or not enough:
-                job.save(progress, upload)
-            if not enough:
+            uploads.checkpoint()
+            if not job.has_time_for(_POLL_SECONDS):
+                uploads.save()
                 return job.running()
     except (NoAnswer, StillBusy):
         # Those who come back go on from here.
-        job.save(progress, upload)
+        uploads.save()
         raise
     sent, progress.rows = progress.execution["rows"], max(counter.records, 0)
     if progress.rows != sent and job.request.get("rows") != "any":
@@ -73,8 +77,7 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
             "drops or adds rows on purpose, then drop the file again.",
         )
     progress.padded = progress.execution.get("padded", 0)
-    upload.close()
-    progress.part = upload.part
+    uploads.close()
     return job.done(progress)
 
 
