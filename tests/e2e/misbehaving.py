@@ -1,6 +1,7 @@
 """A model that goes wrong on purpose; the image's variable BEHAVIOUR says how. Only the standard library, to start fast.
 
-It speaks the row protocols and, asynchronously, `sas`: a container that gives the id first and works afterwards.
+It speaks the row protocols, `oip` for one model of two columns, and, asynchronously, `sas`: a container that gives the id
+first and works afterwards.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Model(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/query/"):
             self.show(log=self.path.endswith("/log"))
+        elif self.path.startswith("/v2/models/"):
+            self.describe(ready=self.path.endswith("/ready"))
         elif BEHAVIOUR == "loads" and time.monotonic() - BEGAN < SECONDS_OF_LOADING:
             self.answer(503, b"loading the weights")
         elif BEHAVIOUR == "unwell":
@@ -40,10 +43,15 @@ class Model(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v2/repository/index":
+            self.answer(200, b'[{"name": "sums"}]')
+            return
         Model.batches += 1
         print(f"batch {Model.batches}", flush=True)
         if self.path == "/executions":
             self.execute(body)
+        elif self.path.startswith("/v2/models/"):
+            self.infer(json.loads(body)["inputs"][0]["shape"][0])
         else:
             BEHAVIOURS.get(BEHAVIOUR, well)(self, len(body.splitlines()))
 
@@ -71,6 +79,22 @@ class Model(BaseHTTPRequestHandler):
             header, *records = Model.file.splitlines()
             scored = [header + b",prediction", *(record + b",1" for record in records)]
             self.answer(200, b"\n".join(scored) + b"\n")
+
+    def describe(self, ready: bool) -> None:
+        """Answer for the model of the Open Inference Protocol: whether it is ready, or what it takes."""
+        loads = BEHAVIOUR == "oip-loads" and time.monotonic() - BEGAN < SECONDS_OF_LOADING
+        if ready and (loads or BEHAVIOUR == "oip-never-ready"):
+            self.answer(400, b'{"error": "the model sums has not loaded its weights"}')
+            return
+        # Of a model that was exported for batches of one size.
+        records = 4 if BEHAVIOUR == "oip-fixed-batch" else -1
+        takes = {"name": "row", "datatype": "FP64", "shape": [records, 2]}
+        self.answer(200, json.dumps({"name": "sums", "inputs": [takes]}).encode())
+
+    def infer(self, rows: int) -> None:
+        shape = [rows, 2] if BEHAVIOUR == "oip-other-shape" else [rows]
+        found = {"name": "prediction", "datatype": "INT64", "shape": shape, "data": [1] * rows}
+        self.answer(200, json.dumps({"outputs": [found]}).encode())
 
     def answer(self, status: int, body: bytes, promised: int | None = None, **headers: str) -> None:
         self.send_response(status)

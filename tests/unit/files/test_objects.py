@@ -371,12 +371,12 @@ def test_where_s3_falls_behind_parts_go_side_by_side_while_the_writer_writes_on(
 
 def test_only_parts_without_one_missing_before_them_are_there(sender: Sender) -> None:
     s3 = Parts()
-    upload = objects.Upload(s3, "b", "k", "u", part=3, sender=sender)
+    upload = objects.Upload(s3, "b", "k", "u", part=3, seal="before", sender=sender)
     s3.errors[5] = "the fifth"
     upload.write(b"x" * 5 * MIB)
     upload.checkpoint()
     upload.wait()
-    assert (upload.there, upload.seal(4)) == (4, sealed(['"4"']))
+    assert (upload.there, upload.seal(4)) == (4, sealed(['"4"'], "before"))
     s3.go = threading.Semaphore(0)
     cut(upload, 2)
     assert upload.there == 4
@@ -386,7 +386,7 @@ def test_only_parts_without_one_missing_before_them_are_there(sender: Sender) ->
     for again in (lambda: upload.there, upload.wait, lambda: cut(upload, 1)):
         with pytest.raises(AwsThrottled, match="the fifth"):
             again()
-    assert upload.seal(4) == sealed(['"4"'])
+    assert upload.seal(4) == sealed(['"4"'], "before")
 
 
 def test_nothing_is_under_way_when_the_work_has_ended() -> None:
@@ -436,3 +436,11 @@ def test_what_s3_refuses_of_an_upload_is_named() -> None:
         objects.Upload.create(Refusing(), "b", "k", {})
     with pytest.raises(AwsThrottled, match="s3:UploadPart of s3://b/k"):
         whole(objects.Upload(Refusing(), "b", "k", "u"))
+
+
+def test_parts_of_before_the_last_deployment_have_no_seal(sender: Sender) -> None:
+    """Nobody kept their ETags: a seal of the parts behind them alone would be another one than theirs together."""
+    upload = objects.Upload(Parts(), "b", "k", "u", part=3, sender=sender)
+    cut(upload, 1)
+    upload.wait()
+    assert upload.seal(4) == ""

@@ -46,7 +46,8 @@ _DATE = re.compile(
     r"([0-9]{4})[-/]?([0-9]{2})[-/]?([0-9]{2})"
     r"(?:[T ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
-# What MLflow has said since 1.0 of CSV that pandas cannot read, and then the reason: pandas' own since 0.25, or MLflow's.
+# What MLflow (3.17) says of CSV that it cannot read, and the reason behind it: pandas' (3.1) or its own. Where another version
+# says something else, its refusal stays what it is.
 _NOT_READ = b"Failed to parse input as a Pandas DataFrame"
 _OF_A_DATE, _OF_A_TENSOR = b"parse_dates", b"TensorSpec"
 _NO_NUMBER, _NOT_CAST = "no number", (b"could not convert string to float", b"invalid literal for int")

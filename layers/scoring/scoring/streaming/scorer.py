@@ -228,7 +228,7 @@ class Scorer:
         if status == 500 and (len(places) == 1 or not scored.refusals):
             # Anybody's server may stumble once.
             self._wait(0, self.job.budget(), _LEAST_PAUSE_SECONDS)
-        if len(places) == 1 and isinstance(self.protocol, RowProtocol):
+        if len(places) == 1 and isinstance(self.protocol, RowProtocol) and self.protocol.most_records > 1:
             # SageMaker's own toolkit makes a vector of one record of CSV, and answers 500 to each.
             scored.alone = refusal
             return self._answered(batch, [place, place], scored, _Trouble())
@@ -271,9 +271,10 @@ class Scorer:
         refused = None
         for other in [other for other in batch.good[::-step] if other != place][:_OTHERS]:
             try:
+                asked = [other] * min(self.protocol.most_records, 2)
                 with self.turns.one():
-                    answer = self.protocol.submit(self.file, batch, [other] * 2, self.job.budget())
-                self._predictions(answer, 2, scored)
+                    answer = self.protocol.submit(self.file, batch, asked, self.job.budget())
+                self._predictions(answer, len(asked), scored)
             except (ModelFailed, RowCountMismatch):
                 refused = other if refused is None else refused
             except (NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch):
