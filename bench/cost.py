@@ -86,9 +86,9 @@ class Case:
 
     @property
     def sent_parts(self) -> int:
-        """Parts of the scored file as dropscore cuts them: those under way and the one that fills have memory for two."""
+        """Parts of the scored file as dropscore cuts them: those under way and the one that fills have memory for one and a half."""
         under_way = math.ceil(self.output_mib * 1.048576 / self.scoring_seconds / PART_MB_PER_SECOND)
-        usual = max(2 * PART_MIB / (max(under_way, 1) + 1), LEAST_PART_MIB)
+        usual = max(1.5 * PART_MIB / (max(under_way, 1) + 1), LEAST_PART_MIB)
         parts, size, rest = 0, float(LEAST_PART_MIB), self.output_mib
         while size < usual and rest > 0:
             parts, rest, size = parts + 1, rest - size, 2 * size

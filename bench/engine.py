@@ -54,6 +54,7 @@ def run(
     command += ["--format", json.dumps(reading or {}), "--fixed", json.dumps(fixed)]
     environment = {
         "PATH": os.environ["PATH"],
+        "MALLOC_ARENA_MAX": "1",  # as in template.yaml
         "PYTHONPATH": str(ROOT / "layers/scoring"),
         "AWS_ENDPOINT_URL_S3": s3_url,
         "AWS_ACCESS_KEY_ID": "bench",

@@ -65,14 +65,14 @@ def test_dropscore_pays_for_functions_at_work_and_for_its_pod() -> None:
     assert bill.gb_seconds == pytest.approx((0.5 + 30) / 2 + (2 * 0.25 + 10) * 2)
     assert bill.invocations == 1 + 2
     assert cost.PART_MIB << 20 == objects._PART_BYTES
-    assert bill.writes == 5 + 11 + 9  # 150 MiB in parts of 5, 10 and then 16; a record of progress for each 16
+    assert bill.writes == 5 + 14 + 9  # 150 MiB in parts of 5, 10 and then 12; a record of progress for each 16
     assert bill.reads == 5 + 2
     assert bill.node_seconds == pytest.approx((30 + 10) / 4)
 
 
 def test_a_fast_model_has_more_parts_under_way_and_so_smaller_ones() -> None:
     assert replace(CASE, mib=2).sent_parts == 1
-    assert given(model_mb_per_second=10.48576 * 2).sent_parts == 1 + math.ceil(145 / (32 / 3))  # 31 MB/s: two
+    assert given(model_mb_per_second=10.48576 * 2).sent_parts == 1 + math.ceil(145 / (24 / 3))  # 31 MB/s: two
     assert given(model_mb_per_second=1_000).sent_parts == 30  # 105 MB/s: six of 5 MiB, the least that S3 takes
     assert cost.LEAST_PART_MIB == cost.PART_MIB * objects._LEAST_OF_PART
 

@@ -104,7 +104,7 @@ def test_what_did_not_change_passes_whatever_the_steps(s3: Any, server: Server, 
     found = dropped(s3)
     scoring, steps = opened(s3, found, checksum={name: VALUES[name]}), 0
     while scoring["status"] != "DONE":
-        scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, 6)))
+        scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, 3)))
         steps += 1
     assert steps > 2
 
@@ -116,6 +116,6 @@ def test_a_crc_goes_on_from_step_to_step(s3: Any, server: Server, small: None, c
     scoring, steps = opened(s3, found, checksum={"CRC32": VALUES["CRC32"]}), 0
     with pytest.raises(ScoringFailed, match="its CRC32 is another"):
         while scoring["status"] != "DONE":
-            scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, 6)))
+            scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, 3)))
             steps += 1
     assert steps >= 2, "steps before it went well"

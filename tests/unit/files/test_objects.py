@@ -348,7 +348,7 @@ def test_where_s3_keeps_up_there_is_one_part_at_a_time_and_soon_a_large_one() ->
     for _ in range(5):
         sizes += cut(upload, 1)
         upload.wait()
-    assert sizes == [5, 10, 16, 16, 16]
+    assert sizes == [5, 10, 12, 12, 12]
 
 
 def test_where_s3_falls_behind_parts_go_side_by_side_while_the_writer_writes_on(sender: Sender) -> None:

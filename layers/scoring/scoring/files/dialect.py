@@ -142,6 +142,11 @@ class Dialect:
 
     def cut(self, data: bytes) -> int:
         """How many bytes of `data` (which begins at a record) are whole records; 0 when not even one is."""
+        if (quotes := self.regular_quotes(data)) is not None:
+            edges = [-1, *quotes, len(data)]
+            outside = range((len(edges) - 2) // 2 * 2, -1, -2)
+            ends = (data.rfind(self.end, edges[number] + 1, edges[number + 1]) for number in outside)
+            return next((end + 1 for end in ends if end != -1), 0)
         position = len(data)
         pieces = self.regular(data)
         quote = int(pieces is not None)

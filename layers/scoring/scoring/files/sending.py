@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Sender:
-    """Sends parts in threads of its own; parts under way and the next one have `budget` bytes of memory together.
+    """Sends parts in threads of its own; parts under way and the next one have `_budget` bytes of memory together.
 
     A part that is not there yet when the next one is full gets company, and the next ones are smaller, so that there is
     room for more of them: where S3 takes 20 MB/s of each, a model that answers 60 MB/s has some four under way, and one
@@ -22,7 +22,7 @@ class Sender:
     """
 
     def __init__(self, part_bytes: int, least_bytes: int) -> None:
-        self._budget = 2 * part_bytes
+        self._budget = part_bytes * 3 // 2
         self.part_bytes, self.least_bytes = part_bytes, least_bytes
         self._next = least_bytes
         self._pool: ThreadPoolExecutor | None = None

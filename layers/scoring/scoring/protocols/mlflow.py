@@ -17,7 +17,7 @@ from scoring.files.formats import Batch, Format
 from scoring.files.joining import row
 from scoring.protocols import signatures
 from scoring.protocols.model import Answer, Model, check_load
-from scoring.protocols.rows import RowProtocol
+from scoring.protocols.rows import Body, RowProtocol
 from scoring.protocols.signatures import Frame, Tensor
 
 _JSON = "application/json"
@@ -35,12 +35,12 @@ class MLflow(RowProtocol):
         # Of several batches that are refused at once, one finds out for all.
         self._finding = threading.Lock()
 
-    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
+    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[Body, str]:
         if not isinstance(file, Csv):
             return b'{"dataframe_records": [%b]}' % b", ".join(file.records(batch, places)), _JSON
         if self._signature:
             return self._signature.body(file.records(batch, places)), _JSON
-        return file.sent_header + file.body(batch, places), file.media_type
+        return (file.sent_header, file.body(batch, places)), file.media_type
 
     def fitted(self, file: Format, batch: Batch) -> Batch:  # noqa: ARG002
         """The batch as it is; as JSON, each value is an object in memory for a moment."""

@@ -139,7 +139,7 @@ class Model:
         body: bytes | Iterable[bytes] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """One request and its whole answer, waited for at most `seconds` between two bytes.
+        """One request and its whole answer, waited for at most `seconds` between two bytes. A body in a tuple is sent as one.
 
         Raises
         ------
@@ -195,6 +195,8 @@ class Model:
         body: bytes | Iterable[bytes] | None,
         headers: dict[str, str] | None,
     ) -> Any:
+        if isinstance(body, tuple):
+            headers = {"Content-Length": str(sum(map(len, body))), **(headers or {})}
         connect = _CONNECT_SECONDS if body is None else max(min(seconds, _SEND_SECONDS), _CONNECT_SECONDS)
         # In total, sending included.
         timeout = urllib3.Timeout(connect=connect, total=max(seconds, 1.0))

@@ -15,6 +15,10 @@ from scoring.protocols.predictions import Rows
 _SAID_CHARACTERS = 400
 
 
+Body = bytes | tuple[bytes, ...]
+"""Of a request; in pieces where together they would be a copy in memory."""
+
+
 class RowProtocol(ABC):
     """Batches of whole records in, one prediction for each record out."""
 
@@ -90,5 +94,5 @@ class RowProtocol(ABC):
     accept: str
 
     @abstractmethod
-    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[bytes, str]:
+    def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[Body, str]:
         """What is sent for records, and its media type."""

@@ -10,8 +10,8 @@ from typing import Any
 from scoring.streaming.concurrency import Concurrency
 
 FIRST_BYTES = 16 << 10
-# All batches under way, that one included which is made ready: each is in memory twice, its records apart for a moment.
-_UNDER_WAY_BYTES = 8 << 20
+# All batches under way, that one included which is made ready: each is in memory about three times on its way.
+_UNDER_WAY_BYTES = 6 << 20
 # Where records were looked at one by one, they stay in memory as objects.
 _HELD = 3
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
