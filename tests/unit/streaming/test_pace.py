@@ -116,7 +116,7 @@ def test_all_batches_under_way_together_are_bounded(in_flight: int, is_held: boo
     pace = Pace(1 << 24, 8, 1.0)
     pace.resume({"size": 1 << 24, "in_flight": in_flight})
     one = pace.block_bytes(is_held=is_held)
-    assert one * (in_flight + 1) <= (8 << 20) // (3 if is_held else 1) < one * (in_flight + 2)
+    assert one * (in_flight + 1) <= (6 << 20) // (3 if is_held else 1) < one * (in_flight + 2)
 
 
 def test_a_slow_model_gets_batches_that_take_it_about_the_patience() -> None:
