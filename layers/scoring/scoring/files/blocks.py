@@ -218,7 +218,7 @@ def _abridged(dialect: Dialect, begun: bytes) -> bytes:
 
 def _last(dialect: Dialect, begun: bytes) -> bytes:
     """The last byte, if it matters for what a next one means."""
-    return begun[-1:] if begun.endswith((dialect.delimiter, b"\r")) else b""
+    return begun[-1:] if begun.endswith((dialect.delimiter, b"\r", b"\n")) else b""
 
 
 def _abridged_section(dialect: Dialect, section: bytes) -> bytes:
