@@ -88,6 +88,9 @@ def look(dialect: Dialect, start: int, stop: int, chunks: Iterable[bytes]) -> Ra
 
 
 def _with(dialect: Dialect, seen: Seen, place: int, chunk: bytes) -> Seen:
+    if seen.begun == QUOTE and QUOTE not in chunk and not (dialect.backslash and BACKSLASH in chunk) and dialect.quotes:
+        # Nothing ends, as in all of a file without quotes.
+        return seen
     records, begun = tally(dialect, seen.begun, chunk)
     first = seen.first
     if records and first is None:
