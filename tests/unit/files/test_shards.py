@@ -63,6 +63,7 @@ def test_shards_have_the_records_of_the_file_under_their_numbers(
 
 @settings(max_examples=300, deadline=None)
 @given(before=TEXTS, text=TEXTS, dialect=st.sampled_from(DIALECTS), chunk=st.integers(1, 40))
+@example(before=b"", text=b'""\na\\\n"', dialect=Dialect(backslash=True), chunk=1)
 def test_one_of_both_looks_is_what_a_count_from_the_beginning_finds(
     before: bytes, text: bytes, dialect: Dialect, chunk: int
 ) -> None:

@@ -166,7 +166,7 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
     is_inside = begun == b"-" and not data.startswith((QUOTE, *_BLANKS))
     text, end = data if is_inside else begun + data, dialect.end
     maybe_blank = text.startswith(_BLANKS) or _MAYBE_BLANK[end].search(text)
-    if is_inside and end not in text and QUOTE not in text:
+    if is_inside and end not in text and QUOTE not in text and not (dialect.backslash and BACKSLASH in text):
         return 0, b"-" + _last(dialect, text)
     if not maybe_blank and (quotes := dialect.regular_quotes(text)) is not None:
         return _tally_regular(dialect, text, quotes)

@@ -52,13 +52,16 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
     """
     connections = ranges.Connections()
     while offset < source.size:
-        if connections.count == 1:
+        count = connections.count
+        if count == 1:
             chunks: Iterator[bytes] = _stream(s3, source, offset)
         else:
             chunks = ranges.ahead(partial(_stream, s3, source), offset, source.size, connections)
         for chunk in connections.waited_for(chunks):
             offset += len(chunk)
             yield chunk
+        if connections.count == count:
+            return
 
 
 def _stream(s3: Any, source: Source, offset: int, stop: int | None = None) -> Iterator[bytes]:
