@@ -166,7 +166,7 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
     is_inside = begun == b"-" and not data.startswith((QUOTE, *_BLANKS))
     text, end = data if is_inside else begun + data, dialect.end
     maybe_blank = text.startswith(_BLANKS) or _MAYBE_BLANK[end].search(text)
-    if is_inside and end not in text and QUOTE not in text:
+    if is_inside and end not in text and QUOTE not in text and not (dialect.backslash and BACKSLASH in text):
         return 0, b"-" + _last(dialect, text)
     if not maybe_blank and (quotes := dialect.regular_quotes(text)) is not None:
         return _tally_regular(dialect, text, quotes)
@@ -218,7 +218,7 @@ def _abridged(dialect: Dialect, begun: bytes) -> bytes:
 
 def _last(dialect: Dialect, begun: bytes) -> bytes:
     """The last byte, if it matters for what a next one means."""
-    return begun[-1:] if begun.endswith((dialect.delimiter, b"\r")) else b""
+    return begun[-1:] if begun.endswith((dialect.delimiter, b"\r", b"\n")) else b""
 
 
 def _abridged_section(dialect: Dialect, section: bytes) -> bytes:

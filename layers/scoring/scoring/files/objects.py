@@ -52,15 +52,15 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
     """
     connections = ranges.Connections()
     while offset < source.size:
-        if is_one := connections.count == 1:
+        count = connections.count
+        if count == 1:
             chunks: Iterator[bytes] = _stream(s3, source, offset)
         else:
             chunks = ranges.ahead(partial(_stream, s3, source), offset, source.size, connections)
         for chunk in connections.waited_for(chunks):
             offset += len(chunk)
             yield chunk
-        if is_one and connections.count == 1:
-            # S3 has no more of it.
+        if connections.count == count:
             return
 
 

@@ -10,8 +10,8 @@ def sealed(etags: Iterable[str], before: str = "") -> str:
     """A hash of the ETags of parts, on from that of the parts before: with another part among them it is another one.
 
     A function that was given up may write on for a moment: then a part of the same number, even of the same size, takes the
-    place of the one that counts.
+    place of the one that counts. (Quotes around an ETag say nothing: not all who list it write them.)
     """
     for etag in etags:
-        before = hashlib.sha256(f"{before} {etag}".encode()).hexdigest()
+        before = hashlib.sha256("{} {}".format(before, etag.strip('"')).encode()).hexdigest()
     return before
