@@ -118,8 +118,11 @@ class Batch:
         return [place for place in range(self.count) if place not in self.bad]
 
     def size(self, places: Sequence[int]) -> int:
-        """About how many bytes the records at these places have."""
-        return len(self.block) * len(places) // max(self.count, 1)
+        """How many bytes the records at these places have."""
+        if self.is_all(places):
+            return len(self.block)
+        records = self.records()
+        return sum(len(records[place]) + 1 for place in places)
 
     def is_all(self, places: Sequence[int]) -> bool:
         """Whether these are the places of all records, in their order. (A list of places may have one twice.)"""

@@ -27,6 +27,7 @@ class RowProtocol(ABC):
     most_bytes, most_in_flight, patience = 2 << 20, 8, 1.0
     # Each record is an object in memory for a moment, which counts when records are short.
     most_records = 65_536
+    any_rows = False
 
     def __init__(self, model: Model) -> None:
         self._model = model

@@ -163,7 +163,7 @@ class SasRows:
 
     def __init__(self, model: Model, *, any_rows: bool = False) -> None:
         self._sas = Sas(model, any_rows=any_rows)
-        self._any_rows = any_rows
+        self.any_rows = any_rows
 
     def open(self, file: Format, first: Callable[[], Batch | None]) -> None:
         """As a row protocol's; a script reads the file itself."""
@@ -212,7 +212,7 @@ class SasRows:
         """
         end = RFC4180.first_end(answer.body)
         header, *rows = csv_rows(answer) or [b""]
-        if len(rows) != expected and not self._any_rows:
+        if len(rows) != expected and not self.any_rows:
             raise RowCountMismatch(f"The model answered {len(rows)} rows to {expected} records.")
         # With its line end: the script's rows keep theirs.
         return [(header + line_end(answer.body[:end])).decode()], rows
@@ -229,7 +229,7 @@ class SasRows:
         """What the script wrote, or the file's own columns and the script's new ones."""
         written = names[0].encode()
         end = line_end(written)
-        if self._any_rows:
+        if self.any_rows:
             return b"".join(found + end for found in predictions if found is not None)
         if file.spec.sent is None and file.spec.kept is None:
             own = batch.own() if None in predictions else []

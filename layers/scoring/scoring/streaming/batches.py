@@ -68,7 +68,8 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
             except OutOfTime as out_of_time:
                 wait_seconds = out_of_time.wait_seconds
                 break
-            except (NoAnswer, PodLost) as lost:
+            except (NoAnswer, PodLost, ModelFailed) as lost:
+                # A 404 may be the route's: what is done is kept, and tells that the model has loaded.
                 failure = lost
                 break
             if scored.seconds:
@@ -113,7 +114,7 @@ class _Feed:
         most_bytes = min(pace.size, scorer.protocol.most_records)
         try:
             while more or under_way:
-                while more and len(under_way) <= pace.in_flight:
+                while more and len(under_way) < pace.in_flight + bool(scorer.columns):
                     if not scorer.job.has_time_for(pace.seconds):
                         more = False
                         break
@@ -168,13 +169,15 @@ class _Output:
             One bad record more than there may be.
         """
         progress = self._progress
-        if scored.error or (scored.names is None and batch.count and not progress.columns):
+        if scored.error or (scored.names is None and not progress.columns and (batch.count or self._held)):
             self._held.append((batch, scored))
             if scored.error:
                 raise self._too_many(scored)
             if sum(len(held.block) for held, _ in self._held) > _MOST_HELD_BYTES:
                 raise self._none_scored()
             return
+        if scored.names is not None and progress.columns and scored.names != progress.columns:
+            raise ModelFailed("The model's answers have other columns than those before.", columns=scored.names[:50])
         if scored.names is not None and not progress.columns:
             progress.columns = scorer.columns = scored.names
             header = self._protocol.header(self._file, scored.names)

@@ -92,5 +92,6 @@ class Concurrency:
                 return
 
     def _move(self, in_flight: int) -> None:
+        in_flight = min(max(in_flight, 1), self.most)
         self.in_flight, self._late, self._tried = in_flight, max(self.in_flight, in_flight), 0
         self._answered, self._bytes = 0, 0

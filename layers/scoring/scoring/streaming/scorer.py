@@ -67,6 +67,8 @@ class Scored:
     refusals: int = 0
     alone: ModelFailed | RowCountMismatch | None = None
     """What the record was refused with that stood alone last."""
+    asked_again: int | None = None
+    """The place of the record that was asked for once more, since the model has taken another one."""
 
 
 class _TooManyBad(Exception):
@@ -139,13 +141,13 @@ class Scorer:
     def _answered(self, batch: Batch, places: Sequence[int], scored: Scored, trouble: _Trouble) -> None:
         """Fill in the predictions of the records at these places."""
         # One record alone goes twice where a model takes no single one.
-        size, is_one = batch.size(places), places[0] == places[-1]
+        is_one = places[0] == places[-1]
         try:
             with self.turns.one():
                 budget, began = self.job.budget(), time.monotonic()
                 if budget <= 0 or self.stopped.is_set():
                     raise OutOfTime
-                if not is_one and self.pace.is_too_much(size):
+                if not is_one and batch.is_all(places) and self.pace.is_too_much(len(batch.block)):
                     raise _AsBefore
                 answer = self.protocol.submit(self.file, batch, places, budget)
                 seconds = time.monotonic() - began
@@ -157,9 +159,9 @@ class Scorer:
         except _AsBefore:
             return self._halved(batch, places, scored, trouble)
         except TooMuch as error:
-            self.pace.refused(size, for_good=True)
             if is_one:
                 return self._reject(batch, places[0], _too_much(error), scored, "Record {row} {summary}")
+            self.pace.refused(batch.size(places), for_good=True)
             return self._halved(batch, places, scored, _Trouble())
         except (TookTooLong, NoAnswer) as error:
             self._check_pod()
@@ -175,13 +177,13 @@ class Scorer:
                 return self._halved(batch, places, scored, _Trouble(trouble.times + 1))
             finally:
                 # Also when time runs out on the way: the next step shall begin with what may get through.
-                self.pace.refused(size)
+                self.pace.refused(batch.size(places))
         except NotReading as error:
             # It works on what an earlier step has sent, and so it may well be minutes.
             self.pace.throttled()
             raise OutOfTime(self.job.pause()) from error
         except StillBusy as error:
-            self.pace.refused(size)
+            self.pace.refused(batch.size(places))
             passed = time.monotonic() - began
             if not is_one or passed < _PATIENCE_FOR_ONE_RECORD_SECONDS:
                 raise OutOfTime from error
@@ -197,7 +199,7 @@ class Scorer:
             places, predictions = places[:1], predictions[:1]
         scored.seconds += seconds
         scored.names = names
-        if len(places) == len(scored.predictions) or len(predictions) != len(places):
+        if len(places) == batch.count or self.protocol.any_rows:
             scored.predictions = [*(found for found in scored.predictions if found is not None), *predictions]
         else:
             for place, found in zip(places, predictions, strict=True):
@@ -234,10 +236,16 @@ class Scorer:
             return self._answered(batch, [place, place], scored, _Trouble())
         if place == places[-1]:
             scored.refusals, refusal = 0, scored.alone or refusal
-            refused_too = self._refused_as_well(batch, place, scored)
+            may_have_stumbled = 500 in (status, refusal.details.get("status"))
+            refused_too = self._refused_as_well(batch, place, scored, even_if_taken=may_have_stumbled)
+            may_be_taken = may_have_stumbled or self.protocol.most_records == 1
+            if refused_too is None and may_be_taken and scored.asked_again != place:
+                # The model takes others: if it does not take this one now, it did not merely stumble before.
+                scored.asked_again = place
+                return self._answered(batch, [place], scored, _Trouble())
             if refused_too is None:
                 return self._reject(batch, place, refusal, scored, "{summary}, for row {row} alone.")
-            if status == 500:
+            if status == 500 or (may_have_stumbled and scored.names is not None):
                 both = f"{refusal.summary.rstrip('.')} to rows {batch.row + place} and {batch.row + refused_too}, each alone."
                 raise NoAnswer(both, **refusal.details) from refusal
             sentence = (
@@ -260,28 +268,34 @@ class Scorer:
             self.pace.refused(batch.size(places))
         return None
 
-    def _refused_as_well(self, batch: Batch, place: int, scored: Scored) -> int | None:
-        """The place of another record that the model refuses, so that it may be none's fault; None if it has taken one of
-        the batch, or nothing can be told.
+    def _refused_as_well(self, batch: Batch, place: int, scored: Scored, *, even_if_taken: bool) -> int | None:
+        """The place of another record that the model refuses, so that it may be none's fault; None if it takes one of the
+        batch (`even_if_taken` asks once more for one that it has taken), or nothing can be told.
         """
-        if scored.names is not None or not isinstance(self.protocol, RowProtocol):
+        if not isinstance(self.protocol, RowProtocol) or (scored.names is not None and not even_if_taken):
             return None
+        taken = [other for other, found in enumerate(scored.predictions) if found is not None][:1]
         # Bad records may stand together, or at both ends: some from all over the batch are asked about.
         step = max(len(batch.good) // _OTHERS, 1)
         refused = None
-        for other in [other for other in batch.good[::-step] if other != place][:_OTHERS]:
+        for other in taken or [other for other in batch.good[::-step] if other != place][:_OTHERS]:
             try:
-                asked = [other] * min(self.protocol.most_records, 2)
-                with self.turns.one():
-                    answer = self.protocol.submit(self.file, batch, asked, self.job.budget())
-                self._predictions(answer, len(asked), scored)
-            except (ModelFailed, RowCountMismatch):
-                refused = other if refused is None else refused
+                if self._takes(batch, other, scored):
+                    return None
             except (NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch):
                 return None
-            else:
-                return None
+            refused = other if refused is None else refused
         return refused
+
+    def _takes(self, batch: Batch, place: int, scored: Scored) -> bool:
+        """Whether the model scores a record now, by itself or twice."""
+        for copies in range(1, min(2, self.protocol.most_records) + 1):
+            with suppress(ModelFailed, RowCountMismatch):
+                with self.turns.one():
+                    answer = self.protocol.submit(self.file, batch, [place] * copies, self.job.budget())
+                self._predictions(answer, copies, scored)
+                return True
+        return False
 
     def _reject(self, batch: Batch, place: int, error: DropscoreError, scored: Scored, sentence: str) -> None:
         """Take note of a record that cannot be scored."""
