@@ -171,7 +171,7 @@ class Upload:
         self._where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
         self._sender = sender or Upload.sender()
         self._under_way: deque[Future[str]] = deque()
-        self._buffer = Buffer(len(tail))
+        self._buffer = Buffer(len(tail) + self._enough)
         self.write(tail)
 
     @staticmethod
@@ -251,8 +251,10 @@ class Upload:
         # What was sent before and has failed is not worth another part.
         _ = self.there
         self.part += 1
-        body, self._buffer = self._buffer, Buffer()
+        body = self._buffer
         self._under_way.append(self._sender.send(partial(self._put, self.part, body), len(body)))
+        # The writer says when; until then some more comes.
+        self._buffer = Buffer(self._enough * 9 // 8)
 
     def _put(self, part: int, body: Buffer) -> str:
         # With its checksum: botocore would wrap the body to find that, and read it by little.
