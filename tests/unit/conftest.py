@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 # Read while Powertools and moto are imported.
@@ -11,6 +12,7 @@ os.environ |= {
     "MOTO_ACCOUNT_ID": "000000000000",
 }
 
+import botocore.session
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -24,6 +26,10 @@ from tests.unit.servers import Server
 # How long an example takes says more about the machine than about the code.
 hypothesis_settings.register_profile("dropscore", deadline=None)
 hypothesis_settings.load_profile("dropscore")
+
+# Moto ends boto3's session with each test, and with it the models of AWS's services (megabytes of JSON) that it has read:
+# they are the same for all tests.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @pytest.fixture(autouse=True)
