@@ -6,6 +6,9 @@ import json
 import re
 from typing import Any
 
+# `json.dumps` makes one for each call that wants anything else than its defaults.
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 class Number(str):
     """A number of a JSON document, as it was written."""
@@ -33,7 +36,7 @@ def dumps(value: Any) -> str:
         return f"[{', '.join(map(dumps, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{dumps(name)}: {dumps(item)}' for name, item in value.items())}}}"
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def encoded(value: Any) -> bytes:
