@@ -23,8 +23,9 @@ from rich.console import Console
 from bench import data, engine, standins
 from bench.plan import MIB, ROOT
 from bench.table import Missing, Row, Sample, alternating, holds, ratio_at_least, show
-from tests.servers.harness import Environment, free_port, serve
-from tests.servers.test_sagemaker_toolkit import toolkit
+from tests.servers.harness import Environment
+from tests.servers.test_mlflow import MLFLOW, mlflow_serve
+from tests.servers.test_sagemaker_toolkit import SAGEMAKER, toolkit
 
 # Bytes a batch, and batches at a time.
 GRID = tuple(product((MIB // 2, MIB, 2 * MIB, 4 * MIB), (1, 2, 3)))
@@ -34,27 +35,25 @@ _KIND = "-numbers"
 console = Console(highlight=False, width=max(150, Console().width))
 
 
-def _trained(environment: Environment) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
-    environment.train("numbers_model.py", folder)
-    return folder
+@contextmanager
+def _trained(environment: Environment) -> Iterator[Path]:
+    """A folder with the model in it."""
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        environment.train("numbers_model.py", Path(folder))
+        yield Path(folder)
 
 
 @contextmanager
 def mlflow(workers: int) -> Iterator[str]:
     """MLflow's own server with so many workers; its URL."""
-    environment, port = Environment("mlflow"), free_port()
-    folder = _trained(environment)
-    command = [environment.bin / "mlflow", "models", "serve", "--model-uri", "model", "--env-manager", "local"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    with serve(command, folder, environment.variables(folder), "mlflow", port) as server:
+    with _trained(MLFLOW) as folder, mlflow_serve(folder, workers) as server:
         yield server.url
 
 
 @contextmanager
 def multi_model_server() -> Iterator[str]:
     """The SageMaker inference toolkit on multi-model-server, with one worker; its URL."""
-    with toolkit(_trained(Environment("sagemaker"))) as server:
+    with _trained(SAGEMAKER) as folder, toolkit(folder) as server:
         yield server.url
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,20 @@ def served(models: Path) -> Iterator[Callable[[str], Server]]:
         yield served
 
 
-def mlflow_serve(folder: Path) -> Any:
+def mlflow_serve(folder: Path, workers: int = 1) -> AbstractContextManager[Server]:
+    """By default with as many workers as a container has on a pod of one CPU."""
     port = free_port()
     command = [MLFLOW.bin / "mlflow", "models", "serve", "--model-uri", "model", "--env-manager", "local"]
-    # As many workers as a container has on a pod of one CPU.
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     return serve(command, folder, MLFLOW.variables(folder), "mlflow", port)
 
 
-@pytest.mark.parametrize("name", ["classifier", "gaps", "texts", "several_columns", "probabilities", "boosted"])
+FROM_CSV = ["classifier", "gaps", "texts", "several_columns", "probabilities", "boosted"]
+# By their signature MLflow reads no CSV for these, and casts the same texts from JSON.
+FROM_JSON_ALONE = ["dates", "tensor", "typed"]
+
+
+@pytest.mark.parametrize("name", [*FROM_CSV, *FROM_JSON_ALONE])
 @pytest.mark.parametrize("most_bytes", [RowProtocol.most_bytes, 2_000], ids=["whole", "in batches"])
 def test_a_file_is_scored_as_the_model_scores_it_itself(
     s3: Any,
@@ -124,23 +129,6 @@ def test_json_lines_get_a_member_for_each_column_and_null_for_no_number(
     columns["margin"] = [None if value != value else value for value in columns["margin"]]
     assert None in columns["margin"]
     assert_predicted_objects(found, folder / "file.jsonl", columns)
-
-
-@pytest.mark.parametrize("name", ["dates", "tensor", "typed"])
-@pytest.mark.parametrize("most_bytes", [RowProtocol.most_bytes, 2_000], ids=["whole", "in batches"])
-def test_what_mlflow_reads_from_json_only_is_scored_from_csv(
-    s3: Any,
-    models: Path,
-    served: Callable[[str], Server],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    most_bytes: int,
-) -> None:
-    """It reads no CSV for such a signature, and casts the same texts from JSON."""
-    monkeypatch.setattr(RowProtocol, "most_bytes", most_bytes)
-    file = models / name / "file.csv"
-    found = score(s3, served(name).url, "mlflow", file)
-    assert_predicted(found, file, expected(models / name))
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags
             return False
         # First, so that a scored file never lacks the list of what it lacks.
         if scoring.get("rejected"):
-            named = {name: scoring.get(f"rejected_{name}") for name in ("upload_id", "parts", "bytes", "seal")}
-            _complete(s3, rejected, {name: value for name, value in named.items() if value is not None}, tags)
+            upload = {name: scoring[f"rejected_{name}"] for name in ("upload_id", "parts", "bytes")}
+            _complete(s3, rejected, upload | {"seal": scoring.get("rejected_seal")}, tags)
         elif upload_id := scoring.get("rejected_upload_id"):
             _abort(s3, rejected, upload_id)
         _complete(s3, where, scoring, tags)

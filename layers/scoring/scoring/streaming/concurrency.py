@@ -33,7 +33,7 @@ class Concurrency:
 
     def resume(self, in_flight: int) -> None:
         """Begin where an earlier step had come to."""
-        self._move(min(max(in_flight, 1), self.most))
+        self._move(in_flight)
 
     def answered(self, size: int, now: float) -> None:
         """Take note of a batch of `size` bytes that was answered at the time `now`."""
@@ -63,7 +63,7 @@ class Concurrency:
 
     def throttled(self) -> None:
         """Take note of a batch that came while the model had enough others."""
-        self._move(max(self.in_flight - 1, 1))
+        self._move(self.in_flight - 1)
         self._rate, self._wait, self._rest = 0.0, _MOST_REST, _MOST_REST
 
     def _judge(self, rate: float) -> None:
@@ -92,6 +92,7 @@ class Concurrency:
                 return
 
     def _move(self, in_flight: int) -> None:
+        # Whatever another thread was told meanwhile: without one in flight, nobody would have a turn any more.
         in_flight = min(max(in_flight, 1), self.most)
         self.in_flight, self._late, self._tried = in_flight, max(self.in_flight, in_flight), 0
         self._answered, self._bytes = 0, 0
