@@ -188,9 +188,8 @@ def tally(dialect: Dialect, begun: bytes, data: bytes) -> tuple[int, bytes]:
 def _tally_regular(dialect: Dialect, text: bytes, quotes: list[int]) -> tuple[int, bytes]:
     """The same of text whose quotes are at these places, all of them as RFC 4180 has it."""
     end = dialect.end
-    ends = _count(text, end) - sum(
-        text.count(end, *section) for section in zip(quotes[::2], quotes[1::2], strict=False)
-    )
+    inside = b"".join([text[opening:closing] for opening, closing in zip(quotes[::2], quotes[1::2], strict=False)])
+    ends = _count(text, end) - inside.count(end)
     if len(quotes) % 2:
         return ends - text.count(end, quotes[-1]), QUOTE
     after = quotes[-1] + 1 if quotes else 0

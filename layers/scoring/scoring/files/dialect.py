@@ -102,21 +102,24 @@ class Dialect:
         if not self.quotes or (self.backslash and BACKSLASH in data):
             return None
         quotes: list[int] = []
-        separators = self.delimiter + b"\r\n"
-        size, place, is_open = len(data), data.find(QUOTE), False
-        while place != -1:
-            if is_open and data[place + 1 : place + 2] == QUOTE:
-                # Two stand for one.
-                place = data.find(QUOTE, place + 2)
-                continue
-            beside = place + 1 if is_open else place - 1
-            if 0 <= beside < size and data[beside] not in separators:
+        separators, find, size = self.delimiter + b"\r\n", data.find, len(data)
+        opening = find(QUOTE)
+        while opening != -1:
+            closing = find(QUOTE, opening + 1)
+            # Two stand for one.
+            while closing != -1 and data[closing + 1 : closing + 2] == QUOTE:
+                closing = find(QUOTE, closing + 2)
+            if opening and data[opening - 1] not in separators:
                 return None
-            is_open = not is_open
-            quotes.append(place)
-            if len(quotes) == _MANY and place < _MANY * _DENSE_BYTES:
+            quotes.append(opening)
+            if closing == -1:
+                break
+            quotes.append(closing)
+            if closing + 1 < size and data[closing + 1] not in separators:
                 return None
-            place = data.find(QUOTE, place + 1)
+            if len(quotes) == _MANY and opening < _MANY * _DENSE_BYTES:
+                return None
+            opening = find(QUOTE, closing + 1)
         return quotes
 
     def is_open(self, pieces: list[bytes]) -> bool:
