@@ -34,6 +34,22 @@ def test_the_tests_go_by_what_the_template_ships() -> None:
         assert parameter_takes(name, parameters[name]["Default"])
 
 
+def test_stream_file_shares_the_accounts_concurrency_unless_the_stack_says_how_much_is_its_own() -> None:
+    """A crowd of large files may take all of it; a reservation of 0 would stop every file."""
+    assert template()["Parameters"]["StreamConcurrency"]["Default"] == ""
+    assert [
+        text for text in ("", "0", "1", "50", "-1", "05", "1.5", "ten") if parameter_takes("StreamConcurrency", text)
+    ] == [
+        "",
+        "1",
+        "50",
+    ]
+    limited = [
+        name for name, one in template()["Resources"].items() if "ReservedConcurrentExecutions" in one["Properties"]
+    ]
+    assert limited == ["StreamFile"]
+
+
 def test_what_is_not_set_keeps_its_default() -> None:
     found = Settings.from_environ({"MAX_CPU": "", "DEFAULT_CPU": "2"})
     assert (found.max_cpu, found.default_cpu, found.scoring_deadline_seconds) == ("4", "2", 86_400)
