@@ -82,12 +82,15 @@ lint: setup ## check style, types and the template
 	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
 
-.PHONY: bench sweep
+.PHONY: bench sweep crowd
 bench: setup .venv-bench/.installed ## measure speed, memory and overhead against baselines: make bench [QUICK=1] [ONLY=memory]
 	@PYTHONPATH=layers/scoring $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
 
 sweep: setup .venv-bench/.installed .venv-servers-mlflow/.installed .venv-servers-sagemaker/.installed ## what batch sizes do to real servers: make sweep [SERVER='mlflow, 1 worker'] [MIB=300]
 	@PYTHONPATH=layers/scoring $(BIN)/python -m bench.sweep $(if $(SERVER),--server '$(SERVER)') $(if $(MIB),--mib $(MIB))
+
+crowd: setup ## simulate a million files a day and 100,000 at once (some minutes), and write docs/scale.md
+	@PYTHONPATH=layers/scoring $(BIN)/python -m bench.crowd
 
 fmt: setup ## format the code
 	@$(BIN)/ruff check --fix

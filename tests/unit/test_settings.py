@@ -34,6 +34,22 @@ def test_the_tests_go_by_what_the_template_ships() -> None:
         assert parameter_takes(name, parameters[name]["Default"])
 
 
+def test_stream_file_shares_the_accounts_concurrency_unless_the_stack_says_how_much_is_its_own() -> None:
+    """A crowd of large files may take all of it; a reservation of 0 would stop every file."""
+    assert template()["Parameters"]["StreamConcurrency"]["Default"] == ""
+    assert [
+        text for text in ("", "0", "1", "50", "-1", "05", "1.5", "ten") if parameter_takes("StreamConcurrency", text)
+    ] == [
+        "",
+        "1",
+        "50",
+    ]
+    limited = [
+        name for name, one in template()["Resources"].items() if "ReservedConcurrentExecutions" in one["Properties"]
+    ]
+    assert limited == ["StreamFile"]
+
+
 def test_what_is_not_set_keeps_its_default() -> None:
     found = Settings.from_environ({"MAX_CPU": "", "DEFAULT_CPU": "2"})
     assert (found.max_cpu, found.default_cpu, found.scoring_deadline_seconds) == ("4", "2", 86_400)
@@ -119,6 +135,10 @@ def test_a_number_must_be_one() -> None:
         ({"c": {"namespaces": ["a"], "route": "tunnel"}}, "must be one of gateway, ingress, pod_ip, not 'tunnel'"),
         ({"c": {"namespaces": ["a"]}}, "needs `url`"),
         ({"c": {"namespaces": ["a"], "route": "ingress", "url": "example.com"}}, "needs `url`"),
+        *(
+            ({"c": {"namespaces": ["a"], "route": "pod_ip", "queue": queue}}, "must be the name of a LocalQueue")
+            for queue in ("Risk", "a_b", "-a", "a-", "a..b", "a\n", "x" * 64, None, 7, ["a"])
+        ),
     ],
 )
 def test_a_wrong_cluster_is_refused_with_the_reason(clusters: Any, sentence: str) -> None:
@@ -135,3 +155,9 @@ def test_a_cluster_reached_by_pod_ip_needs_no_url() -> None:
 
 def test_the_slash_at_the_end_of_a_url_goes() -> None:
     assert ClusterSettings.from_json("c", {"namespaces": ["a"], "url": "https://x/"}).url == "https://x"
+
+
+@pytest.mark.parametrize("queue", ["", "a", "risk-2", "team.risk", "x" * 63])
+def test_a_clusters_queue_is_the_name_of_an_object_of_kueues(queue: str) -> None:
+    entry = {"namespaces": ["a"], "route": "pod_ip", "queue": queue}
+    assert settings(clusters=json.dumps({"c": entry})).clusters["c"].queue == queue

@@ -20,6 +20,8 @@ ROUTES = ("gateway", "ingress", "pod_ip")
 PROTOCOLS = ("auto", "sas", "sagemaker", "mlflow", "oip")
 # Bad records that are put up with: so many, or such a part of the file.
 MAX_ERRORS = re.compile(r"[0-9]+(([.][0-9]+)?%)?")
+# The name of a Kubernetes object (RFC 1123 subdomain) that is also the value of a label, which is shorter.
+_QUEUE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ClusterSettings:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
     run_as_non_root: bool = True
+    queue: str = ""
+    """The LocalQueue of Kueue that pods wait in; empty where there is no Kueue."""
 
     @classmethod
     def from_json(cls, name: str, entry: Any) -> ClusterSettings:
@@ -43,7 +47,7 @@ class ClusterSettings:
         Raises
         ------
         InvalidSettings
-            An unknown key, no namespace, an unknown route, or a route by URL without the URL.
+            An unknown key, no namespace, an unknown route, a route by URL without the URL, or a queue that cannot exist.
         """
         known = {name for name in cls.__dataclass_fields__ if name != "name"}
         if not isinstance(entry, dict) or not entry.keys() <= known:
@@ -57,6 +61,12 @@ class ClusterSettings:
             raise InvalidSettings(f"Clusters: the route of {name!r} must be one of {', '.join(ROUTES)}, not {route!r}.")
         if route != "pod_ip" and not str(url).startswith(("http://", "https://")):
             raise InvalidSettings(f"Clusters: the route {route} of {name!r} needs `url`, the address of its {route}.")
+        queue = entry.get("queue", "")
+        if queue != "" and not (isinstance(queue, str) and _QUEUE.fullmatch(queue)):
+            raise InvalidSettings(
+                f"Clusters: the queue of {name!r} must be the name of a LocalQueue (at most 63 lower-case letters, digits, "
+                f"hyphens and dots), not {queue!r}."
+            )
         fields = entry | {"namespaces": tuple(namespaces), "tolerations": tuple(entry.get("tolerations", ()))}
         return cls(name=name, **fields | {"url": str(url).rstrip("/")})
 

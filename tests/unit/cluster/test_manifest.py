@@ -127,6 +127,17 @@ def test_labels_and_annotations_are_added_and_never_hide_ours() -> None:
     assert "a" not in manifest.service(asked, {}, LABELS)["metadata"]["labels"]
 
 
+def test_a_pod_waits_in_the_queue_of_its_cluster_unless_its_profile_names_another() -> None:
+    queue = "kueue.x-k8s.io/queue-name"
+    asked, queued = attempt(), cluster(queue="models")
+    pod = manifest.pod(asked, queued)
+    assert pod["metadata"]["labels"] == LABELS | {queue: "models"}
+    assert manifest.service(asked, {}, pod["metadata"]["labels"])["metadata"]["labels"] == LABELS, "no object for Kueue"
+    assert manifest.pod(attempt(pod={"labels": {queue: "risk"}}), queued)["metadata"]["labels"][queue] == "risk"
+    assert manifest.pod(asked, cluster())["metadata"]["labels"] == LABELS
+    assert "schedulingGates" not in pod["spec"], "Kueue's own webhook gates it"
+
+
 def test_disk_and_cpu_are_bounded_where_the_request_says_so() -> None:
     asked = {"cpu": "1", "memory": "1Gi", "cpu_limit": "2", "ephemeral_storage": "5Gi"}
     resources = container_of(manifest.pod(attempt(resources=asked), cluster()))["resources"]

@@ -53,6 +53,7 @@ def test_the_request_bears_the_cluster_as_it_is_now() -> None:
     for entry in (
         ENTRY,
         {"namespaces": ["a", "b"], "url": GATEWAY_URL, "ingress": {"class_name": "alb"}, "run_as_non_root": False},
+        ENTRY | {"queue": "risk"},
     ):
         found = ClusterSettings.from_json("other", entry)
         asked = json.loads(json.dumps({"cluster": "other", "cluster_settings": found.to_json()}))

@@ -13,6 +13,8 @@ from scoring.settings import ClusterSettings
 MANAGED_BY = "app.kubernetes.io/managed-by"
 ATTEMPT_LABEL, FILE_LABEL, EXECUTION = "dropscore.io/attempt", "dropscore.io/file", "dropscore.io/execution"
 POD_LABEL = "dropscore.io/pod"
+# Kueue, "Run Plain Pods": the LocalQueue of the pod's namespace that it waits in.
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 OURS = f"{MANAGED_BY}=dropscore"
 
 # For images that run as root: what nginx and gunicorn do as root before and while their workers are somebody else. Each was
@@ -78,7 +80,9 @@ def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {
             "name": attempt.name,
-            "labels": said.get("labels", {}) | labels(attempt),
+            "labels": ({QUEUE_LABEL: cluster.queue} if cluster.queue else {})
+            | said.get("labels", {})
+            | labels(attempt),
             "annotations": {
                 # Where a policy of the cluster's puts other containers beside it, kubectl still means the model's.
                 "kubectl.kubernetes.io/default-container": containers.MODEL,
