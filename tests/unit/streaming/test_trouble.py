@@ -14,7 +14,7 @@ from scoring.errors import ModelFailed
 from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format
 from scoring.protocols import RowProtocol, SasRows
-from scoring.protocols.model import Answer, TooMuch
+from scoring.protocols.model import Answer, NoAnswer, TooMuch
 from scoring.streaming import scorer
 from scoring.streaming.concurrency import Concurrency
 from tests.builders import request
@@ -124,6 +124,35 @@ def test_a_record_that_is_too_long_does_not_make_batches_small(s3: Any, server: 
     _, done = scored(s3, server, document, max_errors=["9"])
     assert done["rejected"] == 1
     assert len(server.posted) < 250
+
+
+@pytest.mark.parametrize("limit", [413, 504])
+@pytest.mark.parametrize("refusal", [400, 500])
+def test_a_record_that_is_refused_alone_and_is_too_much_twice_is_told_by_its_refusal(
+    s3: Any, server: Server, refusal: int, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice it goes for the sake of servers that take no single record: what is wrong with it is said already."""
+    monkeypatch.setattr(scorer, "_PATIENCE_FOR_ONE_RECORD_SECONDS", 0.1)
+
+    def answer(asked: Request) -> Reply:
+        if len(asked.body) > 1_000:
+            return Reply(limit, b"too large")
+        return Reply(refusal, b"no such branch") if b"bad" in asked.body else sagemaker(asked)
+
+    server.answers["POST /invocations"] = answer
+    document = b"a,b\n" + b"".join(b"%d,x\n" % n for n in range(9)) + b"9," + b"bad" * 200 + b"\n10,x\n"
+    with pytest.raises(ModelFailed) as failed:
+        scored(s3, server, document)
+    assert failed.value.summary == f"The model answered {refusal}, for row 10 alone."
+    assert failed.value.details["answer"] == "no such branch"
+
+
+def test_no_record_is_blamed_where_another_is_refused_alone_and_too_much_twice(s3: Any, server: Server) -> None:
+    server.answers["POST /invocations"] = lambda asked: (
+        Reply(413) if len(asked.body) > 6 else Reply(500, b"no such model")
+    )
+    with pytest.raises(NoAnswer, match="answered 500 to rows 1 and 4, each alone"):
+        scored(s3, server, b"a,b\n1,xx\n2,xx\n3,xx\n4,xx\n", max_errors=["9"])
 
 
 def test_an_outage_does_not_make_batches_small_for_good(s3: Any, server: Server) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -99,6 +98,22 @@ class Culprits:
             self.pace.refused(batch.size(places))
         return None
 
+    def too_much(self, batch: Batch, places: Sequence[int], error: DropscoreError, scored: Scored) -> None:
+        """Blame a record that is too much alone for the model, or for the route to it.
+
+        Raises
+        ------
+        TooManyBad
+            And what `refused` raises of one that is too much only twice: that it was refused alone says more.
+        """
+        if len(places) > 1 and scored.alone:
+            return self.refused(batch, places, scored.alone, scored)
+        failure = ModelFailed(
+            f"alone is too much for the model: {error.summary}",
+            "Shorten this record, or raise the limit of the model or of the route to it.",
+        )
+        return self._reject(batch, places[0], failure, scored, "Record {row} {summary}")
+
     def _refused_alone(
         self, batch: Batch, place: int, status: int | None, refusal: ModelFailed | RowCountMismatch, scored: Scored
     ) -> None:
@@ -146,23 +161,17 @@ class Culprits:
     def _takes(self, batch: Batch, place: int, scored: Scored) -> bool:
         """Whether the model scores a record now, by itself or twice."""
         for copies in range(1, min(2, self.protocol.most_records) + 1):
-            with suppress(ModelFailed, RowCountMismatch):
+            try:
                 self.asks.ask_once(batch, [place] * copies, scored)
+            except (ModelFailed, RowCountMismatch):
+                continue
+            except TooMuch:
+                # Twice it may well be; alone it was refused.
+                if copies == 1:
+                    raise
+            else:
                 return True
         return False
-
-    def too_much(self, batch: Batch, place: int, error: DropscoreError, scored: Scored) -> None:
-        """Blame a record that is too much alone for the model, or for the route to it.
-
-        Raises
-        ------
-        TooManyBad
-        """
-        failure = ModelFailed(
-            f"alone is too much for the model: {error.summary}",
-            "Shorten this record, or raise the limit of the model or of the route to it.",
-        )
-        self._reject(batch, place, failure, scored, "Record {row} {summary}")
 
     def _reject(self, batch: Batch, place: int, error: DropscoreError, scored: Scored, sentence: str) -> None:
         """Take note of a record that cannot be scored."""

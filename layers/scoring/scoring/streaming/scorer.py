@@ -134,14 +134,14 @@ class Scorer:
             return self.ask_in_halves(batch, places, scored, trouble)
         except TooMuch as error:
             if is_one:
-                return self._culprits.too_much(batch, places[0], error, scored)
+                return self._culprits.too_much(batch, places, error, scored)
             self.pace.refused(batch.size(places), for_good=True)
             return self.ask_in_halves(batch, places, scored)
         except (TookTooLong, NoAnswer) as error:
             self._check_pod()
             longest = self._longest_pause(error, is_one, batch.row + places[0], trouble)
             if longest is None:
-                return self._culprits.too_much(batch, places[0], error, scored)
+                return self._culprits.too_much(batch, places, error, scored)
             self._wait(trouble.times, budget, longest)
             # It may pass, or it may be for the size of what was sent.
             if not trouble.times or is_one or isinstance(error, NoConnection):
