@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scoring.errors import DropscoreError, ModelFailed, RowCountMismatch, abridged
+from scoring.errors import DropscoreError, ModelFailed, ModelTimeout, RowCountMismatch, abridged
 from scoring.files.formats import Batch, Format
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch
@@ -37,6 +37,9 @@ class Asks(Protocol):
 
     def ask_once(self, batch: Batch, places: Sequence[int], scored: Scored) -> None:
         """Send one request, and raise what is wrong with the answer."""
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether something may be asked that takes about so long and brings no record further."""
 
     def rest(self) -> None:
         """Leave the model alone for a moment."""
@@ -83,9 +86,10 @@ class Culprits:
             return self.asks.ask(batch, [place, place], scored)
         if place == places[-1]:
             return self._refused_alone(batch, place, status, scored.alone or refusal, scored)
-        scored.refusals += 1
         # A culprit among n records is found with two requests for each of log2(n) levels; whoever refuses more often than
-        # that without one does so for what they are together.
+        # that without one does so for what they are together. Where that is known to be their size, there may be none.
+        if not self.pace.is_too_much(batch.size(places)):
+            scored.refusals += 1
         if scored.refusals > 2 * math.ceil(math.log2(batch.count)):
             raise _of_batch(refusal, batch, places)
         before = len(scored.bad)
@@ -94,9 +98,28 @@ class Culprits:
             if is_answered:
                 # Whoever miscounts, or answers rows of different lengths, may have mixed them up as well.
                 raise _of_batch(refusal, batch, places)
-            # Both halves went well: it was the size.
-            self.pace.refused(batch.size(places))
+            if self._is_for_size(batch, places, refusal, scored):
+                self.pace.refused(batch.size(places))
         return None
+
+    def _is_for_size(
+        self, batch: Batch, places: Sequence[int], refusal: ModelFailed | RowCountMismatch, scored: Scored
+    ) -> bool:
+        """Whether it was for their size that records were refused which went well in halves: then they are refused again
+        now. If not, the server had stumbled.
+        """
+        if self.pace.is_too_much(batch.size(places)) or not self.asks.has_time_for(scored.seconds):
+            return False
+        try:
+            self.asks.ask_once(batch, places, scored)
+        except (ModelFailed, RowCountMismatch) as again:
+            return again.details.get("status") == refusal.details.get("status")
+        except TooMuch:
+            return True
+        except (ModelTimeout, NoAnswer, StillBusy, TookTooLong, TooMany):
+            # Nothing can be told, and all of them are scored.
+            return False
+        return False
 
     def too_much(self, batch: Batch, places: Sequence[int], error: DropscoreError, scored: Scored) -> None:
         """Blame a record that is too much alone for the model, or for the route to it.

@@ -201,6 +201,10 @@ class Scorer:
             answer = self.protocol.submit(self.file, batch, places, self.job.budget())
         self._predictions(answer, len(places), scored)
 
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether something may be asked that takes about so long and brings no record further."""
+        return not self.stopped.is_set() and self.job.has_time_for(seconds)
+
     def rest(self) -> None:
         """Leave the model alone for a moment."""
         self._wait(0, self.job.budget(), _LEAST_PAUSE_SECONDS)
