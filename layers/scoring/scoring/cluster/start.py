@@ -175,7 +175,9 @@ def _overdue(
 ) -> DropscoreError:
     beside = ended_beside(readiness.get(api, pod))
     told = " ".join(filter(None, (pings.said_of_route(api, pod, cluster), beside)))
-    remedy = refusal.remedy or (detection.REMEDY if ping.request["protocol"] == "auto" else None)
+    # A model may have the gateway's words for whatever it is asked.
+    is_anybodys = refusal.is_the_routes or ping.request["protocol"] == "auto"
+    remedy = refusal.remedy or (detection.REMEDY if is_anybodys else None)
     if refusal.is_the_routes:
         late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
         return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy)
