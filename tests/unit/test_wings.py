@@ -9,7 +9,7 @@ import pytest
 
 LIBRARY = Path(__file__).parents[2] / "layers/scoring/scoring"
 FLOORS = {
-    **dict.fromkeys(("errors", "settings", "aws", "observability"), 1),
+    **dict.fromkeys(("errors", "settings", "aws", "observability", "pauses"), 1),
     "intake": 2,
     "files": 3,
     "protocols": 4,

@@ -9,7 +9,6 @@ import pytest
 
 from scoring.cluster import start
 from scoring.errors import ClusterAccessDenied, InvalidTags, PodCrashed, PodNotReady, RouteNotReady
-from scoring.intake import schema
 from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 from tests.builders import (
@@ -192,29 +191,6 @@ def test_the_clock_goes_on_from_one_call_to_the_next(server: Server) -> None:
     assert anew["opened"] > first["opened"]
 
 
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-def pause(elapsed: float) -> int:
-    """How long a model that was admitted so many seconds ago is left alone."""
-    clock = start.Clock("uid-1", NOON, NOON, NOON, 43_200, 120)
-    seconds: int = clock.pending("the model to load", NOON + timedelta(seconds=elapsed))["wait_seconds"]
-    return seconds
-
-
-@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (90, 9), (3_599, 15), (3_600, 60), (43_000, 60)])
-def test_a_model_that_loads_is_looked_at_less_often_the_longer_it_does(elapsed: float, seconds: int) -> None:
-    assert pause(elapsed) == seconds
-
-
-def test_the_longest_start_that_a_profile_may_ask_for_fits_into_the_history_of_an_execution() -> None:
-    """Step Functions ends an execution of more than 25,000 events, and no Catch sees that; scoring comes after this."""
-    elapsed, looks = 0.0, 0
-    while elapsed < schema.SCHEMA["properties"]["start_seconds"]["maximum"]:
-        elapsed, looks = elapsed + pause(elapsed), looks + 1
-    assert looks * 9 < 20_000 / 2, "nine events a time: task, choice and wait"
-
-
 def test_a_model_whose_port_opens_late_still_gets_the_time_of_its_route(server: Server) -> None:
     server.answers |= {"GET": NOT_ROUTED, PING: LOADING}
     assert await_endpoint(server.url, FakeApi(pods=running()), opened(29), age=120)["status"] == "PENDING"
@@ -375,7 +351,7 @@ def test_a_pod_in_a_queue_has_all_its_time_before_it() -> None:
     """However long it waits, its clock begins when it is admitted; and it costs little meanwhile."""
     api = FakeApi(pods=gated())
     found = await_endpoint("http://gateway", api, age=100_000)
-    assert (found["status"], found["waiting_for"], found["wait_seconds"]) == ("PENDING", "admission: in the queue", 300)
+    assert (found["status"], found["waiting_for"], found["wait_seconds"]) == ("PENDING", "admission: in the queue", 900)
     assert not [call for call in api.calls if call.startswith("WATCH")]
     api.put("pods", pending())
     found = await_endpoint("http://gateway", api, found, age=100_000)
@@ -383,9 +359,9 @@ def test_a_pod_in_a_queue_has_all_its_time_before_it() -> None:
 
 
 def test_a_pod_that_is_found_admitted_late_still_has_all_its_time() -> None:
-    """Between two looks at a queue lie 300 s, three times what this pod has to start."""
+    """Between two looks at a queue lie 900 s, nine times what this pod has to start."""
     waits = await_endpoint("http://gateway", FakeApi(pods=gated()), age=100_000)
-    found = await_endpoint("http://gateway", FakeApi(pods=pending()), later(waits, 300), age=100_000)
+    found = await_endpoint("http://gateway", FakeApi(pods=pending()), later(waits, 900), age=100_000)
     assert (found["status"], found["waiting_for"]) == ("PENDING", "the container: ContainerCreating")
     assert datetime.fromisoformat(found["admitted"]) > datetime.now(UTC) - timedelta(seconds=60)
     with pytest.raises(PodNotReady, match="not ready after 100 s"):

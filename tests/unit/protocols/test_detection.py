@@ -7,7 +7,7 @@ import pytest
 from scoring.errors import InvalidFile, InvalidTags
 from scoring.files.formats import Spec
 from scoring.protocols import Auto, detection
-from scoring.protocols.model import Answer, Model, NoConnection
+from scoring.protocols.model import Answer, Model, NoAnswer, NoConnection
 from tests.builders import request
 from tests.unit.servers import HangUp, Reply, Server
 
@@ -15,7 +15,7 @@ NOT_FOUND, ERROR_PAGE = (404, b'{"detail":"Not Found"}'), (500, b"<html>")
 METADATA = (200, b'{"name":"mlserver","version":"1.7.1","extensions":[]}')
 
 
-def answers(*told: tuple[int, bytes]) -> dict[str, Answer | detection.Silence]:
+def answers(*told: tuple[int, bytes]) -> dict[str, Answer]:
     return {path: Answer(*each) for path, each in zip(detection.PROBES, told, strict=True)}
 
 
@@ -44,18 +44,17 @@ def test_a_protocol_is_told_by_an_answer_that_no_other_has(
     assert detection.speaks(answers(*told)) == protocol
 
 
-@pytest.mark.parametrize("path", detection.PROBES)
-def test_nothing_is_told_while_a_probe_has_no_answer(path: str) -> None:
-    silence = {path: detection.Silence("The model did not answer.")}
-    assert detection.speaks(answers(METADATA, NOT_FOUND, (200, b""), (200, b"3.17.2")) | silence) is None
-
-
 def test_a_model_is_asked_no_further_once_it_does_not_answer(server: Server) -> None:
-    server.answers |= {"GET /v2": Reply(404, b"no"), "GET /": HangUp()}
-    first, second = detection.detect(Model(server.url))
-    assert first == "GET /v2: 404 no"
-    assert second.startswith("GET /: The model closed the connection")
+    """Nothing is told then: what it did not say may be what no other protocol has."""
+    server.answers |= {"GET /v2": Reply(404, b"no"), "GET /": HangUp(), "GET /ping": Reply()}
+    with pytest.raises(NoAnswer, match="GET /v2: 404 no; GET /: The model closed the connection") as silence:
+        detection.detect(Model(server.url))
     assert [asked.path for asked in server.requests] == ["/v2", "/"]
+    assert "status" not in silence.value.details
+    server.answers["GET /"] = Reply(503, b"no such host")
+    with pytest.raises(NoAnswer) as unavailable:
+        detection.detect(Model(server.url))
+    assert unavailable.value.details["status"] == 503, "that is an answer, if not the model's"
 
 
 def test_who_takes_no_connection_is_not_asked_what_it_speaks() -> None:

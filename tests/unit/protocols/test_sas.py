@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scoring.errors import ModelFailed
 from scoring.protocols import Sas
 from scoring.protocols.model import Model, NoAnswer, StillBusy, TookTooLong, TooMany, TooMuch
-from scoring.protocols.sas import judge
+from scoring.protocols.sas_log import judge
 from tests.unit.servers import HangUp, Reply, Server, Silence
 
 CREATED = Reply(201, b'{"id":"1795335372.2752411","status":201}')

@@ -14,7 +14,7 @@ from scoring.errors import ModelFailed
 from scoring.files.dialect import RFC4180
 from scoring.files.formats import Batch, Format
 from scoring.protocols import RowProtocol, SasRows
-from scoring.protocols.model import Answer, TooMuch
+from scoring.protocols.model import Answer, NoAnswer, TooMuch
 from scoring.streaming import scorer
 from scoring.streaming.concurrency import Concurrency
 from tests.builders import request
@@ -124,6 +124,76 @@ def test_a_record_that_is_too_long_does_not_make_batches_small(s3: Any, server: 
     _, done = scored(s3, server, document, max_errors=["9"])
     assert done["rejected"] == 1
     assert len(server.posted) < 250
+
+
+@pytest.mark.parametrize("limit", [413, 504])
+@pytest.mark.parametrize("refusal", [400, 500])
+def test_a_record_that_is_refused_alone_and_is_too_much_twice_is_told_by_its_refusal(
+    s3: Any, server: Server, refusal: int, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice it goes for the sake of servers that take no single record: what is wrong with it is said already."""
+    monkeypatch.setattr(scorer, "_PATIENCE_FOR_ONE_RECORD_SECONDS", 0.1)
+
+    def answer(asked: Request) -> Reply:
+        if len(asked.body) > 1_000:
+            return Reply(limit, b"too large")
+        return Reply(refusal, b"no such branch") if b"bad" in asked.body else sagemaker(asked)
+
+    server.answers["POST /invocations"] = answer
+    document = b"a,b\n" + b"".join(b"%d,x\n" % n for n in range(9)) + b"9," + b"bad" * 200 + b"\n10,x\n"
+    with pytest.raises(ModelFailed) as failed:
+        scored(s3, server, document)
+    assert failed.value.summary == f"The model answered {refusal}, for row 10 alone."
+    assert failed.value.details["answer"] == "no such branch"
+
+
+def test_no_record_is_blamed_where_another_is_refused_alone_and_too_much_twice(s3: Any, server: Server) -> None:
+    server.answers["POST /invocations"] = lambda asked: (
+        Reply(413) if len(asked.body) > 6 else Reply(500, b"no such model")
+    )
+    with pytest.raises(NoAnswer, match="answered 500 to rows 1 and 4, each alone"):
+        scored(s3, server, b"a,b\n1,xx\n2,xx\n3,xx\n4,xx\n", max_errors=["9"])
+
+
+@pytest.mark.parametrize("stumbles", [1, 3])
+def test_a_500_that_passes_leaves_the_batches_as_large_as_they_were(
+    s3: Any, server: Server, stumbles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All went well in halves, but as a whole it does now as well."""
+    monkeypatch.setattr(RowProtocol, "most_bytes", 4_096)
+    numbers, small = count(), list[int]()
+
+    def stumbling(asked: Request) -> Reply:
+        if len(asked.body) < 3_000:
+            small.append(len(asked.body))
+        return Reply(500, b"a worker is starting") if 10 <= next(numbers) < 10 + stumbles else sagemaker(asked)
+
+    server.answers["POST /invocations"] = stumbling
+    document = b"a,b\n" + b"".join(b"%05d,%b\n" % (n, b"x" * 90) for n in range(4_000))
+    output, _ = scored(s3, server, document)
+    assert output.count(b"\n") == 4_001
+    assert 2 <= len(small) <= 2 * stumbles + 1, "those in halves, and the last of the file"
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_server_that_refuses_what_is_too_large_as_if_it_were_wrong_gets_as_little_as_it_takes(
+    s3: Any, server: Server, status: int
+) -> None:
+    """However much less than the first batch that is."""
+    refused = list[int]()
+
+    def picky(asked: Request) -> Reply:
+        if len(asked.body) <= 300:
+            return sagemaker(asked)
+        refused.append(len(asked.body))
+        return Reply(status, b"too many rows")
+
+    server.answers["POST /invocations"] = picky
+    document = b"a,b\n" + b"".join(b"%05d,x\n" % n for n in range(20_000))
+    output, _ = scored(s3, server, document)
+    assert output.count(b"\n") == 20_001
+    # The whole of the first batch, its halves and their halves, each once, and then what is tried now and then.
+    assert len(refused) < 2 * (16 << 10) / 300 + 20
 
 
 def test_an_outage_does_not_make_batches_small_for_good(s3: Any, server: Server) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from scoring import pauses
 from scoring.cluster import pings, readiness, routes
 from scoring.cluster.api import Api
 from scoring.cluster.containers import parse_time
@@ -27,9 +28,6 @@ from scoring.settings import ClusterSettings
 _PINGS_IN_A_ROW, _PING_PAUSE_SECONDS, _LOOK_AT_POD_SECONDS = 3, 0.05, 5.0
 # Routes come, and most models load, within the first; whoever has not by then is looked after in short calls.
 _FIRST_PINGS_SECONDS, _FURTHER_PINGS_SECONDS = 20.0, 3.0
-# Between two looks, the longer the more has been waited already: whoever has waited for an hour may wait for a minute more.
-# A queue may take days, a model half a day, and a history holds 25,000 events.
-_LEAST_WAIT_SECONDS, _FIRST_HOUR_SECONDS, _MOST_WAIT_SECONDS, _MOST_GATED_SECONDS = 5, 15, 60, 300
 _NOT_LOADED = f"{LOADS_OR_SERVES}, and let the administrator check the gateway's way to the pod."
 
 
@@ -77,13 +75,11 @@ class Clock:
     def pending(self, waiting_for: str, now: datetime, *, gated: bool = False) -> dict[str, Any]:
         """The `endpoint` of the state until the model is ready."""
         since = (now - (self.created if gated else self.admitted)).total_seconds()
-        usual = _FIRST_HOUR_SECONDS if since < 3_600 else _MOST_WAIT_SECONDS
-        most = _MOST_GATED_SECONDS if gated else usual
         return {
             "status": "PENDING",
             "pod": self.pod_uid,
             "waiting_for": waiting_for,
-            "wait_seconds": int(min(max(since / 10, _LEAST_WAIT_SECONDS), most)),
+            "wait_seconds": pauses.queued(since) if gated else pauses.starting(since),
             # While a queue holds the pod back, its start has not begun.
             **({"gated": True} if gated else {"admitted": self.admitted.isoformat()}),
             **({"opened": self.opened.isoformat()} if self.opened else {}),
@@ -175,7 +171,9 @@ def _overdue(
 ) -> DropscoreError:
     beside = ended_beside(readiness.get(api, pod))
     told = " ".join(filter(None, (pings.said_of_route(api, pod, cluster), beside)))
-    remedy = refusal.remedy or (detection.REMEDY if ping.request["protocol"] == "auto" else None)
+    # A model may have the gateway's words for whatever it is asked.
+    is_anybodys = refusal.is_the_routes or ping.request["protocol"] == "auto"
+    remedy = refusal.remedy or (detection.REMEDY if is_anybodys else None)
     if refusal.is_the_routes:
         late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
         return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy)

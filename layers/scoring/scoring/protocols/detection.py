@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from scoring.errors import InvalidFile
@@ -28,43 +27,42 @@ _VERSION = re.compile(rb'\s*"?[0-9]+\.[0-9]+[\w.+-]*"?\s*')
 _SHOWN = 100
 
 
-@dataclass(frozen=True)
-class Silence:
-    """What happened instead of an answer."""
-
-    summary: str
-
-
 def detect(model: Model) -> str | list[str]:
     """The protocol that a model speaks, or what each probe was answered.
 
-    It is asked no further once it does not answer: then nothing can be told.
+    Raises
+    ------
+    NoConnection, NoAnswer
+        As `probe` does.
+    """
+    answers = probe(model)
+    return speaks(answers) or told(answers)
+
+
+def probe(model: Model) -> dict[str, Answer]:
+    """The answer to each probe.
 
     Raises
     ------
     NoConnection
+    NoAnswer
+        What each was answered until one was not: it is asked no further, since nothing can be told then.
     """
-    answers: dict[str, Answer | Silence] = {}
+    answers: dict[str, Answer] = {}
     for path in PROBES:
         try:
             answers[path] = model.request("GET", path, _SECONDS)
         except NoConnection:
             raise
         except (NoAnswer, StillBusy) as error:
-            answers[path] = Silence(error.summary)
-            break
-    return speaks(answers) or told(answers)
+            lines = [*told(answers), f"GET {path}: {error.summary}"]
+            raise NoAnswer("; ".join(lines), **error.details) from error
+    return answers
 
 
-def speaks(answers: Mapping[str, Answer | Silence]) -> str | None:
-    """The protocol that a model speaks by its answers to all probes; None if it cannot be told, or not yet (pure)."""
-    good: dict[str, Answer] = {}
-    for path in PROBES:
-        answer = answers.get(path)
-        if not isinstance(answer, Answer):
-            return None
-        if answer.status == 200:
-            good[path] = answer
+def speaks(answers: Mapping[str, Answer]) -> str | None:
+    """The protocol that a model speaks by its answers to all probes; None if it cannot be told (pure)."""
+    good = {path: answer for path, answer in answers.items() if answer.status == 200}
     if "/v2" in good and _is_metadata(good["/v2"].document):
         return "oip"
     if "/" in good and good["/"].body.strip() == b"pong":
@@ -78,15 +76,9 @@ def _is_metadata(document: Any) -> bool:
     return isinstance(document, dict) and {"name", "version"} <= document.keys()
 
 
-def told(answers: Mapping[str, Answer | Silence]) -> list[str]:
+def told(answers: Mapping[str, Answer]) -> list[str]:
     """What each probe was answered, for a person."""
-    lines = []
-    for path, answer in answers.items():
-        if isinstance(answer, Silence):
-            lines.append(f"GET {path}: {answer.summary}")
-        else:
-            lines.append(f"GET {path}: {answer.status} {answer.text.strip()[:_SHOWN]}".rstrip())
-    return lines
+    return [f"GET {path}: {each.status} {each.text.strip()[:_SHOWN]}".rstrip() for path, each in answers.items()]
 
 
 def check(request: Mapping[str, Any], protocol: str) -> None:

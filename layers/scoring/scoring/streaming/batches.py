@@ -21,7 +21,8 @@ from scoring.protocols.model import NoAnswer
 from scoring.streaming.job import Job
 from scoring.streaming.pace import FIRST_BYTES, Pace
 from scoring.streaming.progress import Progress
-from scoring.streaming.scorer import OutOfTime, Scored, Scorer
+from scoring.streaming.scored import Scored
+from scoring.streaming.scorer import OutOfTime, Scorer
 from scoring.streaming.uploads import Uploads
 
 # A slow model fills no part for a long time; what it has done is kept all the same.

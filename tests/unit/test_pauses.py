@@ -1,0 +1,49 @@
+"""What takes long is looked at ever more rarely, so that the history of an execution has room for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from scoring import pauses
+from scoring.intake import schema
+
+DAY, WEEK = 86_400, 604_800
+LONGEST_START = schema.SCHEMA["properties"]["start_seconds"]["maximum"]
+
+
+def looks(pause: Callable[[float], int], seconds: float) -> list[float]:
+    """How long had been waited at each look."""
+    times = [0.0]
+    while times[-1] < seconds:
+        times.append(times[-1] + pause(times[-1]))
+    return times
+
+
+def events(pause: Callable[[float], int], seconds: float) -> int:
+    return len(looks(pause, seconds)) * pauses.EVENTS_OF_A_LOOK
+
+
+def test_a_week_in_a_queue_and_the_longest_start_leave_most_of_the_history() -> None:
+    """An attempt lasts for a week at most."""
+    assert events(pauses.queued, WEEK) < 8_000
+    assert events(pauses.queued, WEEK - LONGEST_START) + events(pauses.starting, LONGEST_START) < 15_000
+
+
+@pytest.mark.parametrize(("waited", "within"), [(60, 6), (600, 60), (3_600, 360), (DAY, 900), (WEEK, 900)])
+def test_a_pod_that_a_queue_admits_is_found_the_sooner_the_less_it_has_waited(waited: float, within: float) -> None:
+    """Whenever that is: between a look and the next one."""
+    times = looks(pauses.queued, waited)
+    assert max(later - earlier for earlier, later in pairwise(times)) <= within
+
+
+@pytest.mark.parametrize(("waited", "seconds"), [(-3, 5), (0, 5), (90, 9), (3_599, 15), (3_600, 60), (43_000, 60)])
+def test_a_pod_that_starts_is_looked_at_less_often_the_longer_it_does(waited: float, seconds: int) -> None:
+    assert pauses.starting(waited) == seconds
+
+
+@pytest.mark.parametrize(("waited", "seconds"), [(0, 15), (3_599, 15), (3_600, 60)])
+def test_a_silent_model_is_asked_four_times_a_minute_for_an_hour(waited: float, seconds: int) -> None:
+    assert pauses.silent(waited) == seconds
