@@ -50,9 +50,10 @@ down: ## end the embedded stack
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stack down; fi
 
 ## Checks
+# Where no bytecode may be kept (in many an image), each worker would compile all tests each time.
 .PHONY: test test-faults storm profile-schema failures test-sam test-servers lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
-	@$(BIN)/pytest --numprocesses 5 --dist worksteal
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 5 --dist worksteal
 
 test-faults: setup ## inject each fault of docs/failures.md and look what comes of it
 	@$(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults

@@ -58,7 +58,7 @@ def settings(**changes: str) -> Settings:
     return Settings.from_environ(ENVIRONMENT | {name.upper(): value for name, value in changes.items()})
 
 
-class _Template(yaml.SafeLoader):
+class _Template(yaml.CSafeLoader):
     """YAML with CloudFormation's short functions, each read as a text such as `!GetAtt TearDown.Arn`."""
 
 

@@ -1,4 +1,6 @@
-"""What holds for all tests: the embedded stack that they share is ended when the last session that uses it is done."""
+"""What holds for all tests: the embedded stack that they share is ended when the last session that uses it is done,
+and workers begin with what takes long.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local import stack
+from tests.order import deal
 
 
 def session_of(config: pytest.Config) -> int:
@@ -20,6 +23,12 @@ def use(state: Path, config: pytest.Config) -> None:
     users = state / "users"
     users.mkdir(parents=True, exist_ok=True)
     (users / str(session_of(config))).touch()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        deal(items, config.workerinput["workercount"])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

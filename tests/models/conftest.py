@@ -5,9 +5,12 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import boto3
 import pytest
+from filelock import FileLock
 
 from local.images import PulledImage, build, pull, push
 from tests.models.serving import MODELS_BIN, ROOT, Registry, wait_for_port
@@ -38,14 +41,25 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
-def pull_model(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PulledImage]:
-    """Give a function that builds, pushes and pulls a model by the name of its folder."""
-    directory = tmp_path_factory.mktemp("images")
+def pull_model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], PulledImage]:
+    """Give a function that builds, pushes and pulls a model by the name of its folder: once, whichever worker asks first."""
+    own = tmp_path_factory.getbasetemp()
+    directory = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "models"
+    directory.mkdir(exist_ok=True)
 
     def pull_model(name: str) -> PulledImage:
-        image = build(ROOT / "models" / name, MODELS_BIN / "python", directory)
-        push(registry.ecr, image, f"dropscore/{name}", "1")
-        return pull(f"000000000000.dkr.ecr.us-east-1.amazonaws.com/dropscore/{name}:1", registry.url, directory)
+        kept = directory / f"{name}.json"
+        with FileLock(directory / f"{name}.lock"):
+            if not kept.exists():
+                registry: Registry = request.getfixturevalue("registry")
+                image = build(ROOT / "models" / name, MODELS_BIN / "python", directory)
+                push(registry.ecr, image, f"dropscore/{name}", "1")
+                reference = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/dropscore/{name}:1"
+                kept.write_text(json.dumps(asdict(pull(reference, registry.url, directory)), default=str))
+            found = json.loads(kept.read_text())
+        return PulledImage(**found | {"rootfs": Path(found["rootfs"])})
 
     return pull_model
 

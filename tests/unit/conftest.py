@@ -1,6 +1,7 @@
 """No test reaches AWS: false credentials, moto where AWS is meant, and nothing kept from one test to the next."""
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -74,11 +75,34 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(scorer, name, getattr(scorer, name) / 100)
 
 
+@cache
+def keep_urls() -> None:
+    """Let moto look only once for the urls of a service: it does so at each call, and reads a module anew for S3's.
+
+    Then they are compiled once, too.
+    """
+    from moto.core.base_backend import BaseBackend
+    from moto.s3.models import S3Backend
+
+    found: Any = BaseBackend.urls
+    kept: dict[type, dict[re.Pattern[str], Any]] = {}
+
+    def urls(backend: BaseBackend) -> dict[re.Pattern[str], Any]:
+        if type(backend) not in kept:
+            kept[type(backend)] = {re.compile(url): method for url, method in found.fget(backend).items()}
+        return kept[type(backend)]
+
+    # Its reads the module anew; the one it has from BaseBackend does not.
+    del S3Backend._url_module
+    BaseBackend.urls = property(urls)  # type: ignore[assignment,method-assign]
+
+
 @pytest.fixture
 def mocked_aws() -> Iterator[None]:
     """AWS in this process: moto."""
     from moto import mock_aws
 
+    keep_urls()
     with mock_aws():
         yield
 

@@ -17,6 +17,7 @@ from scoring.errors import DropscoreError
 from tests.builders import OUTPUT_BUCKET
 from tests.cases import Case
 from tests.scoring import OUTPUT
+from tests.unit.memory_s3 import MemoryS3
 from tests.unit.servers import Reply, Request, Server
 from tests.unit.test_cases import score
 
@@ -89,6 +90,12 @@ def rows_of(text: str) -> list[list[str]]:
     rows = csv.reader(io.StringIO(text, newline=""))
     # A line of spaces is none; of an empty one, csv makes no field, of two quotes it does.
     return [row for row in rows if row and not (len(row) == 1 and row[0] and not row[0].strip(" \t"))]
+
+
+@pytest.fixture
+def s3() -> MemoryS3:
+    """A test has thousands of calls."""
+    return MemoryS3()
 
 
 class Own(Case):

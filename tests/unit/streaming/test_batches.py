@@ -20,11 +20,18 @@ from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import Model, NoAnswer
 from scoring.streaming import Progress, scorer
 from tests.builders import OUTPUT_BUCKET, request
+from tests.unit.memory_s3 import MemoryS3
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 from tests.unit.stand_ins import SasContainer, mlflow, prediction, sagemaker, sas_result
 from tests.unit.streaming.test_streaming import NOW, drop, job, opened, published
 
 MANY = b"id,text\n" + b"".join(b'%d,"line\n%d"\n' % (n, n * 7) for n in range(400))
+
+
+@pytest.fixture
+def s3() -> MemoryS3:
+    """What is between the engine and the model is asked here, in many steps."""
+    return MemoryS3()
 
 
 @pytest.fixture

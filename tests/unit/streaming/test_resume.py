@@ -21,11 +21,18 @@ from scoring.files import objects, ranges
 from scoring.intake.identity import rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
 from tests.builders import OUTPUT_BUCKET, request
+from tests.unit.memory_s3 import MemoryS3
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
 from tests.unit.streaming.test_streaming import NOW, drop, published
 
 NEVER = 1 << 30
+
+
+@pytest.fixture
+def s3() -> MemoryS3:
+    """A test has thousands of calls."""
+    return MemoryS3()
 
 
 class Killed(BaseException):
@@ -114,7 +121,7 @@ class Sizes:
         patch.setattr(ranges, "RANGE_BYTES", self.range)
         for judged in ("_WAITING", "_LOOK_SECONDS", "_LOOK_RANGES", "_GAIN"):
             patch.setattr(ranges, judged, 0 if self.range < 1 << 20 else getattr(ranges, judged))
-        patch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+        patch.setattr(MemoryS3, "least_part_bytes", 1)
 
 
 @dataclass(frozen=True)
