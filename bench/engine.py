@@ -98,7 +98,7 @@ def score(protocol: str, model_url: str, file: data.File, reading: Mapping[str, 
     idle = reset_peak()
     began, cpu_began, invocations = time.perf_counter(), time.process_time(), 1
     scoring: Mapping[str, Any] = streaming.open_upload(client, source, request, tags, datetime.now(UTC))
-    while scoring["status"] != "DONE":
+    while scoring.get("status") != "DONE":
         scoring = streaming.advance(
             streaming.Job(
                 s3=client,

@@ -111,6 +111,8 @@ async def get(request: web.Request) -> web.StreamResponse:
         raise refusal(web.HTTPNotFound, "NoSuchKey")  # nothing was published here before
     if request.path in request.app[SMALL]:
         return web.Response(body=request.app[SMALL][request.path], headers={"ETag": f'"{ETAG}"'})
+    if not request.path.endswith(".csv"):
+        raise refusal(web.HTTPNotFound, "NoSuchKey")
     file = data.File.named(request.path)
     if request.headers.get("If-Match", f'"{ETAG}"').strip('"') != ETAG:
         raise refusal(web.HTTPPreconditionFailed, "PreconditionFailed")

@@ -47,7 +47,7 @@ _BOTO_TRIES, _BOTO = 4, Backoff(1, 2, 20)
 # Lambda's queue of events: after a failed function, and after a throttled one.
 _EVENT_FAILED, _EVENT_THROTTLED = Backoff(60, 2, 120, jittered=False), Backoff(1, 2, 300)
 # `Clock.pending` in layers/scoring/scoring/cluster/start.py: a tenth of what was waited already, at least and at most this.
-LEAST_LOOK_SECONDS, MOST_LOOK_SECONDS, MOST_GATED_SECONDS = 5, 15, 300
+LEAST_LOOK_SECONDS, MOST_LOOK_SECONDS, MOST_GATED_SECONDS = 5, 15, 900
 
 
 @dataclass(slots=True)

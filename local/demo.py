@@ -81,9 +81,12 @@ def score(stack: Stack, drop: Drop, out: Path) -> int:
 
 
 def follow(stack: Stack, version_id: str, dropped: datetime) -> dict[str, Any]:
-    """Print each state of the file's execution and of its attempt as it is entered; give the execution at its end."""
+    """Print each state of the file's execution, of its attempt and of its shards' as it is entered; give the execution at
+    its end.
+    """
     client = stack.client("stepfunctions")
     score_file = attempt = None
+    shards: dict[str, str] = {}  # execution ARN -> what its lines begin with
     shown: dict[str, int] = {}  # execution ARN -> number of its events that were shown
     while True:
         check(stack)
@@ -93,13 +96,18 @@ def follow(stack: Stack, version_id: str, dropped: datetime) -> dict[str, Any]:
             score_file = client.describe_execution(executionArn=score_file["executionArn"])
         elif (datetime.now(UTC) - dropped).total_seconds() > START_SECONDS:
             raise StackFailed("start_scoring has started nothing.", Path(stack.logs) / "aws.log")
-        for execution, indent in ((score_file, ""), (attempt, "  ")):
-            if execution:
-                arn = execution["executionArn"]
-                events = history(client, arn)
-                for event in events[shown.get(arn, 0) :]:
-                    show_event(event, indent, dropped)
-                shown[arn] = len(events)
+        followed = [(each["executionArn"], indent) for each, indent in ((score_file, ""), (attempt, "  ")) if each]
+        new: list[tuple[dict[str, Any], str]] = []
+        for arn, indent in (*followed, *shards.items()):
+            events = history(client, arn)
+            new += [(event, indent) for event in events[shown.get(arn, 0) :]]
+            shown[arn] = len(events)
+        for event, indent in sorted(new, key=lambda each: each[0]["timestamp"]):
+            show_event(event, indent, dropped)
+            if indent and event["type"] == "TaskSubmitted":
+                shard = json.loads(event["taskSubmittedEventDetails"]["output"])["ExecutionArn"]
+                number = json.loads(client.describe_execution(executionArn=shard)["input"])["shard"]["number"]
+                shards[shard] = f"    shard {number}: "
         if score_file and score_file["status"] != "RUNNING":
             return score_file
         time.sleep(POLL_SECONDS)

@@ -37,7 +37,7 @@ def scored(s3: Any, url: str, name: str, body: bytes, tags: Mapping[str, str]) -
     request = json.loads(json.dumps(asked.to_json(wanted, "model@sha256:0", OUTPUT, spec.to_json(), configured)))
     given = outcome.scored_tags(found, request, "execution-1")
     scoring: Mapping[str, Any] = streaming.open_upload(s3, found, request, given, datetime.now(UTC))
-    while scoring["status"] != "DONE":
+    while scoring.get("status") != "DONE":
         scoring = streaming.advance(
             streaming.Job(
                 s3=s3,

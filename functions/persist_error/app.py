@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring import aws, settings
-from scoring.errors import DropscoreError, Failure
+from scoring.errors import DropscoreError
 from scoring.intake import identity
 from scoring.observability import count, logger, observed
 from scoring.outcome import evidence
@@ -31,17 +31,22 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         state, execution = event["state"], event["execution"]
     attempt_id = execution.rsplit(":", 1)[-1]
     logger.append_keys(file_id=state.get("file_id"), attempt_id=attempt_id)
-    failure, stage = Failure.from_state(state["error"]), evidence.stage(state)
     source, configured = identity.Source.from_json(state["source"]), settings.current()
     key = identity.output_key(source.key, configured, identity.ERROR_SUFFIX)
+    failure, stage, pod = evidence.of_failure(aws.client("s3"), state)
     document = outcome.error_document(
         failure,
         stage,
         state | {"attempt_id": attempt_id},
-        evidence.of_pod(state),
+        pod,
         {"arn": execution, "console": outcome.console_link(execution)},
         datetime.now(UTC),
     )
+    if "shard" in state:
+        # For the attempt of the file to find.
+        where = state["request"]["output"]
+        outcome.put_error(aws.client("s3"), where["bucket"], outcome.error_key(where["key"]), document, {})
+        return {"error": failure.name, "cause": f"{failure.summary} {failure.remedy}"}
     tags = {"error": outcome.tag_value(failure.name), "stage": stage, "sequencer": source.sequencer}
     scored = identity.output_key(source.key, configured)
     if not _superseded(configured.output_bucket, scored, source.sequencer):

@@ -9,23 +9,37 @@ from scoring.intake import identity
 from scoring.intake import state as held
 from scoring.observability import count, observed
 from scoring.outcome import files as outcome
+from scoring.outcome import joining
+
+# What the file's attempt puts the shards together by.
+_OF_A_SHARD = ("bytes", "rejected_bytes", "crc", "columns", "first")
 
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Publish the scored file; gives the `output` of the state.
+    """Publish the scored file, put together from its shards where it has some; gives the `output` of the state.
+
+    What came of a shard is completed for its file's own attempt to find.
 
     Raises
     ------
-    ScoringFailed, AccessDenied, AwsThrottled
+    InvalidFile, ModelFailed, ScoringFailed, AccessDenied, AwsThrottled
     """
-    state = event["state"]
-    request, scoring = held.request(state), state["scoring"]
+    s3, state = aws.client("s3"), event["state"]
+    source, request, scoring = identity.Source.from_json(state["source"]), held.request(state), state["scoring"]
+    if "shards" in state:
+        outcomes = [each["output"] for each in state["shards"]]
+        scoring = joining.join(s3, source, request, scoring, outcomes)
+        request |= {"protocol": outcomes[0]["protocol"], "pods": len(outcomes)}
     duration = (datetime.now(UTC) - parse_time(event["started"])).total_seconds()
     counts = {name: scoring[name] for name in ("rows", "padded", "rejected") if name in scoring}
     more = counts | {"duration_seconds": f"{duration:.1f}"}
-    tags = outcome.scored_tags(identity.Source.from_json(state["source"]), request, event["execution"], more)
-    published = outcome.publish(aws.client("s3"), request["output"], scoring, tags)
-    count("FilesScored")
+    tags = outcome.scored_tags(source, request, event["execution"], more)
     uri = f"s3://{request['output']['bucket']}/{request['output']['key']}"
+    if "shard" in state:
+        outcome.complete(s3, request["output"], scoring, tags)
+        told = {name: scoring[name] for name in _OF_A_SHARD if name in scoring}
+        return {"uri": uri, "protocol": request["protocol"], **counts, **told}
+    published = outcome.publish(s3, request["output"], scoring, tags)
+    count("FilesScored")
     return {"uri": uri, **counts} | ({} if published else {"superseded": True})

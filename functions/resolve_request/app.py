@@ -6,7 +6,7 @@ from scoring import aws, settings
 from scoring.cluster import api as clusters
 from scoring.files import inspection, objects
 from scoring.files.rejects import Limit
-from scoring.intake import identity, images, parameters, profiles, request
+from scoring.intake import identity, images, parameters, pods, profiles, request, shard
 from scoring.observability import observed
 from scoring.settings import Settings
 
@@ -20,6 +20,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     InvalidTags, InvalidProfile, InvalidFile, EmptyFile, SourceGone
     ImageNotFound, ImageNotAllowed, ClusterNotFound, ClusterNotActive, NamespaceNotAllowed, InvalidSettings
     """
+    if part := event["state"].get("shard"):
+        # What the file asks for, its own attempt has resolved.
+        return shard.request(event["state"]["request"], part)
     configured = settings.current()
     source = identity.Source.from_json(event["state"]["source"])
     tags = objects.tags(aws.client("s3"), source, configured.tag_wait_seconds)
@@ -47,4 +50,12 @@ def _resolve(
     spec = inspection.of_object(
         aws.client("s3"), source, wanted.reading, configured.input_suffix, wanted.protocol, strict=strict
     )
-    return request.to_json(wanted, pinned.uri, output, spec.to_json(), configured)
+    count = pods.number(
+        wanted.pods,
+        source.size,
+        configured.max_pods_per_file,
+        protocol=wanted.protocol,
+        split=wanted.split,
+        is_own_text=spec.is_own_text,
+    )
+    return request.to_json(wanted, pinned.uri, output, spec.to_json(), configured, count)

@@ -18,7 +18,7 @@ from scoring.protocols.model import Model, NoAnswer, StillBusy
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Take the file one step further; gives the `scoring` of the state: `status` OPENED, RUNNING (come back) or DONE.
+    """Take the file one step further; gives the `scoring` of the state: `status` RUNNING (come back) or DONE.
 
     Raises
     ------
@@ -27,10 +27,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     s3, state = aws.client("s3"), event["state"]
     source, request = identity.Source.from_json(state["source"]), held.request(state)
-    if "scoring" not in state:
-        tags = outcome.scored_tags(source, request, event["execution"])
-        return streaming.open_upload(s3, source, request, tags, datetime.now(UTC))
-
+    tags = outcome.scored_tags(source, request, event["execution"])
+    scoring = state.get("scoring") or streaming.open_upload(s3, source, request, tags, datetime.now(UTC))
     pod = state["pod"]
 
     def check_pod() -> None:
@@ -42,7 +40,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         source=source,
         request=request,
         pod_uid=pod["uid"],
-        scoring=state["scoring"],
+        scoring=scoring,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
         now=lambda: datetime.now(UTC),
         check_pod=check_pod,

@@ -31,13 +31,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
     if not request:
         return {"deleted": []}
     deleted, scoring = [], state.get("scoring", {})
-    if ("endpoint" in state or scoring) and not event.get("keep_upload"):
+    if ("endpoint" in state or scoring or request.get("pods", 1) > 1) and not event.get("keep_upload"):
         # First, since it needs no cluster: a cluster that is gone for good must not keep an upload alive.
         s3 = aws.client("s3")
         if "output" not in state:
             uploads = scoring if scoring.get("upload_id") else _recorded_uploads(s3, request["output"])
             deleted += [f"upload/{upload_id}" for upload_id in outcome.abort(s3, request["output"], uploads)]
         progress.forget(s3, request["output"])
+        if "shards" in scoring:
+            outcome.forget_shards(s3, request["output"], len(scoring["shards"]))
     return {"deleted": deleted + pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)}
 
 

@@ -2,6 +2,8 @@
 
 - A nested execution (`startExecution.sync:2`) is an ordinary one: the parent's history names it, it sends status events, its failure reaches the
   parent as `States.TaskFailed` with the child's description as cause, and it is stopped with its parent.
+- The first item of a Map that fails is what the Map fails with, and nested executions of the other items are stopped;
+  the tasks of items are in the history.
 - An execution that was stopped or has timed out stays so, and waits, retries and starts nothing any more.
 - `TimeoutSeconds` of a state machine ends it as TIMED_OUT; `TimeoutSecondsPath` of a task counts.
 - `MaxDelaySeconds` and `JitterStrategy` of a Retry count.
@@ -36,7 +38,8 @@ Response = Any  # MiniStack's, which has no type hints: status, headers, body
 
 _running: contextvars.ContextVar[str] = contextvars.ContextVar("running_execution", default="")
 _ended: dict[str, threading.Event] = {}  # by execution ARN
-_children: dict[str, str] = {}  # execution ARN -> ARN of the nested execution it waits for
+_children: dict[str, set[str]] = {}  # execution ARN -> ARNs of the nested executions it waits for
+_failed_maps: dict[str, Exception] = {}  # execution ARN -> what the first item of its Map failed with
 
 
 def repair() -> None:
@@ -46,11 +49,13 @@ def repair() -> None:
         engine._run_execution,
         engine._fail_execution,
     )
-    find_retrier, execute_task, call_lambda, handle_request = (
+    find_retrier, execute_task, call_lambda, handle_request, run_items, run_item = (
         engine._find_matching_retrier,
         engine._execute_task,
         engine._call_lambda,
         engine.handle_request,
+        engine._run_map_items,
+        engine._run_sub_machine,
     )
 
     def start_execution(request: dict[str, Any]) -> Response:
@@ -108,7 +113,15 @@ def repair() -> None:
         if "TimeoutSecondsPath" in state:
             timeout = engine._resolve_path_or_ctx(state["TimeoutSecondsPath"], given, context)
             state = {**state, "TimeoutSeconds": timeout}
-        return execute_task(state, given, execution, context)
+        if "Map" not in context:
+            return execute_task(state, given, execution, context)
+        name = context["State"]["Name"]
+        entered = {"name": name, "input": json.dumps(given)}
+        engine._add_event(execution, "TaskStateEntered", {"stateEnteredEventDetails": entered})
+        result, after = execute_task(state, given, execution, context)
+        exited = {"name": name, "output": json.dumps(result)}
+        engine._add_event(execution, "TaskStateExited", {"stateExitedEventDetails": exited})
+        return result, after
 
     def call_lambda_if_allowed(function: str, event: object) -> Any:
         _, config, _ = lambda_svc._get_func_record_for_ref(function)
@@ -121,6 +134,20 @@ def repair() -> None:
             if error.error == "Lambda.Unknown" and '"TooManyRequestsException"' in error.cause:
                 raise engine._ExecutionError("Lambda.TooManyRequestsException", error.cause) from error
             raise
+
+    def run_map_items(*given: Any) -> Any:
+        _failed_maps.pop(_running.get(), None)
+        return run_items(*given)
+
+    def run_map_item(*given: Any) -> Any:
+        arn = _running.get()
+        try:
+            return run_item(*given)
+        except Exception as error:
+            # The first one is what the Map fails with, and ends the other items.
+            if _failed_maps.setdefault(arn, error) is error:
+                stop_children(arn)
+            raise _failed_maps[arn] from error
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
         if headers.get("x-amz-target", "").endswith(".RedriveExecution"):
@@ -143,6 +170,8 @@ def repair() -> None:
     engine._find_matching_retrier = find_matching_retrier
     engine._execute_task = execute_task_in_time
     engine._call_lambda = call_lambda_if_allowed
+    engine._run_map_items = run_map_items
+    engine._run_sub_machine = run_map_item
     engine._invoke_nested_start_execution_sync = run_nested_execution
     engine.handle_request = handle
 
@@ -189,9 +218,13 @@ def run_nested_execution(_resource: str, parameters: dict[str, Any]) -> dict[str
             }
         },
     )
-    _children[_running.get()] = child
+    siblings = _children.setdefault(_running.get(), set())
+    siblings.add(child)
+    if ended(_running.get()).is_set() or _running.get() in _failed_maps:
+        # That was in between.
+        engine._stop_execution({"executionArn": child, "cause": "Its parent has ended"})
     ended(child).wait()
-    _children.pop(_running.get(), None)
+    siblings.discard(child)
     described = json.loads(engine._describe_execution({"executionArn": child})[2])
     succeeded = described["status"] == "SUCCEEDED"
     if succeeded:
@@ -240,7 +273,11 @@ def time_out(execution: Execution) -> None:
 def finish(arn: str) -> None:
     """Wake whatever waits in an execution that is over, and stop what it has started."""
     ended(arn).set()
-    if child := _children.pop(arn, None):
+    stop_children(arn)
+
+
+def stop_children(arn: str) -> None:
+    for child in list(_children.get(arn, ())):
         engine._stop_execution({"executionArn": child, "cause": f"Parent execution {arn} has ended"})
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -139,6 +139,16 @@ class Pipeline:
         events = self.sfn.get_execution_history(executionArn=execution)["events"]
         return any(event["type"] == "TaskSubmitted" for event in events)
 
+    def shards(self, execution: str) -> list[str]:
+        """The ARNs of the attempts of a file's shards so far."""
+        if not self.has_attempt(execution):
+            return []
+        return [
+            json.loads(event["taskSubmittedEventDetails"]["output"])["ExecutionArn"]
+            for event in self.history(self.attempt(execution))
+            if event["type"] == "TaskSubmitted"
+        ]
+
     def state(
         self, execution: str, entered: str, holds: Callable[[dict[str, Any]], bool] = lambda _: True
     ) -> dict[str, Any]:
@@ -158,10 +168,15 @@ class Pipeline:
 
     def scoring(self, execution: str, nth: int = 0) -> dict[str, Any]:
         """The state of a file once it is being scored by its newest attempt's nth pod (from 0)."""
-        # The step is entered the first time to open the upload, the second time to score.
-        return self.state(
-            execution, "stream_file", lambda state: state["lost_pods"]["count"] == nth and "scoring" in state
-        )
+        state = self.state(execution, "stream_file", lambda state: state["lost_pods"]["count"] == nth)
+        attempt, progress = self.attempt(execution), state["request"]["output"]["progress"]
+
+        def has_begun() -> bool:
+            is_over = self.sfn.describe_execution(executionArn=attempt)["status"] != "RUNNING"
+            return is_over or self.read(progress) is not None
+
+        wait_for(f"the upload of {execution}", has_begun, 60)
+        return state
 
     def history(self, execution: str) -> list[dict[str, Any]]:
         """All events of an execution, oldest first."""
@@ -253,10 +268,29 @@ class Pipeline:
         answer = self.s3.list_multipart_uploads(Bucket=self.stack.output_bucket, Prefix=key)
         return [upload["UploadId"] for upload in answer.get("Uploads", ()) if upload["Key"] == key]
 
+    def progress(self, execution: str) -> str:
+        """Where the attempt of a file keeps how far it is, and below it its shards'."""
+        return f"{self.stack.output_prefix}.progress/{self.attempt(execution).rsplit(':', 1)[-1]}"
+
+    def keys(self, prefix: str) -> list[str]:
+        """What the output bucket holds that begins so."""
+        listed = self.s3.list_objects_v2(Bucket=self.stack.output_bucket, Prefix=prefix)
+        return [each["Key"] for each in listed.get("Contents", ())]
+
+    def _is_torn_down(self, attempt_id: str) -> bool:
+        return not self.objects(attempt_id)
+
     def assert_nothing_left(self, execution: str) -> None:
-        """No pod, Service, route or unfinished upload of the file; a pod may take its grace period to go."""
-        attempt_id = self.attempt(execution).rsplit(":", 1)[-1]
-        wait_for(f"the tear-down of {attempt_id}", lambda: not self.objects(attempt_id), 30)
+        """No pod, Service, route, unfinished upload or record of the file; a pod may take its grace period to go."""
+        attempt = self.attempt(execution)
+        for each in (attempt, *self.shards(execution)):
+            name = each.rsplit(":", 1)[-1]
+            wait_for(f"the tear-down of {name}", partial(self._is_torn_down, name), 30)
+        prefix = self.progress(execution)
+        try:
+            wait_for(f"the end of what is below {prefix}", lambda: not self.keys(prefix), 30)
+        except AssertionError:
+            raise AssertionError(self.keys(prefix)) from None
         source = json.loads(self.sfn.describe_execution(executionArn=execution)["input"])["source"]
         key = self.stack.output_prefix + source["key"].removeprefix(self.stack.input_prefix) + ".scoreout"
         wait_for(f"the end of the upload of {key}", lambda: not self.uploads(key), 30)

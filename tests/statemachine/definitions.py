@@ -30,5 +30,17 @@ def deployed(machine: str, **arns: str) -> dict[str, Any]:
     return whole
 
 
+def states(machine: str) -> dict[str, dict[str, Any]]:
+    """All states, those of a Map's items included."""
+    found: dict[str, dict[str, Any]] = definition(machine)["States"]
+    return found | items(machine)
+
+
+def items(machine: str) -> dict[str, dict[str, Any]]:
+    """The states that a Map's items go through."""
+    maps = [state for state in definition(machine)["States"].values() if state["Type"] == "Map"]
+    return {name: inner for state in maps for name, inner in state["ItemProcessor"]["States"].items()}
+
+
 def tasks(machine: str) -> dict[str, dict[str, Any]]:
-    return {name: state for name, state in definition(machine)["States"].items() if state["Type"] == "Task"}
+    return {name: state for name, state in states(machine).items() if state["Type"] == "Task"}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from scoring.outcome import history
 from tests.statemachine.conftest import CASES, MOCKS, Outcome, Run
-from tests.statemachine.definitions import definition, tasks
+from tests.statemachine.definitions import items, states, tasks
 
-UP_TO_A_POD = ["resolve_request", "launch_pod", "await_pod", "is_pod_ready"]
-OPENED = ["stream_file", "is_file_scored"]
+UP_TO_A_POD = ["resolve_request", "how_many_pods", "launch_pod", "await_pod", "is_pod_ready"]
 SCORED = ["stream_file", "is_file_scored", "persist_output"]
-TO_AN_OUTPUT = ["tear_down", "is_file_persisted", "scored"]
-TO_AN_ERROR = ["persist_error", "tear_down", "is_file_persisted", "failed"]
+TO_AN_OUTPUT = ["tear_down"]
+TO_AN_ERROR = ["persist_error", "tear_down_after_error", "is_error_written", "failed"]
 AFTER_A_LOSS = ["count_lost_pod", "may_launch_again", "tear_down_lost_pod", "launch_pod", "await_pod", "is_pod_ready"]
 
 
@@ -29,7 +29,7 @@ def failed(outcome: Outcome) -> None:
 def test_a_file_goes_through_every_step_and_comes_out_scored(run: Run) -> None:
     outcome = run("ScoredAtOnce")
     succeeded(outcome)
-    assert outcome.path == [*UP_TO_A_POD, *OPENED, *SCORED, *TO_AN_OUTPUT]
+    assert outcome.path == [*UP_TO_A_POD, *SCORED, *TO_AN_OUTPUT]
 
 
 def test_the_state_gathers_what_each_step_gave(run: Run) -> None:
@@ -43,7 +43,7 @@ def test_a_pod_that_needs_time_is_waited_for_between_the_looks(run: Run) -> None
     outcome = run("PodNeedsTime")
     succeeded(outcome)
     look_again = ["wait_for_pod", "await_pod", "is_pod_ready"]
-    assert outcome.path == [*UP_TO_A_POD, *look_again, *look_again, *OPENED, *SCORED, *TO_AN_OUTPUT]
+    assert outcome.path == [*UP_TO_A_POD, *look_again, *look_again, *SCORED, *TO_AN_OUTPUT]
 
 
 def test_a_model_that_needs_time_is_waited_for_between_the_steps(run: Run) -> None:
@@ -52,7 +52,6 @@ def test_a_model_that_needs_time_is_waited_for_between_the_steps(run: Run) -> No
     step_again = ["wait_for_model", "stream_file", "is_file_scored"]
     assert outcome.path == [
         *UP_TO_A_POD,
-        *OPENED,
         "stream_file",
         "is_file_scored",
         *step_again,
@@ -62,15 +61,55 @@ def test_a_model_that_needs_time_is_waited_for_between_the_steps(run: Run) -> No
     ]
 
 
+PLANNED = ["resolve_request", "how_many_pods", "plan_shards", "is_file_planned"]
+
+
+@pytest.mark.parametrize("case", ["ScoredOnTwoPods", "PlannedInTwoLooks", "ShardIsThrottled"])
+def test_a_file_on_several_pods_is_planned_scored_side_by_side_and_put_together(run: Run, case: str) -> None:
+    outcome = run(case)
+    succeeded(outcome)
+    look_again = ["plan_shards", "is_file_planned"] * (case == "PlannedInTwoLooks")
+    assert outcome.path == [
+        *PLANNED,
+        *look_again,
+        "score_shards",
+        *2 * ["score_shard"],
+        "persist_output",
+        *TO_AN_OUTPUT,
+    ]
+    assert [each["output"] for each in outcome.output["shards"]] == [{"rows": 1}, {"rows": 1}]
+    assert outcome.input_of["score_shard"].keys() == {"source", "file_id", "request", "shard"}
+
+
+def test_a_shard_that_fails_ends_the_file(run: Run) -> None:
+    outcome = run("FailsInAShard")
+    failed(outcome)
+    assert [name for name in outcome.path if name != "score_shard"] == [*PLANNED, "score_shards", *TO_AN_ERROR]
+    given = outcome.input_of["persist_error"]
+    assert given["error"]["Error"] == "States.TaskFailed"
+    assert [shard["number"] for shard in given["scoring"]["shards"]] == [1, 2], "each may have told what happened to it"
+
+
+def test_what_a_function_reads_of_a_history_is_the_state_of_the_attempt_and_not_that_of_an_item() -> None:
+    assert set(history.OF_ITEMS) == items("attempt").keys()
+
+
+def test_a_shard_is_scored_by_the_same_state_machine() -> None:
+    given = items("attempt")["score_shard"]["Parameters"]
+    assert given["StateMachineArn.$"] == "$$.StateMachine.Id"
+    assert given["Input"].keys() > {"shard.$", "request.$", "source.$", "file_id.$", "lost_pods"}
+
+
 @pytest.mark.parametrize(
     ("case", "error", "path"),
     [
+        ("FailsInPlanShards", "InvalidFile", PLANNED[:-1]),
         ("FailsInResolveRequest", "ImageNotFound", ["resolve_request"]),
-        ("FailsInLaunchPod", "PodRefused", ["resolve_request", "launch_pod"]),
-        ("FailsInAwaitPod", "PodCrashed", ["resolve_request", "launch_pod", "await_pod"]),
-        ("FailsWithoutAName", "KeyError", ["resolve_request", "launch_pod", "await_pod"]),
-        ("FailsInStreamFile", "ModelFailed", [*UP_TO_A_POD, *OPENED, "stream_file"]),
-        ("FailsInPersistOutput", "ScoringFailed", [*UP_TO_A_POD, *OPENED, *SCORED]),
+        ("FailsInLaunchPod", "PodRefused", ["resolve_request", "how_many_pods", "launch_pod"]),
+        ("FailsInAwaitPod", "PodCrashed", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"]),
+        ("FailsWithoutAName", "KeyError", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"]),
+        ("FailsInStreamFile", "ModelFailed", [*UP_TO_A_POD, "stream_file"]),
+        ("FailsInPersistOutput", "ScoringFailed", [*UP_TO_A_POD, *SCORED]),
     ],
 )
 def test_an_error_in_any_step_is_told_torn_down_after_and_ends_the_attempt(
@@ -84,7 +123,7 @@ def test_an_error_in_any_step_is_told_torn_down_after_and_ends_the_attempt(
 
 
 def test_what_the_steps_before_the_error_gave_is_there_to_be_told(run: Run) -> None:
-    given = run("FailsInStreamFile").input_of["persist_error"]
+    given = run("FailsInPersistOutput").input_of["persist_error"]
     assert {"source", "request", "pod", "endpoint", "scoring", "error"} <= given.keys()
     assert given["scoring"]["upload_id"] == "u", "tear_down aborts it"
 
@@ -117,8 +156,13 @@ def test_an_error_that_cannot_be_written_ends_the_attempt_in_its_own_words(run: 
     outcome = run("ErrorCannotBeWritten")
     assert outcome.status == "FAILED"
     assert (outcome.error, outcome.cause) == ("PodCrashed", "PodCrashed, as the function told it")
-    assert outcome.path[-4:] == ["persist_error", "tear_down", "is_file_persisted", "failed_without_error_file"]
-    assert outcome.input_of["is_file_persisted"]["persist_failure"]["Error"] == "AccessDenied"
+    assert outcome.path[-4:] == [
+        "persist_error",
+        "tear_down_after_error",
+        "is_error_written",
+        "failed_without_error_file",
+    ]
+    assert outcome.input_of["is_error_written"]["persist_failure"]["Error"] == "AccessDenied"
 
 
 def test_a_scored_file_stays_scored_even_if_its_pod_cannot_be_torn_down(run: Run) -> None:
@@ -136,8 +180,8 @@ def test_an_error_stays_the_one_that_was_told_even_if_the_pod_cannot_be_torn_dow
 @pytest.mark.parametrize(
     ("case", "before", "after"),
     [
-        ("PodIsLostWhileStarting", ["resolve_request", "launch_pod", "await_pod"], [*OPENED, *SCORED]),
-        ("PodIsLostWhileScoring", [*UP_TO_A_POD, *OPENED, "stream_file"], SCORED),
+        ("PodIsLostWhileStarting", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"], SCORED),
+        ("PodIsLostWhileScoring", [*UP_TO_A_POD, "stream_file"], SCORED),
     ],
 )
 def test_a_lost_pod_is_replaced_and_the_file_goes_on(run: Run, case: str, before: list[str], after: list[str]) -> None:
@@ -147,10 +191,10 @@ def test_a_lost_pod_is_replaced_and_the_file_goes_on(run: Run, case: str, before
     assert outcome.output["lost_pods"] == {"count": 1}
 
 
-def test_the_upload_of_a_lost_pod_is_still_there_for_the_next_one(run: Run) -> None:
+def test_the_upload_of_a_lost_pod_is_still_there_for_the_next_one() -> None:
     assert tasks("attempt")["tear_down_lost_pod"]["Parameters"]["keep_upload"] is True
-    assert "keep_upload" not in tasks("attempt")["tear_down"]["Parameters"]
-    assert run("PodIsLostWhileScoring").input_of["tear_down_lost_pod"]["scoring"]["upload_id"] == "u"
+    for last in ("tear_down", "tear_down_after_error"):
+        assert "keep_upload" not in tasks("attempt")[last]["Parameters"]
 
 
 def test_the_fourth_lost_pod_is_an_error(run: Run) -> None:
@@ -175,17 +219,17 @@ def test_errors_that_pass_are_waited_out_between_two_pods_too(run: Run) -> None:
 
 def test_no_attempt_ends_without_a_tear_down(run: Run) -> None:
     for case in CASES["attempt"]["TestCases"]:
-        path = run(case).path
-        assert path[-3:-1] == ["tear_down", "is_file_persisted"], case
+        path = [name for name in run(case).path if name != "scored"]
+        assert path[-1] == "tear_down" or path[-3:-1] == ["tear_down_after_error", "is_error_written"], case
 
 
 def test_every_state_is_entered_by_some_case(run: Run) -> None:
     entered = {state for case in CASES["attempt"]["TestCases"] for state in run(case).path}
-    assert entered == definition("attempt")["States"].keys()
+    assert entered == states("attempt").keys()
 
 
 def test_every_case_mocks_every_task() -> None:
     """Or Step Functions Local would call a function for real."""
     for machine, mocked in CASES.items():
-        for case, states in mocked["TestCases"].items():
-            assert states.keys() == tasks(machine).keys(), f"{case} in {MOCKS.name}"
+        for case, mocks in mocked["TestCases"].items():
+            assert mocks.keys() == tasks(machine).keys(), f"{case} in {MOCKS.name}"

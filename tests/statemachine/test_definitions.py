@@ -11,7 +11,7 @@ from scoring import errors
 from scoring.cluster import pods
 from scoring.errors import DropscoreError
 from tests.builders import template
-from tests.statemachine.definitions import MACHINES, PLACEHOLDER, ROOT, definition, tasks, text
+from tests.statemachine.definitions import MACHINES, PLACEHOLDER, ROOT, definition, items, states, tasks, text
 
 # Step Functions Developer Guide, "Best practices": the errors of Lambda itself, which pass.
 LAMBDA_ERRORS = {
@@ -21,8 +21,9 @@ LAMBDA_ERRORS = {
     "Lambda.TooManyRequestsException",
 }
 KILLED = {"Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory", "States.Timeout"}
-ATTEMPT = tasks("attempt")
-ALL_STATES = [(machine, name) for machine in MACHINES for name in definition(machine)["States"]]
+# What functions do; the attempts of shards are tried again as that of a file.
+ATTEMPT = {name: state for name, state in tasks("attempt").items() if name not in items("attempt")}
+ALL_STATES = [(machine, name) for machine in MACHINES for name in states(machine)]
 
 
 def retried(state: dict[str, Any]) -> set[str]:
@@ -42,7 +43,11 @@ def test_every_function_is_called_again_when_lambda_or_its_time_failed_it(name: 
 @pytest.mark.parametrize("name", ATTEMPT)
 def test_every_error_of_every_function_leads_on(name: str) -> None:
     """An execution that dies in a step would leave its pod, and its file without an outcome."""
-    after = {"persist_error": "tear_down", "tear_down": "is_file_persisted"}.get(name, "persist_error")
+    after = {
+        "persist_error": "tear_down_after_error",
+        "tear_down": "scored",
+        "tear_down_after_error": "is_error_written",
+    }.get(name, "persist_error")
     assert caught(ATTEMPT[name])["States.ALL"] == after
     assert ATTEMPT[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"], "it must stand alone and last"
 
@@ -55,7 +60,7 @@ def test_what_a_catch_keeps_overwrites_nothing_that_is_needed_later(name: str) -
 
 @pytest.mark.parametrize(("machine", "name"), ALL_STATES)
 def test_every_retry_and_catch_says_why(machine: str, name: str) -> None:
-    state = definition(machine)["States"][name]
+    state = states(machine)[name]
     for rule in (*state.get("Retry", ()), *state.get("Catch", ())):
         assert rule["Comment"].endswith(".")
 
@@ -96,7 +101,7 @@ def test_a_lost_pod_is_replaced_wherever_a_pod_is_used(name: str) -> None:
 
 def test_every_step_has_the_name_of_its_function() -> None:
     for name, state in ATTEMPT.items():
-        function = "tear_down" if name == "tear_down_lost_pod" else name
+        function = "tear_down" if name.startswith("tear_down") else name
         assert state["Resource"] == f"${{{function.title().replace('_', '')}Arn}}"
         assert (ROOT / "functions" / function / "app.py").exists()
 

@@ -147,6 +147,35 @@ class MemoryS3:
             upload.parts[PartNumber] = _Object(body, _etag(body), {})
             return {"ETag": upload.parts[PartNumber].etag}
 
+    def upload_part_copy(
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        UploadId: str,
+        PartNumber: int,
+        CopySource: Mapping[str, str],
+        CopySourceRange: str,
+    ) -> dict[str, Any]:
+        source = self._found((CopySource["Bucket"], CopySource["Key"]), "UploadPartCopy").body
+        start, _, last = CopySourceRange.removeprefix("bytes=").partition("-")
+        body = source[int(start) : int(last) + 1]
+        with self._lock:
+            upload = self._upload((Bucket, Key), UploadId, "UploadPartCopy")
+            upload.parts[PartNumber] = _Object(body, _etag(body), {})
+        return {"CopyPartResult": {"ETag": upload.parts[PartNumber].etag}}
+
+    def delete_objects(self, *, Bucket: str, Delete: Mapping[str, Any]) -> dict[str, Any]:
+        for each in Delete["Objects"]:
+            self.delete_object(Bucket=Bucket, Key=each["Key"])
+        return {}
+
+    def list_objects_v2(self, *, Bucket: str, Prefix: str) -> dict[str, Any]:
+        with self._lock:
+            keys = sorted(key for bucket, key in self._objects if bucket == Bucket and key.startswith(Prefix))
+        # Where there is none, a client finds no list.
+        return {"Contents": [{"Key": key} for key in keys]} if keys else {}
+
     def list_parts(self, *, Bucket: str, Key: str, UploadId: str) -> dict[str, Any]:
         with self._lock:
             parts = sorted(self._upload((Bucket, Key), UploadId, "ListParts").parts.items())

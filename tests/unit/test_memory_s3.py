@@ -187,3 +187,34 @@ def test_a_part_that_is_not_what_was_sent_is_refused() -> None:
     upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
     with pytest.raises(ClientError, match="BadDigest"):
         s3.upload_part(**upload, PartNumber=1, Body=b"one", ChecksumCRC32="AAAAAA==")
+
+
+def test_ranges_are_copied_into_parts_and_objects_listed_and_deleted_together_as_by_moto(s3: Any) -> None:
+    seen = []
+    for client in (s3, MemoryS3()):
+        place = {"Bucket": OUTPUT_BUCKET}
+        for key, body in (("shards/1", b"one"), ("shards/2", b"two"), ("other", b"three")):
+            client.put_object(**place, Key=key, Body=body)
+        upload = place | {"Key": "a", "UploadId": client.create_multipart_upload(**place, Key="a")["UploadId"]}
+        copied = client.upload_part_copy(
+            **upload, PartNumber=1, CopySource=place | {"Key": "shards/2"}, CopySourceRange="bytes=1-2"
+        )
+        parts = client.list_parts(**upload)["Parts"]
+        with pytest.raises(ClientError, match=r"NoSuchKey|404"):
+            client.upload_part_copy(
+                **upload, PartNumber=2, CopySource=place | {"Key": "shards/3"}, CopySourceRange="bytes=0-1"
+            )
+        listed = [each["Key"] for each in client.list_objects_v2(**place, Prefix="shards/")["Contents"]]
+        gone = [{"Key": key} for key in ("shards/1", "shards/2", "shards/3")]
+        client.delete_objects(**place, Delete={"Objects": gone, "Quiet": True})
+        seen.append(
+            (
+                copied["CopyPartResult"]["ETag"],
+                [(part["PartNumber"], part["Size"], part["ETag"]) for part in parts],
+                listed,
+                "Contents" in client.list_objects_v2(**place, Prefix="shards/"),
+                client.get_object(**place, Key="other")["Body"].read(),
+            )
+        )
+    assert seen[0] == seen[1]
+    assert seen[0][2] == ["shards/1", "shards/2"]

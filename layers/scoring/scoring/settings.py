@@ -105,6 +105,7 @@ class Settings:
     max_memory: str = "16Gi"
     max_gpu: int = 0
     max_errors: str = "10000"
+    max_pods_per_file: int = 8
     start_deadline_seconds: int = 900
     route_deadline_seconds: int = 120
     scoring_deadline_seconds: int = 86_400

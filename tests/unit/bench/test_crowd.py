@@ -14,8 +14,8 @@ from bench import crowd, quotas, scenarios, simulation
 from bench.queues import Calls, Estimates, Gates, Pace, Queue, Retries
 from bench.quotas import Backoff, Bucket, Durations, Inputs, ceilings, fcfs, percentile, stretches
 from bench.simulation import Crowd, Scenario
-from scoring import aws
-from scoring.cluster import manifest, start
+from scoring import aws, pauses
+from scoring.cluster import manifest
 from scoring.settings import ClusterSettings
 from tests.builders import ROOT
 from tests.unit.cluster.test_pods import attempt
@@ -166,9 +166,9 @@ def test_the_inputs_are_those_of_the_project() -> None:
     assert INPUTS.quotas["namespace_pods"] == int(namespace["pods"])
     pod = manifest.pod(attempt(), ClusterSettings("scoring", ("dropscore",), url="http://gateway"))
     assert INPUTS.given["release_seconds"] == pod["spec"]["terminationGracePeriodSeconds"]
-    assert simulation.LEAST_LOOK_SECONDS == start._LEAST_WAIT_SECONDS
-    assert simulation.MOST_LOOK_SECONDS == start._FIRST_HOUR_SECONDS
-    assert simulation.MOST_GATED_SECONDS == start._MOST_GATED_SECONDS
+    assert pauses.queued(0) == simulation.LEAST_LOOK_SECONDS
+    assert pauses.starting(3_599) == simulation.MOST_LOOK_SECONDS
+    assert pauses.queued(604_800) == simulation.MOST_GATED_SECONDS
     assert aws._CONFIG.retries["total_max_attempts"] == simulation._BOTO_TRIES
 
 

@@ -34,7 +34,13 @@ def test_a_sample_is_what_the_state_machine_gives(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name in ATTEMPT and name != "persist_error"])
 def test_a_sample_holds_what_the_steps_before_have_added(name: str) -> None:
     before: set[str] = set()
-    for step in ("resolve_request", "launch_pod", "await_pod", "stream_file", "persist_output", "tear_down"):
+    one_pod = ("launch_pod", "await_pod", "stream_file")
+    for step in (
+        "resolve_request",
+        *(("plan_shards",) if name == "plan_shards" else one_pod),
+        "persist_output",
+        "tear_down",
+    ):
         if step == name:
             break
         before.add(ATTEMPT[step]["ResultPath"].removeprefix("$."))
@@ -92,13 +98,35 @@ def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.Monk
     }
 
 
-def test_stream_file_takes_its_sample(s3: Any) -> None:
+def test_stream_file_takes_its_sample(s3: Any, server: Server, api: FakeApi) -> None:
     given = event("stream_file")
     dropped = given["state"]["source"]
     s3.put_bucket_versioning(Bucket=dropped["bucket"], VersioningConfiguration={"Status": "Enabled"})
-    answer = s3.put_object(Bucket=dropped["bucket"], Key=dropped["key"], Body=b"x" * dropped["size"])
+    body = (b"x\n" * dropped["size"])[: dropped["size"]]
+    answer = s3.put_object(Bucket=dropped["bucket"], Key=dropped["key"], Body=body)
     dropped |= {"version_id": answer["VersionId"], "etag": answer["ETag"].strip('"')}
-    assert run("stream_file", given)["status"] == "OPENED"
+    given["state"]["endpoint"]["url"] = server.url
+    server.answers |= {
+        "POST /executions": Reply(201, b'{"id": "7.1"}'),
+        "GET /query/7.1/log": Reply(body=b"Completed!\n"),
+        "GET /query/7.1": Reply(body=body),
+    }
+    begun = run("stream_file", given)
+    assert (begun["status"], bool(begun["upload_id"])) == ("RUNNING", True), (
+        "to fetch the result is another Lambda's work"
+    )
+
+
+def test_plan_shards_takes_its_sample(s3: Any) -> None:
+    given = event("plan_shards")
+    dropped = given["state"]["source"]
+    s3.put_bucket_versioning(Bucket=dropped["bucket"], VersioningConfiguration={"Status": "Enabled"})
+    body = (b"x\n" * dropped["size"])[: dropped["size"]]
+    answer = s3.put_object(Bucket=dropped["bucket"], Key=dropped["key"], Body=body)
+    dropped |= {"version_id": answer["VersionId"], "etag": answer["ETag"].strip('"')}
+    planned = run("plan_shards", given)
+    assert (planned["status"], len(planned["shards"])) == ("PLANNED", given["state"]["request"]["pods"])
+    assert planned["upload_id"]
 
 
 def test_persist_output_takes_its_sample(s3: Any) -> None:

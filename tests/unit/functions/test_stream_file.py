@@ -62,19 +62,26 @@ def steps(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield event["state"]["scoring"]
 
 
-def test_the_first_step_only_opens_the_upload_so_that_it_can_always_be_aborted(s3: Any, server: Server) -> None:
-    opened = next(steps(given(s3, server, "sagemaker")))
-    assert opened["status"] == "OPENED"
-    assert datetime.fromisoformat(opened["started"]) <= datetime.now(UTC)
-    assert not server.requests
-
-
-def test_the_next_steps_score_the_file(s3: Any, server: Server) -> None:
+def test_a_small_file_is_scored_in_one_step(s3: Any, server: Server) -> None:
     server.answers["POST /invocations"] = Reply(body=b"0.5\n0.25\n")
-    assert [scoring["status"] for scoring, _ in zip(steps(given(s3, server, "sagemaker")), range(2), strict=False)] == [
-        "OPENED",
-        "DONE",
-    ]
+    scoring = next(steps(given(s3, server, "sagemaker")))
+    assert (scoring["status"], scoring["rows"]) == ("DONE", 2)
+    assert datetime.fromisoformat(scoring["started"]) <= datetime.now(UTC)
+
+
+def test_a_step_that_is_killed_before_it_has_answered_is_gone_on_with(s3: Any, server: Server, api: FakeApi) -> None:
+    """With the same uploads, whose ids only the record of progress holds, and since the same moment."""
+    event = given(s3, server, "sagemaker")
+
+    begun: list[dict[str, Any]] = []
+    for answer in (HangUp(), HangUp(), Reply(body=b"0.5\n0.25\n")):
+        server.answers |= {"POST /invocations": answer, "GET /ping": Reply()}
+        event["state"].pop("scoring", None)
+        begun.append(next(steps(event)))
+    assert begun[-1]["status"] == "DONE"
+    assert len({(each["upload_id"], each["started"]) for each in begun}) == 1
+    uploads = s3.list_multipart_uploads(Bucket=event["state"]["request"]["output"]["bucket"])["Uploads"]
+    assert [upload["UploadId"] for upload in uploads] == [begun[0]["upload_id"]]
 
 
 SILENCES = [HangUp(), Reply(502), Reply(body=b"0.5", promised=100)]
@@ -88,7 +95,6 @@ def test_a_model_that_falls_silent_is_told_by_what_became_of_its_pod(
     server.answers["POST /invocations"] = answer
     api.put("pods", found)
     further = steps(given(s3, server, "sagemaker"))
-    next(further)
     with pytest.raises(error) as blamed:
         next(further)
     assert "silence" not in str(blamed.value), "internal names are of no use to the user"
@@ -100,7 +106,6 @@ def test_a_model_that_answers_its_ping_but_not_this_is_asked_once_more(
 ) -> None:
     server.answers |= {"POST /invocations": answer, "GET /ping": Reply()}
     further = steps(given(s3, server, "sagemaker"))
-    next(further)
     assert next(further)["status"] == "RUNNING"
     with pytest.raises(ModelFailed, match=r"record 1 alone\. Its container is running still\.") as failed:
         next(further)
@@ -114,7 +119,6 @@ def test_a_node_that_is_gone_without_a_word_is_waited_for_until_the_cluster_know
     monkeypatch.setattr(silence, "_MOST_SECONDS", 3_600.0)
     server.answers["POST /invocations"] = HangUp()
     further = steps(given(s3, server, "sagemaker"))
-    next(further)
     for _ in range(4):
         running_on = next(further)
         assert (running_on["status"], running_on["wait_seconds"]) == ("RUNNING", 15)
@@ -128,7 +132,6 @@ def test_a_model_is_not_waited_for_for_ever(
 ) -> None:
     server.answers["POST /invocations"] = HangUp()
     further = steps(given(s3, server, "sagemaker"))
-    next(further)
     assert next(further)["status"] == "RUNNING"
     monkeypatch.setattr(silence, "_MOST_SECONDS", 0.0)
     with pytest.raises(ModelFailed, match="Its container is running still"):
@@ -142,7 +145,6 @@ def test_a_model_that_got_on_meanwhile_has_a_new_start(
     monkeypatch.setitem(globals(), "FILE", b"a,b\n1,2\n3,4\n5,6\n")
     server.answers |= {"POST /invocations": HangUp(), "GET /ping": Reply()}
     further = steps(given(s3, server, "sagemaker"))
-    next(further)
     assert next(further)["silent"]["times"] == 1
 
     def first_only(asked: Request) -> Reply:
@@ -161,7 +163,6 @@ def test_the_silence_of_a_lost_pod_is_not_held_against_the_next(s3: Any, server:
     server.answers["POST /invocations"] = HangUp()
     event = given(s3, server, "sagemaker")
     further = steps(event)
-    next(further)
     assert next(further)["status"] == "RUNNING"
     event["state"]["scoring"]["silent"] |= {"since": "2026-01-01T00:00:00+00:00"}
     event["state"]["pod"] = pod_state(uid="uid-2")
@@ -189,8 +190,8 @@ def test_a_result_whose_connection_breaks_is_fetched_on_from_there(
         "GET /query/7.1": breaks,
         "GET /": Reply(body=b"pong"),
     }
-    statuses = [scoring["status"] for scoring, _ in zip(steps(given(s3, server, "sas")), range(5), strict=False)]
-    assert statuses == ["OPENED", "RUNNING", "RUNNING", "RUNNING", "DONE"], "12 bytes, three at a time"
+    statuses = [scoring["status"] for scoring, _ in zip(steps(given(s3, server, "sas")), range(4), strict=False)]
+    assert statuses == ["RUNNING", "RUNNING", "RUNNING", "DONE"], "12 bytes, three at a time"
 
 
 def test_a_container_whose_route_is_away_while_it_is_polled_is_polled_again(
@@ -198,7 +199,6 @@ def test_a_container_whose_route_is_away_while_it_is_polled_is_polled_again(
 ) -> None:
     server.answers |= {"POST /executions": Reply(201, b'{"id": "7.1"}'), "GET /query/7.1/log": Reply(503)}
     further = steps(given(s3, server, "sas"))
-    next(further)
     assert next(further)["status"] == "RUNNING"
     server.answers |= {"GET /query/7.1/log": Reply(body=b"Completed!\n"), "GET /query/7.1": Reply(body=FILE)}
     assert next(further)["status"] == "DONE"
@@ -215,7 +215,6 @@ def test_a_route_that_answers_in_the_models_place_is_told_by_what_became_of_its_
     event = given(s3, server, "sagemaker")
     event["state"]["request"]["deadlines"]["start_seconds"] = 0
     further = steps(event)
-    next(further)
     with pytest.raises(error):
         next(further)
 
@@ -230,7 +229,6 @@ def test_a_model_that_has_scored_nothing_yet_may_load_as_long_as_a_start_may_tak
     server.answers |= {"POST /invocations": answer, "GET /ping": Reply()}
     event = given(s3, server, "sagemaker")
     further = steps(event)
-    next(further)
     assert [next(further)["status"] for _ in range(4)] == ["RUNNING"] * 4, "longer than one that falls silent"
     event["state"]["request"]["deadlines"]["start_seconds"] = 0
     with pytest.raises(ModelFailed, match=answer.body.decode()) as late:
@@ -261,7 +259,6 @@ def through(gateway: Server, s3: Any, protocol: str) -> dict[str, Any]:
 def test_a_route_that_goes_away_for_a_while_costs_no_file(s3: Any, gateway: Server, api: FakeApi) -> None:
     """Its 404 is the one that is answered where there is no route; the model's own is the model's word."""
     further = steps(through(gateway, s3, "sagemaker"))
-    next(further)
     away = next(further)
     assert (away["status"], away["silent"]["times"]) == ("RUNNING", 0)
     gateway.answers[f"POST /{POD_NAME}/invocations"] = Reply(body=b"0.5\n0.25\n")
@@ -273,7 +270,6 @@ def test_a_route_that_stays_away_is_told(
 ) -> None:
     monkeypatch.setattr(silence, "_MOST_SECONDS", 0.0)
     further = steps(through(gateway, s3, "sagemaker"))
-    next(further)
     with pytest.raises(RouteNotReady, match=r"way to the model was lost .* somebody has deleted it"):
         next(further)
 
@@ -287,7 +283,6 @@ def test_a_404_of_the_models_own_stays_the_models(
     event = through(gateway, s3, "sagemaker")
     event["state"]["request"]["deadlines"]["start_seconds"] = 0
     further = steps(event)
-    next(further)
     for _ in range(looks):
         assert next(further)["status"] == "RUNNING"
     with pytest.raises(ModelFailed, match="The model answered 404"):
@@ -327,7 +322,6 @@ def test_a_server_that_gets_other_models_meanwhile_neither_hides_the_models_answ
     event["state"]["request"]["deadlines"]["start_seconds"] = 0
     event["state"]["request"]["cluster_settings"] = {"namespaces": [NAMESPACE], "route": "pod_ip"}
     further = steps(event)
-    next(further)
     assert [next(further)["status"] for _ in before] == before
     with pytest.raises(error, match=told):
         next(further)
@@ -339,7 +333,6 @@ def test_a_container_whose_route_is_gone_while_it_is_polled_has_not_forgotten_it
     model = f"/{POD_NAME}"
     gateway.answers[f"POST {model}/executions"] = Reply(201, b'{"id": "7.1"}')
     further = steps(through(gateway, s3, "sas"))
-    next(further)
     assert next(further)["status"] == "RUNNING"
     gateway.answers |= {f"GET {model}/query/7.1/log": Reply(404, b"{}"), f"GET {model}/": Reply(body=b"pong")}
     with pytest.raises(ModelFailed, match="knows nothing of the execution"):
@@ -357,7 +350,6 @@ def test_a_result_that_stops_in_the_middle_is_told_by_what_became_of_its_pod(
     }
     api.put("pods", crashed())
     further = steps(given(s3, server, "sas"))
-    next(further)
     with pytest.raises(PodCrashed):
         next(further)
 
@@ -369,7 +361,6 @@ def test_a_slow_container_is_come_back_to_but_not_a_dead_one(
     monkeypatch.setattr("scoring.protocols.sas._ANSWER_SECONDS", 0.1)
     server.answers |= {"POST /executions": Reply(201, b'{"id": "7.1"}'), "GET /query/7.1/log": Silence()}
     further = steps(given(s3, server, "sas"))
-    next(further)
     assert next(further)["status"] == "RUNNING"
     api.put("pods", running(uid="another"))
     with pytest.raises(PodLost):

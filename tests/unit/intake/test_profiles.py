@@ -37,6 +37,7 @@ EVERYTHING: dict[str, Any] = {
     "cpu": 8,
     "memory": "64Gi",
     "gpu": 1,
+    "pods": 3,
     "args": ["serve", "--quiet"],
     "command": ["/opt/start"],
     "env": {"OMP_NUM_THREADS": "4"},
@@ -192,7 +193,7 @@ def test_a_profile_may_say_everything_that_is_in_the_schema_and_nothing_else() -
         ("max_in_flight", 0, "max_in_flight is 0; it must be at least 1"),
         ("folders", ["a/", "a/"], "folders says 'a/' twice"),
         ("folders", ["a"], "folders[0] is 'a', which does not match"),
-        ("pods", 2, "pods is no key that is known"),
+        ("podz", 2, "podz is no key that is known"),
     ],
 )
 def test_a_value_that_is_not_what_its_key_says_is_named(key: str, value: Any, problem: str) -> None:

@@ -219,6 +219,8 @@ def test_the_request_of_the_state_holds_all_that_the_later_steps_need() -> None:
         "resources": {"cpu": "500m", "memory": "1Gi", "gpu": "1"},
         "pod": {"port": 8080},
         "limits": {},
+        "pods": 1,
+        "asked_pods": "1",
         "output": output,
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 60},
     }

@@ -107,3 +107,14 @@ def test_what_was_left_until_the_protocol_is_known_is_refused_then(
         return
     with pytest.raises(error):
         detection.check(asked, protocol)
+
+
+def test_a_container_that_gets_a_file_whole_scores_no_shard_of_it() -> None:
+    """Each would be sent all of it."""
+    part = {"number": 1, "count": 2, "start": 0, "stop": 4, "row": 1, "records": 1, "total": 2}
+    whole = {"model_name": "", "split": "file", "rows": "same", "max_errors": ["0"]}
+    asked = request(protocol="auto", asked_pods="2", shard=part, **whole)
+    detection.check(asked, "mlflow")
+    detection.check(asked | {"split": "rows"}, "sas")
+    with pytest.raises(InvalidTags, match="gets the file whole"):
+        detection.check(asked, "sas")

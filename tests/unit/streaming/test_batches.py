@@ -23,7 +23,7 @@ from tests.builders import OUTPUT_BUCKET, request
 from tests.unit.memory_s3 import MemoryS3
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 from tests.unit.stand_ins import SasContainer, mlflow, prediction, sagemaker, sas_result
-from tests.unit.streaming.test_streaming import NOW, drop, job, opened, published
+from tests.unit.streaming.test_streaming import begun, drop, job, opened, published
 
 MANY = b"id,text\n" + b"".join(b'%d,"line\n%d"\n' % (n, n * 7) for n in range(400))
 
@@ -88,7 +88,7 @@ def test_a_record_that_no_server_takes_alone_is_not_bad_for_that(
     monkeypatch.setattr(scorer, "_LEAST_PAUSE_SECONDS", 0.001)
     server.answers["POST /invocations"] = toolkit
     found, asked = drop(s3, b"a\n" + b"\n".join(records)), request(protocol="sagemaker", max_errors=["9"])
-    scoring = streaming.open_upload(s3, found, asked, {"execution": "execution"}, NOW)
+    scoring = begun(s3, found, asked)
     done = streaming.advance(job(s3, server, found, scoring, request=asked))
     assert (done["rows"], done.get("rejected", 0)) == (len(records), records.count(b"bad"))
     lines = published(s3, done).split(b"\n")[1:-1]
@@ -274,7 +274,7 @@ def test_a_step_that_runs_out_of_time_in_trouble_leaves_less_for_the_next_to_try
     server.answers["POST /invocations"] = stuck
     found = drop(s3, MANY)
     scoring, steps = opened(s3, found), 0
-    while scoring["status"] != "DONE" and steps < 500:
+    while scoring.get("status") != "DONE" and steps < 500:
         scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=until(server, 8)))
         steps += 1
     assert scoring["status"] == "DONE"

@@ -24,7 +24,7 @@ from tests.builders import OUTPUT_BUCKET, request
 from tests.unit.memory_s3 import MemoryS3
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
-from tests.unit.streaming.test_streaming import NOW, drop, published
+from tests.unit.streaming.test_streaming import NOW, begun, drop, published
 
 NEVER = 1 << 30
 
@@ -183,7 +183,7 @@ class Runs:
     def run(self, ends: list[End], sizes: Sizes) -> tuple[bytes, int, bytes] | type[Exception]:
         """The scored file, its rows, and the list of bad ones; or what the user is told instead."""
         found = drop(self.s3, self.document)
-        scoring, pod = streaming.open_upload(self.s3, found, self.asked, {"execution": "execution"}, NOW), 1
+        scoring, pod = begun(self.s3, found, self.asked), 1
         with pytest.MonkeyPatch.context() as patch:
             sizes.apply(patch)
             for end in [*ends, None]:
@@ -207,7 +207,7 @@ class Runs:
                     return type(error)
                 except Killed:
                     assert end, "nobody else kills"
-                if scoring["status"] == "DONE":
+                if scoring.get("status") == "DONE":
                     return published(self.s3, scoring), scoring["rows"], self.rejected(scoring)
                 self.disturbed += 1
                 if end and end.fresh_pod:

@@ -25,7 +25,7 @@ from scoring.intake.identity import Source
 from scoring.outcome import files as outcome
 from scoring.protocols import RowProtocol
 from scoring.protocols.model import Model, NoAnswer
-from scoring.streaming import batches, scorer, whole_file
+from scoring.streaming import batches, progress, scorer, whole_file
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, request, source
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 
@@ -47,7 +47,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
 
 
+def begun(s3: Any, found: Source, asked: dict[str, Any]) -> dict[str, Any]:
+    """The `scoring` of a new attempt."""
+    progress.forget(s3, asked["output"])
+    return streaming.open_upload(s3, found, asked, {"execution": "execution", "sequencer": "1"}, NOW)
+
+
 def opened(s3: Any, found: Source, **changes: Any) -> dict[str, Any]:
+    progress.forget(s3, request()["output"])
     tags = outcome.scored_tags(found, request(), "execution")
     return streaming.open_upload(s3, found, request(), tags, NOW) | changes
 
@@ -126,7 +133,7 @@ def test_a_file_scored_in_many_steps_is_the_same_byte_for_byte(
     found = drop(s3, MANY)
     whole = published(s3, streaming.advance(job(s3, server, found, opened(s3, found))))
     scoring, steps = opened(s3, found), 0
-    while scoring["status"] != "DONE":
+    while scoring.get("status") != "DONE":
         scoring = streaming.advance(job(s3, server, found, scoring, seconds_left=time_for(server, batches)))
         steps += 1
     assert steps > 2

@@ -20,15 +20,15 @@ from scoring.streaming.concurrency import Concurrency
 from tests.builders import request
 from tests.unit.servers import HangUp, Reply, Request, Server
 from tests.unit.stand_ins import prediction, sagemaker
-from tests.unit.streaming.test_streaming import NOW, drop, job, published
+from tests.unit.streaming.test_streaming import begun, drop, job, published
 
 
 def scored(s3: Any, server: Server, document: bytes, **asked: Any) -> tuple[bytes, dict[str, Any]]:
     """The scored file, and what is known of it."""
     wanted = request(**({"protocol": "sagemaker"} | asked))
     found = drop(s3, document)
-    done = streaming.open_upload(s3, found, wanted, {"execution": "execution"}, NOW)
-    while done["status"] != "DONE":
+    done = begun(s3, found, wanted)
+    while done.get("status") != "DONE":
         done = streaming.advance(job(s3, server, found, done, request=wanted))
     return published(s3, done), done
 
@@ -223,7 +223,7 @@ def test_what_is_done_is_kept_when_a_model_fails(s3: Any, server: Server, monkey
     server.answers["GET /ping"] = Reply()
     wanted = request(protocol="sagemaker")
     found = drop(s3, b"a,b\n" + b"".join(b"%d,x\n" % n for n in range(9_000)))
-    scoring = streaming.open_upload(s3, found, wanted, {"execution": "execution"}, NOW)
+    scoring = begun(s3, found, wanted)
     under_way = job(s3, server, found, scoring, request=wanted)
     with pytest.raises(ModelFailed) as failed:
         streaming.advance(under_way)

@@ -136,7 +136,7 @@ def test_a_result_is_fetched_on_from_where_the_last_step_stopped(
     SasContainer(server, ranges)
     found = drop(s3, MANY)
     scoring, offsets = opened(s3, found), list[int]()
-    while scoring["status"] != "DONE":
+    while scoring.get("status") != "DONE":
         # Asked before the file is sent, before the result is fetched, and after each chunk: three of them a step.
         left = iter([900.0] * (5 if not offsets else 4))
         step = job(

@@ -45,9 +45,15 @@ def encoding(name: str) -> str:
 
 
 def read(
-    s3: Any, source: Source, compression: str, written: str, offset: int, digest: Callable[[int], Digest]
+    s3: Any,
+    source: Source,
+    compression: str,
+    written: str,
+    offset: int,
+    digest: Callable[[int], Digest],
+    stop: int | None = None,
 ) -> tuple[Iterator[bytes], Digest, Callable[[bytes], None]]:
-    """The text from byte `offset` on.
+    """The text from byte `offset` on; of a file that is its own text, to before `stop`, if that is given.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def read(
     """
     if not compression and written == UTF8:
         whole = digest(offset)
-        return objects.read(s3, source, offset), whole, whole.update
+        return objects.read(s3, source, offset, stop), whole, whole.update
     whole = digest(0)
     chunks: Iterator[bytes] = whole.pass_on(objects.read(s3, source))
     return skipped(text(chunks, compression, written), offset), whole, lambda _: None

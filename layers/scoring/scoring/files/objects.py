@@ -37,8 +37,9 @@ _BROKEN = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, Connec
 _TRIES_WITHOUT_PROGRESS = 5
 
 
-def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
-    """The object from byte `offset` on, in chunks of at most 1 MiB; a dropped connection is taken up where it broke.
+def read(s3: Any, source: Source, offset: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The object from byte `offset` on, to before `stop` or to its end, in chunks of at most 1 MiB; a dropped connection is
+    taken up where it broke.
 
     It comes over one connection, and over more while who reads waits for it and more of them make it faster.
 
@@ -51,12 +52,13 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
     AwsThrottled, AccessDenied
     """
     connections = ranges.Connections()
-    while offset < source.size:
+    end = source.size if stop is None else stop
+    while offset < end:
         count = connections.count
         if count == 1:
-            chunks: Iterator[bytes] = _stream(s3, source, offset)
+            chunks: Iterator[bytes] = stream(s3, source, offset, stop)
         else:
-            chunks = ranges.ahead(partial(_stream, s3, source), offset, source.size, connections)
+            chunks = ranges.ahead(partial(stream, s3, source), offset, end, connections)
         for chunk in connections.waited_for(chunks):
             offset += len(chunk)
             yield chunk
@@ -64,7 +66,7 @@ def read(s3: Any, source: Source, offset: int = 0) -> Iterator[bytes]:
             return
 
 
-def _stream(s3: Any, source: Source, offset: int, stop: int | None = None) -> Iterator[bytes]:
+def stream(s3: Any, source: Source, offset: int, stop: int | None = None) -> Iterator[bytes]:
     """The bytes from `offset` to before `stop`, or to the end, over one connection at a time."""
     tries, end = 0, source.size if stop is None else stop
     while offset < end:

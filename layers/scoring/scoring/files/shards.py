@@ -6,7 +6,7 @@ the ranges are put together. (Ge, Li, Eilebrecht, Chandramouli, Kossmann: "Specu
 Data Analytics", SIGMOD 2019, guess which one; here both are known. It costs little: most often a quoted field or two make
 one of the two.)
 
-Pure, but for `plan`, which reads.
+Pure, but for `edges` and `look_through`, which read.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from scoring.files.blocks import MOST_RECORD_BYTES, tally
 from scoring.files.dialect import BACKSLASH, QUOTE, Dialect
 
-# So many ranges at once, over a connection each.
-_RANGES = 8
+AT_ONCE = 8
+"""So many ranges are looked through at once, over a connection each."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ class Seen:
     first: int | None
     begun: bytes
 
+    def to_json(self) -> list[Any]:
+        return [self.records, self.first, self.begun.decode("latin-1")]
+
+    @classmethod
+    def of(cls, told: Sequence[Any]) -> Seen:
+        records, first, begun = told
+        return cls(records, first, begun.encode("latin-1"))
+
 
 @dataclass(frozen=True)
 class Range:
@@ -52,6 +61,14 @@ class Range:
     stop: int
     outside: Seen
     inside: Seen
+
+    def to_json(self) -> list[Any]:
+        return [self.start, self.stop, self.outside.to_json(), self.inside.to_json()]
+
+    @classmethod
+    def of(cls, told: Sequence[Any]) -> Range:
+        start, stop, outside, inside = told
+        return cls(start, stop, Seen.of(outside), Seen.of(inside))
 
 
 def aligned(dialect: Dialect, chunks: Iterable[bytes]) -> int | None:
@@ -140,23 +157,19 @@ def gathered(fine: Sequence[Shard], most: int) -> list[Shard]:
 
 
 Read = Callable[[int, int], Iterator[bytes]]
+"""Gives bytes `start` to before `stop` of the file, in chunks; called from several threads at once, and left in the middle."""
 
 
-def plan(read: Read, dialect: Dialect, start: int, stop: int, most: int, row: int = 1) -> list[Shard]:
-    """At most `most` shards of about the same size of what is from the first record, at `start`, to the end at `stop`.
-
-    `read(start, stop)` gives bytes of the file, in chunks; it is called from several threads at once, and may be left in
-    the middle.
-    """
-    parts = most * -(-_RANGES // most)
+def edges(read: Read, dialect: Dialect, start: int, stop: int, parts: int) -> list[tuple[int, int]]:
+    """Cut what is from the first record, at `start`, to the end at `stop` into at most so many ranges to look through."""
     places = sorted({start + (stop - start) * part // parts for part in range(1, parts)} - {start, stop})
-    with ThreadPoolExecutor(_RANGES) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         ways = pool.map(lambda place: aligned(dialect, read(place, stop)), places)
         starts = {place + way for place, way in zip(places, ways, strict=True) if way is not None}
-        edges = [start, *sorted(starts - {start, stop}), stop]
-        looks = [pool.submit(_look, read, dialect, *edge) for edge in pairwise(edges)]
-        return gathered(shards(dialect, [each.result() for each in looks], row), most)
+    return list(pairwise([start, *sorted(starts - {start, stop}), stop]))
 
 
-def _look(read: Read, dialect: Dialect, start: int, stop: int) -> Range:
-    return look(dialect, start, stop, read(start, stop))
+def look_through(read: Read, dialect: Dialect, ranges: Iterable[tuple[int, int]]) -> list[Range]:
+    """Look through ranges, side by side."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda each: look(dialect, each[0], each[1], read(*each)), ranges))

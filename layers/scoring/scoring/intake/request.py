@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scoring.errors import InvalidTags, NamespaceNotAllowed
-from scoring.intake import clusters, profiles, schema, starts
+from scoring.intake import clusters, pods, profiles, schema, starts
 from scoring.intake.parameters import Stored
 from scoring.intake.profiles import Profile
 from scoring.intake.quantities import quantity
@@ -36,6 +36,7 @@ class Wanted:
     reading: dict[str, str]
     resources: dict[str, str]
     pod: dict[str, Any]
+    pods: str
     profile: Profile
 
 
@@ -101,6 +102,9 @@ def from_tags(
         reading,
         resources,
         starts.pod(protocol, resources, profile),
+        pods.checked(
+            values.get("pods", "1"), protocol, split, None if "pods" in unbounded else settings.max_pods_per_file
+        ),
         profile,
     )
 
@@ -157,7 +161,12 @@ def _within(tag: str, text: str, limit: str) -> str:
 
 
 def to_json(
-    wanted: Wanted, image: str, output: Mapping[str, str], file_format: Mapping[str, Any], settings: Settings
+    wanted: Wanted,
+    image: str,
+    output: Mapping[str, str],
+    file_format: Mapping[str, Any],
+    settings: Settings,
+    pods_of_file: int = 1,
 ) -> dict[str, Any]:
     """The `request` of the attempt's state; see docs/state.md."""
     return {
@@ -175,6 +184,8 @@ def to_json(
         "resources": wanted.resources,
         "pod": wanted.pod,
         "limits": wanted.profile.part(schema.LIMITS),
+        "pods": pods_of_file,
+        "asked_pods": wanted.pods,
         "output": dict(output),
         "deadlines": {
             "start_seconds": settings.start_deadline_seconds,

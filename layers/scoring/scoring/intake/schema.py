@@ -78,6 +78,12 @@ _OF_TAGS: dict[str, Schema] = {
     "cpu": _amount("cores that the pod requests"),
     "memory": _amount("memory that the pod requests and may use"),
     "gpu": {"description": "GPUs", "type": ["string", "integer"], "pattern": "^[0-9]+$", "minimum": 0},
+    "pods": {
+        "description": "pods that score the file side by side: a number, or auto, by its size",
+        "type": ["string", "integer"],
+        "pattern": "^(auto|[1-9][0-9]*)$",
+        "minimum": 1,
+    },
 }
 _OF_POD: dict[str, Schema] = {
     "args": _list("arguments of the image's entry point, in place of its CMD and of the protocol's own; [] for its CMD", {"type": "string"}),

@@ -30,6 +30,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "cpu": (),
     "memory": (),
     "gpu": (),
+    "pods": (),
 }
 # A tag cannot hold most of these characters itself.
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from scoring import aws
 from scoring.cluster import api as clusters
 from scoring.cluster import containers, diagnosis, readiness
-from scoring.errors import DropscoreError
+from scoring.errors import DropscoreError, Failure
+from scoring.intake import shard
 from scoring.observability import logger
-from scoring.outcome import history
+from scoring.outcome import files, history
 
 # Set by score_file on what it starts; the console links the two executions by it.
 STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
@@ -21,6 +27,9 @@ def stage(state: Mapping[str, Any]) -> str:
     """The step that failed, told by what the state holds so far (a Catch does not say where it caught)."""
     if "request" not in state:
         return "resolve_request"
+    if request_pods(state) > 1:
+        planned = state.get("scoring", {}).get("status") == "PLANNED"
+        return "persist_output" if "shards" in state else "score_shards" if planned else "plan_shards"
     # After a lost pod, the state still holds that one and its endpoint until there are new ones.
     replaced = state.get("lost_pods", {}).get("count", 0) - (state.get("error", {}).get("Error") == "PodLost")
     if "pod" not in state or state["pod"].get("replaces", 0) < replaced:
@@ -29,6 +38,52 @@ def stage(state: Mapping[str, Any]) -> str:
     if endpoint.get("status") != "READY" or endpoint.get("pod") != state["pod"]["uid"]:
         return "await_pod"
     return "persist_output" if state.get("scoring", {}).get("status") == "DONE" else "stream_file"
+
+
+def request_pods(state: Mapping[str, Any]) -> int:
+    """On how many pods the file of an attempt is to be scored; a shard's has one."""
+    found: int = state.get("request", {}).get("pods", 1)
+    return 1 if "shard" in state else found
+
+
+def of_failure(s3: Any, state: Mapping[str, Any]) -> tuple[Failure, str, dict[str, Any]]:
+    """What an attempt failed with, in which step, and its pod's evidence; of a file with shards, those of the shard.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    failure, where = Failure.from_state(state["error"]), stage(state)
+    if where != "score_shards":
+        return failure, where, of_pod(state)
+    told = _of_shards(s3, state)
+    if not told:
+        if failure.name == "States.TaskFailed":
+            summary = "The execution that scored a part of the file was stopped, or has timed out."
+            failure = replace(failure, name="Aborted", summary=summary, remedy="Redrive the execution of the file.")
+        return failure, where, {}
+    failure = Failure(told["error"], told["summary"], told["remedy"], told.get("details", {}))
+    return failure, told["stage"], told.get("pod", {})
+
+
+def _of_shards(s3: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of the error of a shard that failed; empty if none has told of any.
+
+    Several may fail, and each tells by itself: the one that is first in the file is what one pod would have failed with.
+    """
+    output = state["request"]["output"]
+    for each in state["scoring"]["shards"]:
+        key = files.error_key(shard.output(output, each["number"])["key"])
+        with aws.errors_named(f"s3:GetObject of s3://{output['bucket']}/{key}"):
+            try:
+                body = s3.get_object(Bucket=output["bucket"], Key=key)["Body"].read()
+            except ClientError as error:
+                if aws.code(error) == "NoSuchKey":
+                    continue
+                raise
+        found: dict[str, Any] = json.loads(body)
+        return found
+    return {}
 
 
 def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] | None:
@@ -49,6 +104,9 @@ def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] 
     AccessDenied, AwsThrottled
     """
     state = history.last_state(stepfunctions, detail["executionArn"])
+    if "shard" in state:
+        # The attempt of the file tells of its shards.
+        return None
     if "source" not in state or "failure" in state or "output" in state:
         return None
     # A parent that has had an attempt leaves the word to it.

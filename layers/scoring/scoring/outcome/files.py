@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
 from scoring.files.seals import sealed
+from scoring.intake import shard
 from scoring.intake import state as held
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejected_key
 
@@ -45,6 +46,7 @@ def scored_tags(
         "execution": execution,
         **({"profile": request["profile"]} if request.get("profile") else {}),
         "protocol": request["protocol"],
+        **({"pods": str(request["pods"])} if request.get("asked_pods", "1") != "1" else {}),
         **(more or {}),
     }
     for name in _GIVE_WAY:
@@ -80,18 +82,32 @@ def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags
         if is_newer(there.get("sequencer", ""), tags["sequencer"]):
             abort(s3, output, scoring)
             return False
+        complete(s3, output, scoring, tags)
+        stale = (error,) if scoring.get("rejected") else (error, rejected)
+        for each in stale:
+            if not is_newer(_tags(s3, each).get("sequencer", ""), tags["sequencer"]):
+                s3.delete_object(**each)
+    return True
+
+
+def complete(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Complete the uploads, so that each object appears at once and with its tags. May be repeated.
+
+    Raises
+    ------
+    ScoringFailed
+        The upload is gone or changed, and the object there is not this attempt's.
+    AccessDenied, AwsThrottled
+    """
+    rejected = {"Bucket": output["bucket"], "Key": rejected_key(output["key"])}
+    with aws.errors_named(f"s3:CompleteMultipartUpload of s3://{output['bucket']}/{output['key']}"):
         # First, so that a scored file never lacks the list of what it lacks.
         if scoring.get("rejected"):
             upload = {name: scoring[f"rejected_{name}"] for name in ("upload_id", "parts", "bytes")}
             _complete(s3, rejected, upload | {"seal": scoring.get("rejected_seal")}, tags)
         elif upload_id := scoring.get("rejected_upload_id"):
             _abort(s3, rejected, upload_id)
-        _complete(s3, where, scoring, tags)
-        stale = (error,) if scoring.get("rejected") else (error, rejected)
-        for each in stale:
-            if not is_newer(_tags(s3, each).get("sequencer", ""), tags["sequencer"]):
-                s3.delete_object(**each)
-    return True
+        _complete(s3, {"Bucket": output["bucket"], "Key": output["key"]}, scoring, tags)
 
 
 def _complete(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any], tags: Mapping[str, str]) -> None:
@@ -172,6 +188,19 @@ def _abort(s3: Any, where: Mapping[str, str], upload_id: str) -> None:
             raise
 
 
+def forget_shards(s3: Any, output: Mapping[str, str], count: int) -> None:
+    """Delete what the shards of a file left; that there is nothing is success.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    keys = [shard.output(output, number)["key"] for number in range(1, count + 1)]
+    found = [{"Key": each} for key in keys for each in (key, rejected_key(key), error_key(key))]
+    with aws.errors_named(f"s3:DeleteObjects of s3://{output['bucket']}/{output['progress']}/"):
+        s3.delete_objects(Bucket=output["bucket"], Delete={"Objects": found, "Quiet": True})
+
+
 def error_document(
     failure: Failure,
     stage: str,
@@ -213,9 +242,9 @@ def put_error(s3: Any, bucket: str, key: str, body: bytes, tags: Mapping[str, st
     ------
     AccessDenied, AwsThrottled
     """
-    tagging = urlencode(tags)
+    tagging = {"Tagging": urlencode(tags)} if tags else {}
     with aws.errors_named(f"s3:PutObject of s3://{bucket}/{key}"):
-        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", Tagging=tagging)
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **tagging)
 
 
 def console_link(execution: str) -> str:

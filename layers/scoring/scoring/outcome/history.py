@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 
+# The states of a Map's items have an input and an output of their own.
+OF_ITEMS = ("score_shard",)
+
 
 def last_state(stepfunctions: Any, execution: str) -> dict[str, Any]:
     """The newest state that the history of an execution shows; at least its input.
@@ -25,8 +28,9 @@ def last_state(stepfunctions: Any, execution: str) -> dict[str, Any]:
             ("stateEnteredEventDetails", "input"),
             ("executionStartedEventDetails", "input"),
         ):
-            text = event.get(details, {}).get(field)
-            if text:
+            told = event.get(details, {})
+            text = told.get(field)
+            if text and told.get("name") not in OF_ITEMS:
                 state: dict[str, Any] = json.loads(text)
                 return state
     return {}

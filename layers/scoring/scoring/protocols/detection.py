@@ -14,6 +14,7 @@ from typing import Any
 from scoring.errors import InvalidFile
 from scoring.files.formats import Spec
 from scoring.files.inspection import NOT_FOR_SAS
+from scoring.intake import pods
 from scoring.intake.tags import check_honoured
 from scoring.protocols.model import Answer, Model, NoAnswer, NoConnection, StillBusy
 
@@ -96,5 +97,7 @@ def check(request: Mapping[str, Any], protocol: str) -> None:
         *(["max_errors"] if set(request["max_errors"]) != {"0"} else []),
     ]
     check_honoured(protocol, request["split"], request["rows"], tags, request["model_name"])
+    if request.get("shard"):
+        pods.check_honoured(request["asked_pods"], protocol, request["split"])
     if protocol == "sas" and spec.kind != "csv":
         raise InvalidFile(*NOT_FOR_SAS)

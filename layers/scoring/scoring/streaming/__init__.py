@@ -1,8 +1,8 @@
 """From S3 through the model and back to S3: the work of stream_file, in steps that each fit one Lambda.
 
-The `scoring` of an attempt's state goes through OPENED (the upload has an id, so whatever happens later can be aborted),
-RUNNING (come back) and DONE (all parts are uploaded). How far a file is lies in S3 beside the output (`progress`), so
-that a step that is killed costs what it did since the last part, and no more.
+The `scoring` of an attempt's state goes through RUNNING (come back) and DONE (all parts are uploaded). How far a file is lies
+in S3 beside the output (`progress`), and so do the ids of its uploads: a step that is killed costs what it did since the last
+part, and no more, and whatever happens, the uploads can be aborted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ __all__ = ["Job", "Progress", "advance", "loading", "open_upload", "outlast"]
 def open_upload(
     s3: Any, source: Source, request: Mapping[str, Any], tags: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
-    """The first step: refuse an empty file, begin the upload of the outcome and the record of its progress.
+    """Refuse an empty file, begin the upload of the outcome and the record of its progress; or go on with those that a step
+    has begun that was killed.
 
     Raises
     ------
@@ -42,12 +43,20 @@ def open_upload(
         raise EmptyFile(f"The file {source.uri} is empty.")
     output = request["output"]
     checksum = checksums.held(s3, source)
+    if found := Progress.find(s3, output):
+        ids = {"upload_id": found.upload_id, "rejected_upload_id": found.rejected_upload_id}
+        return {name: upload for name, upload in ids.items() if upload} | {
+            "started": found.started,
+            "checksum": checksum,
+        }
     ids = {"upload_id": objects.Upload.create(s3, output["bucket"], output["key"], tags)}
     if Limit.of(request.get("max_errors")):
         ids["rejected_upload_id"] = objects.Upload.create(s3, output["bucket"], rejected_key(output["key"]), tags)
+    started = now.isoformat()
     # With the ids of the uploads: an execution that is stopped now holds them nowhere else.
-    Progress(upload_id=ids["upload_id"], rejected_upload_id=ids.get("rejected_upload_id", "")).save(s3, output)
-    return {"status": "OPENED", **ids, "started": now.isoformat(), "checksum": checksum}
+    begun = Progress(upload_id=ids["upload_id"], rejected_upload_id=ids.get("rejected_upload_id", ""), started=started)
+    begun.save(s3, output)
+    return {**ids, "started": started, "checksum": checksum}
 
 
 def advance(job: Job) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from scoring.errors import EmptyFile, InvalidFile, ModelFailed, PodLost
+from scoring.errors import EmptyFile, InvalidFile, ModelFailed, PodLost, ScoringFailed
 from scoring.files import content, objects, rejects
 from scoring.files.blocks import Blocks
 from scoring.files.checksums import Digest
@@ -39,7 +39,8 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
 
 
 def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uploads: Uploads) -> dict[str, Any]:
-    start, spec = progress.offset, job.spec
+    spec, shard = job.spec, job.shard
+    start = progress.offset or (shard.start if shard else 0)
     chunks, digest, passed = content.read(
         job.s3,
         job.source,
@@ -47,6 +48,7 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
         spec.encoding,
         start,
         lambda offset: job.digest(offset, progress.crc if offset else 0),
+        shard.stop if shard else None,
     )
     # Not every server takes a single record.
     blocks = Blocks(chunks, FIRST_BYTES, spec.dialect, start, passed, joins_last=True)
@@ -60,7 +62,7 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
     pace.resume(progress.pace)
     output = _Output(job, protocol, file, progress, uploads)
     scorer = Scorer(job, protocol, file, pace, threading.Event(), output.allowed, progress.columns)
-    feed = _Feed(scorer, blocks, digest, progress.rows)
+    feed = _Feed(scorer, blocks, digest, (shard.row - 1 if shard else 0) + progress.rows)
     saved, wait_seconds, failure, is_done = time.monotonic(), 1, None, False
     with ThreadPoolExecutor(protocol.most_in_flight + 1) as pool:
         for batch, future in feed.scored(pool):
@@ -92,7 +94,8 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
             raise failure
         # Each time counts in the history of an execution, so a step that came to nothing is not repeated at once.
         return job.running(wait_seconds if progress.offset > began_at else job.pause(wait_seconds))
-    digest.check()
+    if not shard:
+        digest.check()
     output.close()
     return job.done(progress)
 
@@ -145,7 +148,7 @@ class _Output:
         self, job: Job, protocol: RowProtocol | SasRows, file: Format, progress: Progress, uploads: Uploads
     ) -> None:
         self._job, self._protocol, self._file, self._progress = job, protocol, file, progress
-        self._limit, self._is_own_text = job.limit, job.spec.is_own_text
+        self._limit, self._is_own_text, self._shard = job.limit, job.spec.is_own_text, job.shard
         self._uploads, self._upload, self._rejects = uploads, uploads.scored, uploads.rejects
         # Batches without any prediction, while no batch has told the model's columns.
         self._held: list[tuple[Batch, Scored]] = []
@@ -157,6 +160,8 @@ class _Output:
 
     def _most_rows(self) -> float:
         """As many rows as the file can have at most: a record has one byte and a line end, or more."""
+        if self._shard:
+            return self._shard.total
         if not self._is_own_text:
             return math.inf
         return self._progress.rows + (self._job.source.size - self._progress.offset) / 2 + 1
@@ -181,9 +186,10 @@ class _Output:
             raise ModelFailed("The model's answers have other columns than those before.", columns=scored.names[:50])
         if scored.names is not None and not progress.columns:
             progress.columns = scorer.columns = scored.names
-            header = self._protocol.header(self._file, scored.names)
-            self._upload.write(header)
-            progress.written += len(header)
+            if not self._shard or self._shard.number == 1:
+                header = self._protocol.header(self._file, scored.names)
+                self._upload.write(header)
+                progress.written += len(header)
         for each, found in [*self._held, (batch, scored)]:
             self._write(each, found)
         self._held = []
@@ -196,7 +202,8 @@ class _Output:
         progress.written += len(body)
         if scored.bad and self._rejects:
             bad = self._file.bad_records(batch, scored.bad)
-            lines = (b"" if progress.rejected else rejects.HEADER) + b"".join(one.to_csv() for one in bad)
+            is_begun = progress.rejected or self._shard
+            lines = (b"" if is_begun else rejects.HEADER) + b"".join(one.to_csv() for one in bad)
             self._rejects.write(lines)
             progress.rejected_written += len(lines)
             progress.rejected += len(bad)
@@ -233,12 +240,19 @@ class _Output:
         progress = self._progress
         if self._held:
             told = [bad for _, held in self._held for bad in held.bad.values()]
-            raise ModelFailed(
-                f"None of the file's {len(told)} records could be scored. {told[0]}", rejected=told[: rejects.TOLD]
+            which = f"the file's {len(told)} records"
+            if self._shard:
+                which = f"the records {self._shard.row} to {self._shard.last_row}, which one pod had,"
+            raise ModelFailed(f"None of {which} could be scored. {told[0]}", rejected=told[: rejects.TOLD])
+        if self._shard and progress.rows != self._shard.records:
+            raise ScoringFailed(
+                f"{progress.rows} records were found from row {self._shard.row} on, where {self._shard.records} had been "
+                "counted.",
+                "Tag the file with pods=1, and drop it again.",
             )
         if not progress.rows:
             raise EmptyFile(f"The file {self._job.source.uri} holds no record below its header.")
-        if progress.rejected > self._limit.allowed(progress.rows):
+        if not self._shard and progress.rejected > self._limit.allowed(progress.rows):
             raise InvalidFile(
                 f"{progress.rejected} of {progress.rows} records are bad; max_errors allows {self._limit}.",
                 "Correct them, or allow for more with the tag max_errors, and drop the file again.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,8 +13,9 @@ from typing import Any
 from scoring.errors import ModelTimeout
 from scoring.files.checksums import Digest
 from scoring.files.formats import Spec
-from scoring.files.rejects import Limit
+from scoring.files.rejects import TOLD, Limit
 from scoring.intake.identity import Source
+from scoring.intake.shard import Shard
 from scoring.protocols.model import Model
 from scoring.streaming.progress import Progress
 from scoring.streaming.uploads import Uploads
@@ -20,6 +23,7 @@ from scoring.streaming.uploads import Uploads
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""
 _MOST_PAUSE_SECONDS = 300
+_MANY_SHARDS = 8
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Job:
     def spec(self) -> Spec:
         """How the file is to be read."""
         return Spec.of(self.request)
+
+    @property
+    def shard(self) -> Shard | None:
+        """What of the file this is about; None where it is all of it."""
+        return Shard.of(self.request)
 
     @property
     def limit(self) -> Limit:
@@ -97,4 +106,11 @@ class Job:
             result["rejected"] = progress.rejected
             result |= {"rejected_parts": progress.rejected_part, "rejected_bytes": progress.rejected_written}
             result["rejected_seal"] = progress.rejected_seal
+        if shard := self.shard:
+            # By these what came of the shards is held together.
+            names = hashlib.sha256(json.dumps(progress.columns).encode()).hexdigest()
+            result |= {"crc": progress.crc, "columns": names}
+            if progress.rejected:
+                # All of them together have to fit the state of the file's attempt.
+                result["first"] = progress.first[: max(TOLD * _MANY_SHARDS // max(shard.count, _MANY_SHARDS), 1)]
         return dict(self.scoring) | {"status": "DONE"} | result

@@ -24,7 +24,7 @@ _NOT_OURS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "4
 @dataclass
 class Progress:
     """`offset` bytes of the input are scored: `rows` records, `written` bytes of output, `part` parts (that are there, under a
-    `seal`; see `seals`) and a `tail` of them.
+    `seal`; see `seals`) and a `tail` of them. It was `started` then (ISO 8601).
 
     `crc` is the CRC-32 of the bytes scored, if it is needed; `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
     of whose result `begun` stands for a record that is written in part (see `blocks.Counter`). Of the rows, `padded` were
@@ -34,6 +34,7 @@ class Progress:
 
     offset: int = 0
     upload_id: str = ""
+    started: str = ""
     part: int = 0
     seal: str = ""
     rows: int = 0

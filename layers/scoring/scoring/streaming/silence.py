@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring import protocols
+from scoring import pauses, protocols
 from scoring.errors import LOADS_OR_SERVES, SERVER_TIME_OUT, DropscoreError, InvalidTags, ModelFailed
 from scoring.protocols.model import NoAnswer, StillBusy
 from scoring.streaming.job import Job
@@ -13,7 +13,6 @@ from scoring.streaming.progress import Progress
 # Of a node that is gone without a word, a cluster says so after 40 s, and gives its pods up after 300 s more (Kubernetes:
 # node-monitor-grace-period, and the toleration of node.kubernetes.io/unreachable that each pod has by itself).
 _MOST_SECONDS = 420.0
-_WAIT_SECONDS, _FIRST_HOUR_SECONDS, _LONG_WAIT_SECONDS = 15, 3_600.0, 60
 # What a server that loads still answers, and what stands before it.
 _LOADING = (404, 503)
 _NOT_LOADED = f"{LOADS_OR_SERVES}, or repair what the model answers; then drop the file again."
@@ -49,9 +48,7 @@ def outlast(job: Job, silence: DropscoreError) -> dict[str, Any]:
         raise ModelFailed(
             f"{silence.summary} Its container is running still.", SERVER_TIME_OUT, **silence.details
         ) from silence
-    # Each time counts in the history of an execution: see `Clock.pending`.
-    wait_seconds = _WAIT_SECONDS if waited < _FIRST_HOUR_SECONDS else _LONG_WAIT_SECONDS
-    return job.running(wait_seconds) | {"silent": silent | {"times": silent["times"] + _pings(job)}}
+    return job.running(pauses.silent(waited)) | {"silent": silent | {"times": silent["times"] + _pings(job)}}
 
 
 def loading(job: Job, failure: DropscoreError) -> NoAnswer | None:

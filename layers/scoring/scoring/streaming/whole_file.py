@@ -43,7 +43,13 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
     # An execution lives in the memory of one pod: on a fresh pod the file is sent again.
     if progress.execution.get("pod") != job.pod_uid:
         # The header of the result is no record.
-        progress = Progress(execution=_send(job, protocol), rows=-1, upload_id=progress.upload_id, etag=progress.etag)
+        progress = Progress(
+            execution=_send(job, protocol),
+            rows=-1,
+            upload_id=progress.upload_id,
+            started=progress.started,
+            etag=progress.etag,
+        )
         progress.save(job.s3, output)
     # What was sent took its time; to fetch the result is another Lambda's work, if need be.
     if not job.has_time_for(_POLL_SECONDS):

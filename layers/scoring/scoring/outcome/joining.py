@@ -1,0 +1,166 @@
+"""What came of the shards of a file → one scored file, copied together inside of S3.
+
+Each shard's output is an object of its own by then. S3 takes parts of 5 MiB and more, but for the last one, and copies
+ranges of objects into parts by itself: only what is around a seam, and too small for that, passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from scoring import aws
+from scoring.errors import InvalidFile, ModelFailed
+from scoring.files import checksums, rejects
+from scoring.files.rejects import Limit
+from scoring.files.seals import sealed
+from scoring.intake import shard
+from scoring.intake.identity import Source, rejected_key
+
+# S3 User Guide, "Amazon S3 multipart upload limits".
+_LEAST_BYTES = 5 << 20
+_MOST_PARTS = 10_000
+# So much a part, that many of them are copied side by side; more for what would be more parts than there may be.
+_PART_BYTES = 256 << 20
+_AT_ONCE = 16
+
+Piece = tuple[int, int, int]
+"""Bytes `start` to before `stop` of the object of that number."""
+
+
+def cut(sizes: Sequence[int], most: int = _PART_BYTES, least: int = _LEAST_BYTES) -> list[list[Piece]]:
+    """Parts that are, one after the other, objects of these sizes one after the other: each of `least` bytes and more, but
+    for the last. A part that is one piece of so many bytes can be copied; the others are to be read and written (pure).
+    """
+    parts: list[list[Piece]] = []
+    seam: list[Piece] = []
+    for number, size in enumerate(sizes):
+        place = 0
+        if seam:
+            place = min(least - sum(stop - start for _, start, stop in seam), size)
+            seam.append((number, 0, place))
+            if sum(stop - start for _, start, stop in seam) < least:
+                continue
+            parts.append(seam)
+            seam = []
+        while size - place >= least:
+            stop = min(place + most, size)
+            parts.append([(number, place, stop)])
+            place = stop
+        if place < size:
+            seam = [(number, place, size)]
+    return [*parts, seam] if seam or not parts else parts
+
+
+def join(
+    s3: Any,
+    source: Source,
+    request: Mapping[str, Any],
+    scoring: Mapping[str, Any],
+    outcomes: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Put the outputs of shards together in the uploads of `scoring`. May be repeated.
+
+    Parameters
+    ----------
+    scoring
+        With the `shards` as they were planned, the `crc` of what is before them, and the uploads' ids.
+    outcomes
+        What came of each of them, in their order: `rows`, `bytes`, `crc`, `columns`, and `padded` and `rejected`, if any.
+
+    Returns
+    -------
+    dict
+        The `scoring` again, DONE, as `files.publish` takes it.
+
+    Raises
+    ------
+    InvalidFile
+        Together, they have more bad records than there may be.
+    ModelFailed
+        Their models answered different columns.
+    ScoringFailed
+        What was read is not what S3 holds.
+    AccessDenied, AwsThrottled
+    """
+    planned = [shard.Shard(**each) for each in scoring["shards"]]
+    if len({each["columns"] for each in outcomes}) > 1:
+        raise ModelFailed(
+            "The pods of this file answered different columns.",
+            "The model must answer the same columns whatever records it gets: repair it, or tag the file with pods=1; then "
+            "drop it again.",
+        )
+    rows = sum(each["rows"] for each in outcomes)
+    rejected = sum(each.get("rejected", 0) for each in outcomes)
+    limit = Limit.of(request.get("max_errors"))
+    if rejected > limit.allowed(rows):
+        told = [one for each in outcomes for one in each.get("first", ())]
+        raise InvalidFile(
+            f"{rejected} of {rows} records are bad; max_errors allows {limit}.",
+            "Correct them, or allow for more with the tag max_errors, and drop the file again.",
+            rejected=told[: rejects.TOLD],
+        )
+    crc = scoring["crc"]
+    for each, came in zip(planned, outcomes, strict=True):
+        crc = checksums.combined(crc, came["crc"], each.stop - each.start)
+    checksums.check_crc(source, scoring.get("checksum", {}), crc)
+    whole = request["output"]
+    outputs = [shard.output(whole, each.number) for each in planned]
+    done = dict(scoring) | {"status": "DONE", "rows": rows}
+    if padded := sum(each.get("padded", 0) for each in outcomes):
+        done["padded"] = padded
+    keys, sizes = [each["key"] for each in outputs], [each["bytes"] for each in outcomes]
+    done |= _copied(s3, whole["bucket"], whole["key"], scoring["upload_id"], keys, sizes, b"")
+    if rejected:
+        have = [
+            (rejected_key(key), each["rejected_bytes"])
+            for key, each in zip(keys, outcomes, strict=True)
+            if each.get("rejected")
+        ]
+        upload = scoring["rejected_upload_id"], [key for key, _ in have], [size for _, size in have]
+        listed = _copied(s3, whole["bucket"], rejected_key(whole["key"]), *upload, rejects.HEADER)
+        done |= {"rejected": rejected} | {f"rejected_{name}": value for name, value in listed.items()}
+    return done
+
+
+def _copied(
+    s3: Any, bucket: str, key: str, upload_id: str, keys: Sequence[str], sizes: Sequence[int], header: bytes
+) -> dict[str, Any]:
+    """Objects one after the other, behind a header, as the parts of an upload: how many, of how many bytes, their seal."""
+    total = sum(sizes) + len(header)
+    # The header is an object like the others, that nobody has to read.
+    parts = cut([len(header), *sizes] if header else sizes, max(_PART_BYTES, -(-total // (_MOST_PARTS // 2))))
+    known = [header, *keys] if header else list(keys)
+    where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+
+    def read(piece: Piece) -> bytes:
+        number, start, stop = piece
+        found = known[number]
+        if isinstance(found, bytes):
+            return found[start:stop]
+        if start == stop:
+            return b""
+        with aws.errors_named(f"s3:GetObject of s3://{bucket}/{found}"):
+            body: bytes = s3.get_object(Bucket=bucket, Key=found, Range=f"bytes={start}-{stop - 1}")["Body"].read()
+        return body
+
+    def put(number: int, pieces: Sequence[Piece]) -> str:
+        which, start, stop = pieces[0] if pieces else (0, 0, 0)
+        found = known[which]
+        if len(pieces) == 1 and isinstance(found, str) and stop - start >= _LEAST_BYTES:
+            with aws.errors_named(f"s3:UploadPartCopy of s3://{bucket}/{found}"):
+                answer = s3.upload_part_copy(
+                    **where,
+                    PartNumber=number,
+                    CopySource={"Bucket": bucket, "Key": found},
+                    CopySourceRange=f"bytes={start}-{stop - 1}",
+                )
+            return str(answer["CopyPartResult"]["ETag"])
+        body = b"".join(map(read, pieces))
+        with aws.errors_named(f"s3:UploadPart of s3://{bucket}/{key}"):
+            return str(s3.upload_part(**where, PartNumber=number, Body=body)["ETag"])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        etags = pool.map(put, range(1, len(parts) + 1), parts)
+        return {"parts": len(parts), "bytes": total, "seal": sealed(etags)}

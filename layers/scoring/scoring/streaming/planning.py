@@ -1,0 +1,76 @@
+"""A large file's shards, one for each of its pods: found by a look through all of it, in steps that each fit one Lambda."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from scoring.files import objects, shards
+from scoring.files.blocks import Blocks
+from scoring.files.formats import Spec
+from scoring.files.inspection import format_of
+from scoring.intake.identity import Source
+from scoring.intake.shard import Shard
+
+# So much each is looked through by itself; more of a file that would not fit the state. A Lambda gets some 80 MB/s of S3 in
+# all, so that what it begins at once takes two minutes; with what may be slower, it is not begun in its last five.
+_RANGE_BYTES, _MOST_RANGES = 1 << 30, 1_000
+_LOOK_SECONDS = 300.0
+_FIRST_BYTES = 64 << 10
+
+
+def plan(
+    s3: Any, source: Source, request: Mapping[str, Any], known: Mapping[str, Any], seconds_left: Callable[[], float]
+) -> dict[str, Any]:
+    """Go on with the look through the file, as far as this Lambda's time allows.
+
+    Parameters
+    ----------
+    known
+        What an earlier call gave, or nothing.
+
+    Returns
+    -------
+    dict
+        `status` PLANNING (come back), or PLANNED: then with `shards`, and the `crc` of what is before the first of them.
+
+    Raises
+    ------
+    EmptyFile, InvalidFile, SourceGone, SourceChanged, AccessDenied, AwsThrottled
+    """
+    spec, pods = Spec.of(request), request["pods"]
+    dialect, read = spec.dialect, partial(objects.stream, s3, source)
+    if known:
+        edges = [(start, stop) for start, stop in known["edges"]]
+    else:
+        start = _first_record(s3, source, spec)
+        least = max(min(-(-source.size // _RANGE_BYTES), _MOST_RANGES), shards.AT_ONCE)
+        # As many to each shard.
+        parts = -(-least // pods) * pods
+        edges = shards.edges(read, dialect, start, source.size, parts)
+    looked = [shards.Range.of(each) for each in known.get("looked", ())]
+    while len(looked) < len(edges):
+        before = seconds_left()
+        looked += shards.look_through(read, dialect, edges[len(looked) :][: shards.AT_ONCE])
+        left = seconds_left()
+        if len(looked) < len(edges) and left < max(_LOOK_SECONDS, 2 * (before - left)):
+            return {"status": "PLANNING", "edges": edges, "looked": [each.to_json() for each in looked]}
+    found = shards.gathered(shards.shards(dialect, looked), pods)
+    total = sum(each.records for each in found)
+    told = [
+        Shard(number, len(found), each.start, each.stop, each.row, each.records, total).to_json()
+        for number, each in enumerate(found, 1)
+    ]
+    crc = 0
+    for chunk in read(0, edges[0][0]):
+        crc = zlib.crc32(chunk, crc)
+    return {"status": "PLANNED", "shards": told, "crc": crc}
+
+
+def _first_record(s3: Any, source: Source, spec: Spec) -> int:
+    """Where the first record begins, behind the header, if there is one."""
+    blocks = Blocks(objects.read(s3, source), _FIRST_BYTES, spec.dialect)
+    format_of(spec).open(blocks)
+    return blocks.position

@@ -1,0 +1,89 @@
+"""A file on several pods comes back as from one; what goes wrong with one of them is told as of the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.e2e.pipeline import Pipeline, wait_for
+
+SAMPLE = (Path(__file__).parents[2] / "models/sagemaker-wine/sample.csv").read_bytes()
+# More than is looked at before a pod is launched.
+HEADER, *RECORDS = SAMPLE.splitlines(keepends=True)
+RECORDS *= -(-(1_300 << 10) // len(SAMPLE))
+WINE = HEADER + b"".join(RECORDS)
+WINE_TAGS = {"model_image": "sagemaker-wine", "protocol": "sagemaker"}
+
+
+def scored_shards(pipeline: Pipeline, execution: str) -> list[str] | None:
+    """The attempts of a file's shards, once all are being scored."""
+    attempts = pipeline.shards(execution)
+    entered = [
+        event.get("stateEnteredEventDetails", {}).get("name")
+        for attempt in attempts
+        for event in pipeline.history(attempt)
+    ]
+    begun = pipeline.keys(pipeline.progress(execution) + "/") if attempts else []
+    return attempts if 0 < entered.count("stream_file") == len(attempts) == len(begun) else None
+
+
+def test_a_file_on_three_pods_is_that_of_one_byte_for_byte(pipeline: Pipeline) -> None:
+    alone = pipeline.drop("shards/one.csv", WINE, **WINE_TAGS)
+    together = pipeline.drop("shards/three.csv", WINE, **WINE_TAGS, pods="3")
+    outcome = pipeline.outcome(together)
+    assert outcome.lines
+    assert outcome.body == pipeline.outcome(alone).body
+    assert (outcome.tags["pods"], outcome.tags["rows"]) == ("3", str(len(WINE.splitlines()) - 1))
+    assert len(set(pipeline.shards(together))) == 3
+    pipeline.assert_nothing_left(together)
+
+
+def test_an_error_names_the_row_of_the_file_and_ends_the_other_shards(pipeline: Pipeline) -> None:
+    records = [*RECORDS]
+    records[-2] = b"1," * 40 + b"\n"
+    execution = pipeline.drop("shards/long-row.csv", HEADER + b"".join(records), **WINE_TAGS, pods="3")
+    outcome = pipeline.outcome(execution)
+    assert (outcome.error["error"], outcome.error["stage"]) == ("InvalidFile", "stream_file"), outcome.body.decode()
+    assert f"Row {len(records) - 1}: " in outcome.error["summary"]
+    assert outcome.error["details"]["row"] == len(records) - 1
+    assert outcome.error["attempt"] == pipeline.attempt(execution).rpartition(":")[2]
+    pipeline.assert_nothing_left(execution)
+
+
+def test_bad_records_of_all_shards_count_together(pipeline: Pipeline) -> None:
+    records = [*RECORDS]
+    for place in (len(records) // 3 - 9, len(records) // 2, -2):
+        records[place] = b"1," * 40 + b"\n"
+    bad = [len(records) // 3 - 8, len(records) // 2 + 1, len(records) - 1]
+    body = HEADER + b"".join(records)
+    put_up_with = pipeline.drop("shards/three-bad.csv", body, **WINE_TAGS, pods="3", max_errors="3")
+    one_too_many = pipeline.drop("shards/two-allowed.csv", body, **WINE_TAGS, pods="3", max_errors="2")
+    outcome = pipeline.outcome(put_up_with)
+    assert outcome.tags["rejected"] == "3"
+    assert len(outcome.lines) == len(records) + 1
+    listed = pipeline.read(outcome.key.removesuffix(".scoreout") + ".rejected")
+    assert listed
+    rows = [line.partition(b",")[0] for line in listed.splitlines()]
+    assert rows == [b"row", *(b"%d" % row for row in bad)]
+    refused = pipeline.outcome(one_too_many)
+    assert (refused.error["error"], refused.error["stage"]) == ("InvalidFile", "persist_output")
+    assert "3 of " in refused.error["summary"]
+    assert [told["row"] for told in refused.error["details"]["rejected"]] == bad
+    pipeline.assert_nothing_left(one_too_many)
+
+
+def test_whoever_stops_the_attempt_of_a_file_stops_its_shards(
+    pipeline: Pipeline, misbehaving: Callable[[str], str]
+) -> None:
+    tags = {"model_image": misbehaving("slow"), "protocol": "sagemaker", "pods": "2"}
+    execution = pipeline.drop("shards/stopped.csv", b"a,b\n" + b"1,2\n" * 50_000, **tags)
+
+    attempts = wait_for("two shards that are scored", lambda: scored_shards(pipeline, execution))
+    pipeline.sfn.stop_execution(executionArn=pipeline.attempt(execution))
+    document = wait_for("the .error", partial(pipeline.read, "scored/shards/stopped.csv.error"), 30)
+    assert json.loads(document)["error"] == "Aborted"
+    for attempt in attempts:
+        assert pipeline.ended(attempt)["status"] == "ABORTED"
+    pipeline.assert_nothing_left(execution)

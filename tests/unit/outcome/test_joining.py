@@ -1,0 +1,93 @@
+"""What came of a file's shards is put together byte for byte, or not at all."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.errors import DropscoreError, InvalidFile, ModelFailed, ScoringFailed
+from scoring.files.checksums import combined
+from scoring.intake import shard
+from scoring.outcome import joining
+from tests.builders import OUTPUT_BUCKET, request, source
+from tests.unit.memory_s3 import MemoryS3
+
+
+@given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=8), least=st.integers(1, 12), more=st.integers(0, 9))
+def test_parts_are_the_objects_one_after_the_other_and_none_but_the_last_is_too_small(
+    sizes: list[int], least: int, more: int
+) -> None:
+    most = least + more
+    parts = joining.cut(sizes, most, least)
+    pieces = [piece for part in parts for piece in part]
+    assert [(number, byte) for number, start, stop in pieces for byte in range(start, stop)] == [
+        (number, byte) for number, size in enumerate(sizes) for byte in range(size)
+    ]
+    lengths = [sum(stop - start for _, start, stop in part) for part in parts]
+    assert all(length >= least for length in lengths[:-1])
+    assert all(len(part) > 1 or length <= most for part, length in zip(parts, lengths, strict=True))
+    # What passes through here is what is around a seam.
+    read = sum(length for part, length in zip(parts, lengths, strict=True) if len(part) > 1 or length < least)
+    assert read <= len(sizes) * 2 * least
+
+
+@given(first=st.binary(max_size=300), second=st.binary(max_size=300))
+def test_the_crc_of_two_parts_is_that_of_the_whole(first: bytes, second: bytes) -> None:
+    assert combined(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
+
+
+HEAD, ONE, TWO = b"a,b\n", b"1,2\n3,4\n", b"5,6\n"
+WHOLE = HEAD + ONE + TWO
+SHARDS = [
+    shard.Shard(1, 2, 4, 12, 1, 2, 3).to_json(),
+    shard.Shard(2, 2, 12, 16, 3, 1, 3).to_json(),
+]
+
+
+def outcomes(**second: Any) -> list[dict[str, Any]]:
+    """What each shard gave."""
+    one = {"rows": 2, "bytes": 3, "crc": zlib.crc32(ONE), "columns": "hash"}
+    return [one, {"rows": 1, "bytes": 2, "crc": zlib.crc32(TWO), "columns": "hash"} | second]
+
+
+def joined(s3: MemoryS3, came: list[dict[str, Any]], checksum: bytes = WHOLE, **asked: Any) -> dict[str, Any]:
+    wanted = request(**asked)
+    for number, body in ((1, b"xyz"), (2, b"uv")):
+        s3.put_object(Bucket=OUTPUT_BUCKET, Key=shard.output(wanted["output"], number)["key"], Body=body)
+    upload_id = s3.create_multipart_upload(Bucket=OUTPUT_BUCKET, Key=wanted["output"]["key"])["UploadId"]
+    held = {"CRC32": base64.b64encode(zlib.crc32(checksum).to_bytes(4, "big")).decode()}
+    scoring = {"upload_id": upload_id, "shards": SHARDS, "crc": zlib.crc32(HEAD), "checksum": held}
+    done = joining.join(s3, source(size=len(WHOLE)), wanted, scoring, came)
+    listed = s3.list_parts(Bucket=OUTPUT_BUCKET, Key=wanted["output"]["key"], UploadId=upload_id)["Parts"]
+    assert sum(part["Size"] for part in listed) == done["bytes"]
+    return done
+
+
+def test_rows_and_bytes_add_up() -> None:
+    done = joined(MemoryS3(), outcomes(padded=1))
+    assert (done["status"], done["rows"], done["bytes"], done["padded"]) == ("DONE", 3, 5, 1)
+
+
+BAD = {"rejected": 2, "first": [{"row": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("came", "checksum", "asked", "error", "words"),
+    [
+        (outcomes(columns="another"), WHOLE, {}, ModelFailed, "answered different columns"),
+        (outcomes(), WHOLE[:-1] + b"\r", {}, ScoringFailed, "its CRC32 is another"),
+        (outcomes(**BAD), WHOLE, {"max_errors": ["1"]}, InvalidFile, "2 of 3 records are bad; max_errors allows 1"),
+        (outcomes(**BAD), WHOLE, {"max_errors": ["34%"]}, InvalidFile, "max_errors allows 34%"),
+    ],
+    ids=["columns", "checksum", "errors", "share"],
+)
+def test_what_does_not_belong_together_is_not_published(
+    came: list[dict[str, Any]], checksum: bytes, asked: dict[str, Any], error: type[DropscoreError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        joined(MemoryS3(), came, checksum, **asked)

@@ -1,0 +1,125 @@
+"""On how many pods a file is scored shows in nothing: the same bytes come of it, whatever ends an attempt's steps."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scoring import streaming
+from scoring.errors import DropscoreError
+from scoring.intake import shard
+from scoring.outcome import files as outcome
+from scoring.outcome import joining
+from scoring.streaming import planning
+from tests.builders import OUTPUT_BUCKET, request
+from tests.unit.memory_s3 import MemoryS3
+from tests.unit.servers import Server
+from tests.unit.stand_ins import ROWS, SasContainer
+from tests.unit.streaming.test_resume import (
+    ENDS,
+    KINDS,
+    SIZES,
+    End,
+    Fate,
+    Killed,
+    MortalModel,
+    MortalS3,
+    Runs,
+    Sizes,
+    documents,
+)
+from tests.unit.streaming.test_streaming import NOW, begun, drop
+
+TAGS = {"execution": "execution", "sequencer": "1"}
+# Of the attempt of a shard.
+_NOT_SCORED = "which one pod had, could be scored"
+
+
+@pytest.fixture
+def s3() -> MemoryS3:
+    return MemoryS3()
+
+
+def on_pods(runs: Runs, pods: int, ends: list[End], sizes: Sizes) -> tuple[bytes, int, bytes] | DropscoreError:
+    """The scored file, its rows, and the list of bad ones, of a file that is scored on so many pods."""
+    s3, found, output = runs.s3, drop(runs.s3, runs.document), runs.asked["output"]
+    whole = runs.asked | {"pods": pods}
+    left = list(ends)
+    with pytest.MonkeyPatch.context() as patch:
+        sizes.apply(patch)
+        patch.setattr(joining, "_LEAST_BYTES", sizes.part)
+        try:
+            planned = planning.plan(s3, found, whole, {}, lambda: 900.0)
+            scoring = begun(s3, found, whole) | planned
+            outcomes = []
+            for part in scoring["shards"]:
+                asked = shard.request(whole, part)
+                scored = begun(s3, found, asked)
+                pod = 1
+                while scored.get("status") != "DONE":
+                    end = left.pop(0) if left else None
+                    fate = Fate()
+                    if end:
+                        fate = Fate(end.last, end.after) if end.killed else Fate(time=end.last)
+                    job = streaming.Job(
+                        s3=MortalS3(s3, fate),
+                        model=MortalModel(runs.server.url, fate),
+                        source=found,
+                        request=asked,
+                        pod_uid=f"uid-{part['number']}-{pod}",
+                        scoring=scored,
+                        seconds_left=fate.seconds_left,
+                        now=lambda: NOW,
+                    )
+                    with contextlib.suppress(Killed):
+                        scored = streaming.advance(job)
+                    pod += bool(end and end.fresh_pod)
+                outcome.complete(s3, asked["output"], scored, TAGS)
+                outcomes.append(scored)
+            # Twice, as after an answer that was lost.
+            joining.join(s3, found, whole, scoring, outcomes)
+            done = joining.join(s3, found, whole, scoring, outcomes)
+            outcome.publish(s3, output, done, TAGS)
+        except DropscoreError as error:
+            return error
+        finally:
+            outcome.forget_shards(s3, output, pods)
+            left_over = s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix=output["progress"] + "/")
+            names = {each["Key"].rpartition("/")[2] for each in left_over.get("Contents", ())}
+            assert not any("." in name for name in names), "records of progress alone, which tear_down deletes"
+    body: bytes = s3.get_object(Bucket=OUTPUT_BUCKET, Key=output["key"])["Body"].read()
+    return body, done["rows"], runs.rejected(done)
+
+
+PLAIN = documents().filter(lambda document: document[0]["encoding"] == "utf-8" and "compression" not in document[0])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sas"])
+@settings(
+    max_examples=67,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
+@given(document=PLAIN, pods=st.sampled_from([1, 2, 3, 8]), ends=ENDS, sizes=SIZES)
+def test_a_file_on_several_pods_is_that_of_one(
+    s3: Any, server: Server, kind: str, document: tuple[dict[str, Any], bytes], pods: int, ends: list[End], sizes: Sizes
+) -> None:
+    how, body = document
+    asked = request(**KINDS[kind], max_errors=["100%"], format=how)
+    server.answers.clear()
+    if asked["protocol"] in ROWS:
+        server.answers["POST /invocations"] = ROWS[asked["protocol"]]
+    else:
+        SasContainer(server, ranges=True)
+    runs = Runs(s3, server, None, asked, body)
+    alone = runs.run([], Sizes(1 << 20, 1 << 20, 8 << 20))
+    together = on_pods(runs, pods, ends, sizes)
+    if isinstance(together, DropscoreError):
+        assert alone is type(together) or _NOT_SCORED in together.summary, together
+    else:
+        assert together == alone
+    s3.delete_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])
