@@ -80,6 +80,16 @@ def test_where_there_are_more_than_ten_tags_those_give_way_that_the_execution_te
     assert len(tags) <= 10, "S3 takes no more"
 
 
+def test_of_all_tags_there_may_be_ten_are_left() -> None:
+    asked = request(profile="risk:1", asked_pods="8", pods=8)
+    counts = {"rows": 1, "padded": 1, "rejected": 1, "duration_seconds": "1.5"}
+    tags = outcome.scored_tags(source(), asked, EXECUTION, counts)
+    assert len(tags) == 10, "S3 takes no more"
+    assert tags.keys() >= {"rows", "padded", "rejected", "profile", "model_digest", "execution", "sequencer", "source"}
+    assert outcome.scored_tags(source(), asked | {"profile": ""}, EXECUTION, {"rows": 1})["pods"] == "8"
+    assert "pods" not in outcome.scored_tags(source(), request(pods=1, asked_pods="1"), EXECUTION)
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=300))
 def test_any_text_becomes_the_value_of_a_tag(text: str) -> None:
     assert TAG_VALUE.fullmatch(outcome.tag_value(text))

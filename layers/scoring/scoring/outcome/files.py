@@ -21,7 +21,7 @@ from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, Source, rejecte
 # S3 User Guide, "Categorizing your storage using tags": the characters that every service allows, 256 of them at most.
 _NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
 # The same: ten an object. These give way first where there are more; the execution tells them, too.
-_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "protocol", "k8s_namespace")
+_MOST_TAGS, _GIVE_WAY = 10, ("duration_seconds", "protocol", "k8s_namespace", "pods")
 
 
 def tag_value(text: object) -> str:
