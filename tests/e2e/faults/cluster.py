@@ -111,8 +111,13 @@ def away_at_the_end(stage: Stage) -> Iterable[str]:
     with disturb.api_server_away(stage.pipeline):
         key = f"scored/{stage.case.name}/file.csv{suffix}"
         wait_for(key, lambda: stage.pipeline.read(key) is not None, 60)
-        refused(stage, execution, "tear_down", "ClusterUnreachable")
+        refused(stage, execution, tear_down(stage), "ClusterUnreachable")
     yield execution
+
+
+def tear_down(stage: Stage) -> str:
+    """The step that tears down at the end of the case."""
+    return "tear_down_after_error" if stage.case.error else "tear_down"
 
 
 def refuse_the_tear_down(stage: Stage) -> Iterable[str]:

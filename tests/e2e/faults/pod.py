@@ -117,7 +117,7 @@ def delete_each(stage: Stage) -> Iterable[str]:
 
 def lost(count: int) -> Callable[[Stage, str, Outcome], None]:
     def check(stage: Stage, execution: str, outcome: Outcome) -> None:
-        state = stage.pipeline.state(execution, "tear_down")
+        state = stage.pipeline.state(execution, "tear_down_after_error" if stage.case.error else "tear_down")
         assert state["lost_pods"]["count"] == count
         if not stage.case.error:
             assert outcome.lines == [b"a,b,prediction", b"1,2,1", b"3,4,1", b"5,6,1"]
