@@ -5,7 +5,7 @@ from typing import Any
 
 from scoring import aws, settings
 from scoring.errors import DropscoreError
-from scoring.intake import identity
+from scoring.intake import identity, shard
 from scoring.observability import count, logger, observed
 from scoring.outcome import evidence
 from scoring.outcome import files as outcome
@@ -29,6 +29,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         state, execution = ended, event["detail"]["executionArn"]
     else:
         state, execution = event["state"], event["execution"]
+    state = shard.own(state)
     attempt_id = execution.rsplit(":", 1)[-1]
     logger.append_keys(file_id=state.get("file_id"), attempt_id=attempt_id)
     source, configured = identity.Source.from_json(state["source"]), settings.current()

@@ -5,6 +5,7 @@ from typing import Any
 from scoring import aws
 from scoring.cluster import api as clusters
 from scoring.cluster import pods
+from scoring.intake import shard
 from scoring.observability import logger, observed
 from scoring.outcome import files as outcome
 from scoring.outcome import history
@@ -27,6 +28,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
         logger.append_keys(file_id=state.get("file_id"), attempt_id=attempt_id)
     else:
         attempt_id, state = event["attempt_id"], event["state"]
+    state = shard.own(state)
     request = state.get("request")
     if not request:
         return {"deleted": []}

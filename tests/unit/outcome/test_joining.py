@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scoring.errors import DropscoreError, InvalidFile, ModelFailed, ScoringFailed
 from scoring.files.checksums import combined
 from scoring.intake import shard
-from scoring.outcome import joining
+from scoring.outcome import files, joining
 from tests.builders import OUTPUT_BUCKET, request, source
 from tests.unit.memory_s3 import MemoryS3
 
@@ -91,3 +91,24 @@ def test_what_does_not_belong_together_is_not_published(
 ) -> None:
     with pytest.raises(error, match=words):
         joined(MemoryS3(), came, checksum, **asked)
+
+
+def test_a_join_whose_answer_was_lost_after_it_was_completed_is_success() -> None:
+    s3, asked = MemoryS3(), request()
+    done = joined(s3, outcomes())
+    tags = {"execution": "one", "sequencer": "1"}
+    files.complete(s3, asked["output"], done, tags)
+    again = joining.join(s3, source(size=len(WHOLE)), asked, done, outcomes())
+    assert files.publish(s3, asked["output"], again, tags)
+    assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["Body"].read() == b"xyzuv"
+    with pytest.raises(ScoringFailed, match="aborted by somebody else"):
+        files.publish(s3, asked["output"], again, tags | {"execution": "another"})
+
+
+def test_a_shard_that_has_not_resolved_its_request_never_acts_on_the_outcome_of_the_file() -> None:
+    whole = request(pods=2)
+    early = shard.own({"request": whole, "shard": SHARDS[1]})
+    assert early["request"]["output"] == shard.output(whole["output"], 2)
+    assert early["request"]["pods"] == 1
+    assert shard.own(early) == early
+    assert shard.own({"request": whole}) == {"request": whole}

@@ -44,3 +44,11 @@ def output(whole: Mapping[str, str], number: int) -> dict[str, str]:
     """Where the outcome of a shard goes, until the outcome of the file is made of them."""
     place = f"{whole['progress']}/{number}"
     return {"bucket": whole["bucket"], "key": f"{place}.scoreout", "progress": place}
+
+
+def own(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of an attempt; of a shard's that has not come to resolve its own request, not with the request of the file."""
+    given = state.get("request", {})
+    if "shard" in state and "shard" not in given:
+        return {**state, "request": request(given, state["shard"])}
+    return dict(state)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from scoring import aws
 from scoring.errors import InvalidFile, ModelFailed
 from scoring.files import checksums, rejects
@@ -149,18 +151,26 @@ def _copied(
         which, start, stop = pieces[0] if pieces else (0, 0, 0)
         found = known[which]
         if len(pieces) == 1 and isinstance(found, str) and stop - start >= _LEAST_BYTES:
-            with aws.errors_named(f"s3:UploadPartCopy of s3://{bucket}/{found}"):
-                answer = s3.upload_part_copy(
-                    **where,
-                    PartNumber=number,
-                    CopySource={"Bucket": bucket, "Key": found},
-                    CopySourceRange=f"bytes={start}-{stop - 1}",
-                )
+            answer = s3.upload_part_copy(
+                **where,
+                PartNumber=number,
+                CopySource={"Bucket": bucket, "Key": found},
+                CopySourceRange=f"bytes={start}-{stop - 1}",
+            )
             return str(answer["CopyPartResult"]["ETag"])
         body = b"".join(map(read, pieces))
-        with aws.errors_named(f"s3:UploadPart of s3://{bucket}/{key}"):
-            return str(s3.upload_part(**where, PartNumber=number, Body=body)["ETag"])
+        return str(s3.upload_part(**where, PartNumber=number, Body=body)["ETag"])
+
+    def put_or_completed(number: int, pieces: Sequence[Piece]) -> str:
+        try:
+            return put(number, pieces)
+        except ClientError as error:
+            # Completed by an earlier call, whose answer was lost: whether it was this attempt's, `files.complete` finds out.
+            if aws.code(error) == "NoSuchUpload":
+                return ""
+            raise
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        etags = pool.map(put, range(1, len(parts) + 1), parts)
-        return {"parts": len(parts), "bytes": total, "seal": sealed(etags)}
+        with aws.errors_named(f"s3:UploadPartCopy to s3://{bucket}/{key}"):
+            etags = list(pool.map(put_or_completed, range(1, len(parts) + 1), parts))
+        return {"parts": len(parts), "bytes": total, "seal": sealed(etags) if all(etags) else ""}

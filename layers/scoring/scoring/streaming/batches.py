@@ -243,7 +243,13 @@ class _Output:
             which = f"the file's {len(told)} records"
             if self._shard:
                 which = f"the records {self._shard.row} to {self._shard.last_row}, which one pod had,"
-            raise ModelFailed(f"None of {which} could be scored. {told[0]}", rejected=told[: rejects.TOLD])
+            raise ModelFailed(
+                f"None of {which} could be scored. {told[0]}",
+                "Repair the model or the records, or tag the file with pods=1; then drop it again."
+                if self._shard
+                else None,
+                rejected=told[: rejects.TOLD],
+            )
         if self._shard and progress.rows != self._shard.records:
             raise ScoringFailed(
                 f"{progress.rows} records were found from row {self._shard.row} on, where {self._shard.records} had been "
