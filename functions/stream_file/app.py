@@ -27,8 +27,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     s3, state = aws.client("s3"), event["state"]
     source, request = identity.Source.from_json(state["source"]), held.request(state)
-    tags = outcome.scored_tags(source, request, event["execution"])
-    scoring = state.get("scoring") or streaming.open_upload(s3, source, request, tags, datetime.now(UTC))
+    scoring = state.get("scoring")
+    if not scoring:
+        tags = outcome.scored_tags(source, request, event["execution"])
+        scoring = streaming.open_upload(s3, source, request, tags, datetime.now(UTC))
     pod = state["pod"]
 
     def check_pod() -> None:

@@ -149,6 +149,19 @@ class Pipeline:
             if event["type"] == "TaskSubmitted"
         ]
 
+    def scoring_shards(self, execution: str, count: int) -> list[str]:
+        """The attempts of a file's shards, once so many, and all of them, are being scored."""
+
+        def look() -> list[str] | None:
+            attempts = self.shards(execution)
+            events = [event for attempt in attempts for event in self.history(attempt)]
+            entered = [event.get("stateEnteredEventDetails", {}).get("name") for event in events]
+            # Who is stopped before may begin an upload afterwards, which only S3's lifecycle ends.
+            begun = self.keys(self.progress(execution) + "/") if attempts else []
+            return attempts if len(attempts) == entered.count("stream_file") == len(begun) == count else None
+
+        return wait_for(f"{count} shards that are scored", look)
+
     def state(
         self, execution: str, entered: str, holds: Callable[[dict[str, Any]], bool] = lambda _: True
     ) -> dict[str, Any]:

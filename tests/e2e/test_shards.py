@@ -17,18 +17,6 @@ WINE = HEADER + b"".join(RECORDS)
 WINE_TAGS = {"model_image": "sagemaker-wine", "protocol": "sagemaker"}
 
 
-def scored_shards(pipeline: Pipeline, execution: str) -> list[str] | None:
-    """The attempts of a file's shards, once all are being scored."""
-    attempts = pipeline.shards(execution)
-    entered = [
-        event.get("stateEnteredEventDetails", {}).get("name")
-        for attempt in attempts
-        for event in pipeline.history(attempt)
-    ]
-    begun = pipeline.keys(pipeline.progress(execution) + "/") if attempts else []
-    return attempts if 0 < entered.count("stream_file") == len(attempts) == len(begun) else None
-
-
 def test_a_file_on_three_pods_is_that_of_one_byte_for_byte(pipeline: Pipeline) -> None:
     alone = pipeline.drop("shards/one.csv", WINE, **WINE_TAGS)
     together = pipeline.drop("shards/three.csv", WINE, **WINE_TAGS, pods="3")
@@ -79,8 +67,7 @@ def test_whoever_stops_the_attempt_of_a_file_stops_its_shards(
 ) -> None:
     tags = {"model_image": misbehaving("slow"), "protocol": "sagemaker", "pods": "2"}
     execution = pipeline.drop("shards/stopped.csv", b"a,b\n" + b"1,2\n" * 50_000, **tags)
-
-    attempts = wait_for("two shards that are scored", lambda: scored_shards(pipeline, execution))
+    attempts = pipeline.scoring_shards(execution, 2)
     pipeline.sfn.stop_execution(executionArn=pipeline.attempt(execution))
     document = wait_for("the .error", partial(pipeline.read, "scored/shards/stopped.csv.error"), 30)
     assert json.loads(document)["error"] == "Aborted"

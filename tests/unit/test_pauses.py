@@ -47,3 +47,12 @@ def test_a_pod_that_starts_is_looked_at_less_often_the_longer_it_does(waited: fl
 @pytest.mark.parametrize(("waited", "seconds"), [(0, 15), (3_599, 15), (3_600, 60)])
 def test_a_silent_model_is_asked_four_times_a_minute_for_an_hour(waited: float, seconds: int) -> None:
     assert pauses.silent(waited) == seconds
+
+
+@pytest.mark.parametrize(
+    ("waited", "asked", "seconds"), [(0, 0, 5), (99, 0, 9), (99, 9.5, 10), (9_000, 0, 300), (0, 1_000, 300)]
+)
+def test_a_model_that_works_on_is_left_alone_for_a_tenth_of_its_time_or_as_long_as_it_asks(
+    waited: float, asked: float, seconds: int
+) -> None:
+    assert pauses.working(waited, asked) == seconds

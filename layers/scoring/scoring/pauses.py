@@ -6,10 +6,13 @@ more than 25,000, which no Catch sees. Source: AWS Step Functions, "Quotas for s
 
 from __future__ import annotations
 
+import math
+
 EVENTS_OF_A_LOOK = 9
 _LEAST_SECONDS, _HOUR_SECONDS = 5, 3_600
 # Whoever has waited for an hour may wait for a minute more; and whoever has waited in a queue, for a tenth of that.
 _FIRST_HOUR_SECONDS, _LATER_SECONDS, _MOST_QUEUED_SECONDS = 15, 60, 900
+_MOST_WORKING_SECONDS = 300
 
 
 def silent(waited: float) -> int:
@@ -19,11 +22,20 @@ def silent(waited: float) -> int:
 
 def starting(waited: float) -> int:
     """Until a pod that starts is looked at again: at the beginning sooner, since most are there in a minute."""
-    return int(min(max(waited / 10, _LEAST_SECONDS), silent(waited)))
+    return _tenth(waited, silent(waited))
 
 
 def queued(waited: float) -> int:
     """Until a pod that a queue holds back, for a week perhaps, is looked at again. Once admitted, it holds its node idle
     until then.
     """
-    return int(min(max(waited / 10, _LEAST_SECONDS), _MOST_QUEUED_SECONDS))
+    return _tenth(waited, _MOST_QUEUED_SECONDS)
+
+
+def working(waited: float, asked: float) -> int:
+    """Until a model that works on is asked again, or for as long as it `asked` for, if that is longer."""
+    return min(max(_tenth(waited, _MOST_WORKING_SECONDS), math.ceil(asked)), _MOST_WORKING_SECONDS)
+
+
+def _tenth(waited: float, most: int) -> int:
+    return int(min(max(waited / 10, _LEAST_SECONDS), most))

@@ -6,31 +6,14 @@ from collections.abc import Iterable
 
 from tests.e2e.faults import disturb
 from tests.e2e.faults.case import Case, Stage
-from tests.e2e.pipeline import PATHS, wait_for
+from tests.e2e.pipeline import PATHS
 
 TWO = {"pods": "2"}
 
 
-def scored(stage: Stage, execution: str) -> list[str]:
-    """The attempts of a file's shards, once each of them is being scored."""
-
-    def look() -> list[str] | None:
-        attempts = stage.pipeline.shards(execution)
-        entered = [
-            event.get("stateEnteredEventDetails", {}).get("name")
-            for attempt in attempts
-            for event in stage.pipeline.history(attempt)
-        ]
-        # Who is stopped before may begin an upload afterwards, which only S3's lifecycle ends.
-        begun = stage.pipeline.keys(stage.pipeline.progress(execution) + "/")
-        return attempts if len(attempts) == entered.count("stream_file") == len(begun) == 2 else None
-
-    return wait_for("two shards that are scored", look)
-
-
 def lose_a_pod(stage: Stage) -> Iterable[str]:
     execution = stage.drop()
-    attempt = scored(stage, execution)[0].rpartition(":")[2]
+    attempt = stage.pipeline.scoring_shards(execution, 2)[0].rpartition(":")[2]
     (pod,) = [each for each in stage.pipeline.objects(attempt) if each.startswith("pods/")]
     stage.pipeline.call("DELETE", f"{PATHS['pods']}/{pod.removeprefix('pods/')}")
     yield execution
@@ -38,7 +21,7 @@ def lose_a_pod(stage: Stage) -> Iterable[str]:
 
 def stop_a_shard(stage: Stage) -> Iterable[str]:
     execution = stage.drop()
-    stage.pipeline.sfn.stop_execution(executionArn=scored(stage, execution)[1])
+    stage.pipeline.sfn.stop_execution(executionArn=stage.pipeline.scoring_shards(execution, 2)[1])
     yield execution
 
 

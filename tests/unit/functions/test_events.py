@@ -98,13 +98,19 @@ def test_await_pod_says_what_it_waits_for(api: FakeApi, monkeypatch: pytest.Monk
     }
 
 
-def test_stream_file_takes_its_sample(s3: Any, server: Server, api: FakeApi) -> None:
-    given = event("stream_file")
+def drop(s3: Any, given: dict[str, Any]) -> bytes:
+    """Put a file of the sample's size where the sample says, which then names it."""
     dropped = given["state"]["source"]
     s3.put_bucket_versioning(Bucket=dropped["bucket"], VersioningConfiguration={"Status": "Enabled"})
     body = (b"x\n" * dropped["size"])[: dropped["size"]]
     answer = s3.put_object(Bucket=dropped["bucket"], Key=dropped["key"], Body=body)
     dropped |= {"version_id": answer["VersionId"], "etag": answer["ETag"].strip('"')}
+    return body
+
+
+def test_stream_file_takes_its_sample(s3: Any, server: Server, api: FakeApi) -> None:
+    given = event("stream_file")
+    body = drop(s3, given)
     given["state"]["endpoint"]["url"] = server.url
     server.answers |= {
         "POST /executions": Reply(201, b'{"id": "7.1"}'),
@@ -119,11 +125,7 @@ def test_stream_file_takes_its_sample(s3: Any, server: Server, api: FakeApi) -> 
 
 def test_plan_shards_takes_its_sample(s3: Any) -> None:
     given = event("plan_shards")
-    dropped = given["state"]["source"]
-    s3.put_bucket_versioning(Bucket=dropped["bucket"], VersioningConfiguration={"Status": "Enabled"})
-    body = (b"x\n" * dropped["size"])[: dropped["size"]]
-    answer = s3.put_object(Bucket=dropped["bucket"], Key=dropped["key"], Body=body)
-    dropped |= {"version_id": answer["VersionId"], "etag": answer["ETag"].strip('"')}
+    drop(s3, given)
     planned = run("plan_shards", given)
     assert (planned["status"], len(planned["shards"])) == ("PLANNED", given["state"]["request"]["pods"])
     assert planned["upload_id"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scoring import streaming
 from scoring.errors import DropscoreError
 from scoring.files import objects, ranges
-from scoring.intake.identity import rejected_key
+from scoring.intake.identity import Source, rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
 from tests.builders import OUTPUT_BUCKET, request
 from tests.unit.memory_s3 import MemoryS3
@@ -187,22 +187,9 @@ class Runs:
         with pytest.MonkeyPatch.context() as patch:
             sizes.apply(patch)
             for end in [*ends, None]:
-                fate = Fate()
-                if end:
-                    fate = Fate(end.last, end.after) if end.killed else Fate(time=end.last)
-                job = streaming.Job(
-                    s3=MortalS3(self.s3, fate),
-                    model=MortalModel(self.server.url, fate),
-                    source=found,
-                    request=self.asked,
-                    pod_uid=f"uid-{pod}",
-                    scoring=scoring,
-                    seconds_left=fate.seconds_left,
-                    now=lambda: NOW,
-                )
                 try:
                     # After a kill the state machine repeats the step with the same state.
-                    scoring = streaming.advance(job)
+                    scoring = self.step(found, self.asked, scoring, f"uid-{pod}", end)
                 except DropscoreError as error:
                     return type(error)
                 except Killed:
@@ -215,6 +202,25 @@ class Runs:
                     if self.container:
                         self.container.start_anew()
         raise AssertionError("a step that nothing disturbs comes to the end")
+
+    def step(
+        self, found: Source, asked: dict[str, Any], scoring: dict[str, Any], pod_uid: str, end: End | None
+    ) -> dict[str, Any]:
+        """One step, which ends so."""
+        fate = Fate()
+        if end:
+            fate = Fate(end.last, end.after) if end.killed else Fate(time=end.last)
+        job = streaming.Job(
+            s3=MortalS3(self.s3, fate),
+            model=MortalModel(self.server.url, fate),
+            source=found,
+            request=asked,
+            pod_uid=pod_uid,
+            scoring=scoring,
+            seconds_left=fate.seconds_left,
+            now=lambda: NOW,
+        )
+        return streaming.advance(job)
 
     def rejected(self, scoring: dict[str, Any]) -> bytes:
         if "rejected" not in scoring:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scoring import streaming
 from scoring.errors import DropscoreError
 from scoring.intake import shard
 from scoring.outcome import files as outcome
@@ -24,15 +23,12 @@ from tests.unit.streaming.test_resume import (
     KINDS,
     SIZES,
     End,
-    Fate,
     Killed,
-    MortalModel,
-    MortalS3,
     Runs,
     Sizes,
     documents,
 )
-from tests.unit.streaming.test_streaming import NOW, begun, drop
+from tests.unit.streaming.test_streaming import begun, drop
 
 TAGS = {"execution": "execution", "sequencer": "1"}
 # Of the attempt of a shard.
@@ -62,21 +58,8 @@ def on_pods(runs: Runs, pods: int, ends: list[End], sizes: Sizes) -> tuple[bytes
                 pod = 1
                 while scored.get("status") != "DONE":
                     end = left.pop(0) if left else None
-                    fate = Fate()
-                    if end:
-                        fate = Fate(end.last, end.after) if end.killed else Fate(time=end.last)
-                    job = streaming.Job(
-                        s3=MortalS3(s3, fate),
-                        model=MortalModel(runs.server.url, fate),
-                        source=found,
-                        request=asked,
-                        pod_uid=f"uid-{part['number']}-{pod}",
-                        scoring=scored,
-                        seconds_left=fate.seconds_left,
-                        now=lambda: NOW,
-                    )
                     with contextlib.suppress(Killed):
-                        scored = streaming.advance(job)
+                        scored = runs.step(found, asked, scored, f"uid-{part['number']}-{pod}", end)
                     pod += bool(end and end.fresh_pod)
                 outcome.complete(s3, asked["output"], scored, TAGS)
                 outcomes.append(scored)

@@ -27,7 +27,7 @@ def stage(state: Mapping[str, Any]) -> str:
     """The step that failed, told by what the state holds so far (a Catch does not say where it caught)."""
     if "request" not in state:
         return "resolve_request"
-    if request_pods(state) > 1:
+    if state["request"].get("pods", 1) > 1:
         planned = state.get("scoring", {}).get("status") == "PLANNED"
         return "persist_output" if "shards" in state else "score_shards" if planned else "plan_shards"
     # After a lost pod, the state still holds that one and its endpoint until there are new ones.
@@ -38,12 +38,6 @@ def stage(state: Mapping[str, Any]) -> str:
     if endpoint.get("status") != "READY" or endpoint.get("pod") != state["pod"]["uid"]:
         return "await_pod"
     return "persist_output" if state.get("scoring", {}).get("status") == "DONE" else "stream_file"
-
-
-def request_pods(state: Mapping[str, Any]) -> int:
-    """On how many pods the file of an attempt is to be scored; a shard's has one."""
-    found: int = state.get("request", {}).get("pods", 1)
-    return 1 if "shard" in state else found
 
 
 def of_failure(s3: Any, state: Mapping[str, Any]) -> tuple[Failure, str, dict[str, Any]]:

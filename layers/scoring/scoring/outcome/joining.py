@@ -134,7 +134,7 @@ def _copied(
     # The header is an object like the others, that nobody has to read.
     parts = cut([len(header), *sizes] if header else sizes, max(_PART_BYTES, -(-total // (_MOST_PARTS // 2))))
     known = [header, *keys] if header else list(keys)
-    where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+    where: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
 
     def read(piece: Piece) -> bytes:
         number, start, stop = piece
@@ -149,21 +149,12 @@ def _copied(
 
     def put(number: int, pieces: Sequence[Piece]) -> str:
         which, start, stop = pieces[0] if pieces else (0, 0, 0)
-        found = known[which]
-        if len(pieces) == 1 and isinstance(found, str) and stop - start >= _LEAST_BYTES:
-            answer = s3.upload_part_copy(
-                **where,
-                PartNumber=number,
-                CopySource={"Bucket": bucket, "Key": found},
-                CopySourceRange=f"bytes={start}-{stop - 1}",
-            )
-            return str(answer["CopyPartResult"]["ETag"])
-        body = b"".join(map(read, pieces))
-        return str(s3.upload_part(**where, PartNumber=number, Body=body)["ETag"])
-
-    def put_or_completed(number: int, pieces: Sequence[Piece]) -> str:
+        found, part = known[which], where | {"PartNumber": number}
         try:
-            return put(number, pieces)
+            if len(pieces) == 1 and isinstance(found, str) and stop - start >= _LEAST_BYTES:
+                place = {"CopySource": {"Bucket": bucket, "Key": found}, "CopySourceRange": f"bytes={start}-{stop - 1}"}
+                return str(s3.upload_part_copy(**part, **place)["CopyPartResult"]["ETag"])
+            return str(s3.upload_part(**part, Body=b"".join(map(read, pieces)))["ETag"])
         except ClientError as error:
             # Completed by an earlier call, whose answer was lost: whether it was this attempt's, `files.complete` finds out.
             if aws.code(error) == "NoSuchUpload":
@@ -172,5 +163,5 @@ def _copied(
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         with aws.errors_named(f"s3:UploadPartCopy to s3://{bucket}/{key}"):
-            etags = list(pool.map(put_or_completed, range(1, len(parts) + 1), parts))
+            etags = list(pool.map(put, range(1, len(parts) + 1), parts))
         return {"parts": len(parts), "bytes": total, "seal": sealed(etags) if all(etags) else ""}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from scoring import pauses
 from scoring.errors import ModelTimeout
 from scoring.files.checksums import Digest
 from scoring.files.formats import Spec
@@ -22,7 +22,6 @@ from scoring.streaming.uploads import Uploads
 
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""
-_MOST_PAUSE_SECONDS = 300
 _MANY_SHARDS = 8
 
 
@@ -90,8 +89,7 @@ class Job:
 
     def pause(self, asked_seconds: float = 0.0) -> int:
         """Seconds to leave a model alone that works on: a tenth of its time so far or what it asked for, 5 s to 5 min."""
-        pause = max(int(self.seconds_since(self.scoring["started"]) / 10), 5, math.ceil(asked_seconds))
-        return min(pause, _MOST_PAUSE_SECONDS)
+        return pauses.working(self.seconds_since(self.scoring["started"]), asked_seconds)
 
     def seconds_since(self, moment: str) -> float:
         """Seconds since a moment in ISO 8601."""

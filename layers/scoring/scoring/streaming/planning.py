@@ -13,12 +13,12 @@ from scoring.files.formats import Spec
 from scoring.files.inspection import format_of
 from scoring.intake.identity import Source
 from scoring.intake.shard import Shard
+from scoring.streaming.pace import FIRST_BYTES
 
 # So much each is looked through by itself; more of a file that would not fit the state. A Lambda gets some 80 MB/s of S3 in
 # all, so that what it begins at once takes two minutes; with what may be slower, it is not begun in its last five.
 _RANGE_BYTES, _MOST_RANGES = 1 << 30, 1_000
 _LOOK_SECONDS = 300.0
-_FIRST_BYTES = 64 << 10
 
 
 def plan(
@@ -71,6 +71,6 @@ def plan(
 
 def _first_record(s3: Any, source: Source, spec: Spec) -> int:
     """Where the first record begins, behind the header, if there is one."""
-    blocks = Blocks(objects.read(s3, source), _FIRST_BYTES, spec.dialect)
+    blocks = Blocks(objects.read(s3, source), FIRST_BYTES, spec.dialect)
     format_of(spec).open(blocks)
     return blocks.position
