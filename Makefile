@@ -25,9 +25,11 @@ $(1)/.installed: requirements/$(2).txt | python
 	echo "installing $(1) …"
 	$(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $$<
+	$(3)
 	touch $$@
 endef
-$(eval $(call environment,.venv,dev))
+# With the command, as it stands in this folder.
+$(eval $(call environment,.venv,dev,.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .))
 $(eval $(call environment,.venv-ministack,ministack))
 $(eval $(call environment,.venv-lambda,lambda))
 $(eval $(call environment,.venv-sam,sam))
@@ -79,7 +81,7 @@ test-servers: setup ## score files by real model servers from PyPI, as far as th
 lint: setup ## check style, types and the template
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy --strict layers/scoring local ops bench
+	@$(BIN)/mypy --strict layers/scoring cli local bench
 	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
 
@@ -96,11 +98,6 @@ crowd: setup ## simulate a million files a day and 100,000 at once (some minutes
 fmt: setup ## format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
-
-## Operations
-.PHONY: redrive-failed
-redrive-failed: setup ## score again what failed: make redrive-failed SINCE=1h [STACK=dropscore] (works on AWS)
-	@$(BIN)/python -m ops.redrive_failed --since '$(SINCE)' $(if $(STACK),--stack '$(STACK)')
 
 ## Upkeep
 .PHONY: pins clean

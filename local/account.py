@@ -11,14 +11,18 @@ REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
-def client(endpoint_url: str, service: str) -> Any:
-    """Make the administrator's boto3 client of any service."""
-    session = boto3.Session(
+def session() -> boto3.Session:
+    """Make the administrator's session."""
+    return boto3.Session(
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         region_name=REGION,
     )
-    return session.client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
+
+
+def client(endpoint_url: str, service: str) -> Any:
+    """Make the administrator's boto3 client of any service."""
+    return session().client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
 
 
 def environment(endpoint_url: str) -> dict[str, str]:

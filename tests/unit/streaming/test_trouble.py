@@ -172,7 +172,8 @@ def test_a_500_that_passes_leaves_the_batches_as_large_as_they_were(
     document = b"a,b\n" + b"".join(b"%05d,%b\n" % (n, b"x" * 90) for n in range(4_000))
     output, _ = scored(s3, server, document)
     assert output.count(b"\n") == 4_001
-    assert 2 <= len(small) <= 2 * stumbles + 1, "those in halves, and the last of the file"
+    # A half may stumble, too. Were batches smaller from then on, there would be some 200.
+    assert 2 <= len(small) <= 4 * stumbles + 1, "those in halves, and the last of the file"
 
 
 @pytest.mark.parametrize("status", [400, 500])

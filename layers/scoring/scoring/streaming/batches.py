@@ -25,8 +25,8 @@ from scoring.streaming.scored import Scored
 from scoring.streaming.scorer import OutOfTime, Scorer
 from scoring.streaming.uploads import Uploads
 
-# A slow model fills no part for a long time; what it has done is kept all the same.
-_SAVE_SECONDS = 60.0
+# A slow model fills no part for a long time; what it has done is kept, and told to whoever looks, all the same.
+_SAVE_SECONDS = 15.0
 # Records without a prediction wait for the first one that tells how many columns there are; so many bytes of them.
 _MOST_HELD_BYTES = 16 << 20
 

@@ -27,7 +27,7 @@ class Progress:
     `seal`; see `seals`) and a `tail` of them. It was `started` then (ISO 8601).
 
     `crc` is the CRC-32 of the bytes scored, if it is needed; `columns` are the model's, `pace` is what batches came to (see `pace`), `execution` a SAS container's work on a file,
-    of whose result `begun` stands for a record that is written in part (see `blocks.Counter`). Of the rows, `padded` were
+    of which `sent` bytes have gone there, and of whose result `begun` stands for a record that is written in part (see `blocks.Counter`). Of the rows, `padded` were
     short and `rejected` are bad: these are told of in an upload of their own, with parts and a tail, and the `first` of them
     in the `.error`. `etag` is that of the record itself as it was loaded or saved last.
     """
@@ -43,6 +43,7 @@ class Progress:
     columns: list[str] = field(default_factory=list)
     pace: dict[str, Any] = field(default_factory=dict)
     execution: dict[str, Any] = field(default_factory=dict)
+    sent: int = 0
     begun: str = ""
     padded: int = 0
     rejected: int = 0

@@ -23,6 +23,8 @@ from scoring.streaming.uploads import Uploads
 _POLL_SECONDS, _POLL_PAUSE_SECONDS = 10.0, 0.5
 _SHORTEST_TIME_OUT_SECONDS = 25.0
 _BLOCK_BYTES = 256 << 10
+# Whoever looks learns how much of the file has been sent, and that the model works on it.
+_SAVE_SECONDS = 15.0
 
 
 def advance(job: Job, protocol: Sas) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def _advance(job: Job, protocol: Sas) -> dict[str, Any]:
     if progress.execution.get("pod") != job.pod_uid:
         # The header of the result is no record.
         progress = Progress(
-            execution=_send(job, protocol),
+            execution=_send(job, protocol, progress),
             rows=-1,
             upload_id=progress.upload_id,
             started=progress.started,
@@ -87,7 +89,7 @@ def _collect(job: Job, protocol: Sas, progress: Progress, uploads: Uploads) -> d
     return job.done(progress)
 
 
-def _send(job: Job, protocol: Sas) -> dict[str, Any]:
+def _send(job: Job, protocol: Sas, progress: Progress) -> dict[str, Any]:
     spec, seconds, began = job.spec, job.budget(), time.monotonic()
     digest = job.digest()
     raw = digest.pass_on(objects.read(job.s3, job.source))
@@ -101,7 +103,8 @@ def _send(job: Job, protocol: Sas) -> dict[str, Any]:
         counter = Counter()
         chunks = counter.pass_on(_rewritten(raw, spec))
     try:
-        execution = protocol.submit(_until(began + seconds, chunks), size, seconds)
+        told = _told(job, progress, _until(began + seconds, chunks))
+        execution = protocol.submit(told, size, seconds)
     except NotReading:
         raise
     except StillBusy as error:
@@ -191,6 +194,18 @@ def _until(moment: float, chunks: Iterator[bytes]) -> Iterator[bytes]:
         if time.monotonic() > moment:
             raise StillBusy("The file was not sent in time.")
         yield chunk
+
+
+def _told(job: Job, progress: Progress, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks; how many bytes of them are sent is kept now and then, and at their end."""
+    progress.sent, saved = 0, time.monotonic()
+    for chunk in chunks:
+        yield chunk
+        progress.sent += len(chunk)
+        if time.monotonic() - saved > _SAVE_SECONDS:
+            progress.save(job.s3, job.request["output"])
+            saved = time.monotonic()
+    progress.save(job.s3, job.request["output"])
 
 
 def _ended(job: Job, protocol: Sas, execution: str) -> bool:

@@ -1,0 +1,5 @@
+"""`python -m dropscore` is the command."""
+
+from dropscore.main import main
+
+main()

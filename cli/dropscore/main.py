@@ -1,0 +1,332 @@
+"""The command `dropscore`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from dropscore import dropping, runs, telling
+from dropscore.course import Course
+from dropscore.dropping import Drop, Dropped, Outcome
+from dropscore.stack import DEFAULT_NAME, Stack, Unusable
+from dropscore.watching import Bars, Lines, Steps
+from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX
+
+SCORED, BROKEN, WRONG_USE, ERROR_FILE = 0, 1, 2, 3
+INTERRUPTED = 130
+"""What a shell makes of SIGINT."""
+_UPLOADS = 4
+
+console = Console(highlight=False)
+
+
+class _Span(click.ParamType[timedelta]):
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return runs.span(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_stack = click.option(
+    "--stack",
+    "stack_name",
+    default=DEFAULT_NAME,
+    show_default=True,
+    envvar="DROPSCORE_STACK",
+    help="Name of the stack.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dropscore")
+def cli() -> None:
+    """Drop files and get them back scored.
+
+    Credentials, region and endpoint are those of the AWS CLI. Ends with 0 when all is scored, 3 when there is an `.error`,
+    2 for wrong use, 1 when something is broken.
+    """
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", help="The tag model_image: ECR repository, with a tag or digest.")
+@click.option("--protocol", help="The tag protocol: sas, sagemaker, mlflow, oip or auto.")
+@click.option("--profile", help="The tag profile.")
+@click.option("--tag", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other tag, as often as needed.")
+@click.option("--folder", default="", help="Folder below the input folder, whose profile may tell the rest.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where outcomes go (this folder)."
+)
+@click.option("--no-wait", is_flag=True, help="Drop them, and leave.")
+@click.option("--steps", is_flag=True, help="Show each step as it is entered.")
+@_stack
+def score(
+    files: Sequence[Path],
+    model: str | None,
+    protocol: str | None,
+    profile: str | None,
+    pairs: Sequence[str],
+    folder: str,
+    out: Path,
+    no_wait: bool,
+    steps: bool,
+    stack_name: str,
+) -> int:
+    """Drop FILES, follow them, fetch what comes of them."""
+    try:
+        tags = dropping.tags_of(pairs, model_image=model, protocol=protocol, profile=profile)
+        for file in files:
+            if not file.is_file():
+                raise Unusable(f"There is no file {file}.")
+    except Unusable as wrong:
+        raise click.UsageError(str(wrong)) from wrong
+    stack = Stack.find(stack_name)
+    try:
+        drops = dropping.drops_of(stack, files, folder, tags)
+    except Unusable as wrong:
+        raise click.UsageError(str(wrong)) from wrong
+    try:
+        return score_drops(stack, drops, out, no_wait=no_wait, steps=steps)
+    except KeyboardInterrupt:
+        names = escape(" ".join(each.name for each in drops))
+        console.print(
+            f"\nStopped looking; what is dropped goes on. Come back with `dropscore show {names}`.", soft_wrap=True
+        )
+        return INTERRUPTED
+
+
+def score_drops(
+    stack: Stack, drops: Sequence[Drop], out: Path, *, no_wait: bool = False, steps: bool = False, **following: Any
+) -> int:
+    """Drop files, follow them, fetch what comes of them; give the exit code.
+
+    Raises
+    ------
+    Unusable, BotoCoreError, ClientError
+    """
+    dropped = _upload(stack, drops)
+    names = " ".join(each.drop.name for each in dropped)
+    if no_wait:
+        console.print(f"Dropped. Look with `dropscore show {escape(names)}` or `dropscore ls`.", soft_wrap=True)
+        return SCORED
+    watcher = Steps(console) if steps else Bars(console) if console.is_terminal else Lines(console)
+    with watcher:
+        dropping.follow(stack, dropped, watcher, **following)
+    return max(_fetch(stack, each, out, with_rows=len(dropped) == 1) for each in dropped)
+
+
+def _upload(stack: Stack, drops: Sequence[Drop]) -> list[Dropped]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+        ThreadPoolExecutor(_UPLOADS) as pool,
+    ):
+
+        def upload(each: Drop) -> Dropped:
+            bar = bars.add_task(escape(each.name), total=each.path.stat().st_size)
+            return dropping.drop(stack, each, lambda count: bars.advance(bar, count))
+
+        return list(pool.map(upload, drops))
+
+
+def _fetch(stack: Stack, file: Dropped, out: Path, *, with_rows: bool) -> int:
+    outcome: Outcome = dropping.fetch(stack, file, out)
+    assert file.run is not None
+    telling.outcome(console, outcome, file.run.seconds(runs.now()), with_rows=with_rows)
+    return ERROR_FILE if outcome.error is not None else SCORED
+
+
+@cli.command("ls")
+@click.option("--since", type=_Span(), help="Only what was dropped in the last 30m, 2h, 1d.")
+@click.option("--failed", is_flag=True, help="Only what failed or was stopped.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, the newest first.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, a line a file.")
+@_stack
+def list_files(since: timedelta | None, failed: bool, limit: int, as_json: bool, stack_name: str) -> int:
+    """List files, the newest first."""
+    stack, moment = Stack.find(stack_name), runs.now()
+    found = runs.listed(stack, moment - since if since else None, failed=failed, limit=limit + 1)
+    more, found = len(found) > limit, runs.described(stack, found[:limit])
+    if as_json:
+        for run in found:
+            click.echo(json.dumps(run.to_json()))
+        return SCORED
+    told = _doing(stack, [run for run in found if run.status == "RUNNING"], moment)
+    names = {run.arn: stack.name_of(run.key) for run in found}
+    if not found:
+        console.print(
+            "Nothing."
+            if since or failed
+            else f"Nothing was dropped yet in s3://{stack.input_bucket}/{stack.input_prefix}."
+        )
+        return SCORED
+    console.print(telling.files_table([(run, told.get(run.arn, "")) for run in found], names, moment))
+    if more:
+        console.print(f"[dim]… and older ones; --limit {limit * 10} shows more.[/]")
+    return SCORED
+
+
+def _doing(stack: Stack, running: Sequence[runs.Run], moment: datetime) -> dict[str, str]:
+    def look(run: runs.Run) -> tuple[str, str]:
+        course = Course(stack, run)
+        course.look()
+        far = telling.how_far(course.progress(), moment)
+        return run.arn, f"{course.doing}{f': {far}' if far else ''}"
+
+    with ThreadPoolExecutor(8) as pool:
+        return dict(pool.map(look, running))
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, a line a file.")
+@_stack
+def show(files: Sequence[str], as_json: bool, stack_name: str) -> int:
+    """Show how FILES are: steps, shards, pod, and what went wrong."""
+    stack, code = Stack.find(stack_name), SCORED
+    for file in files:
+        course = Course(stack, runs.find(stack, file))
+        course.look()
+        run = course.run
+        document = dropping.read_error(stack, stack.outcome_key(run.key, ERROR_SUFFIX)) if run.is_failed else None
+        if as_json:
+            steps = [
+                {
+                    "attempt": each.arn,
+                    "shard": each.number,
+                    "step": step.name,
+                    "entered": step.entered.isoformat(),
+                    "left": step.left.isoformat() if step.left else None,
+                    "failures": dict(step.failures),
+                }
+                for each in course.attempts
+                for step in each.steps
+            ]
+            click.echo(json.dumps(run.to_json() | {"steps": steps, "error_document": document}))
+        else:
+            _show(stack, course, document)
+        code = max(code, ERROR_FILE if run.is_failed else SCORED)
+    return code
+
+
+def _show(stack: Stack, course: Course, document: dict[str, Any] | None) -> None:
+    run, moment = course.run, runs.now()
+    console.print(telling.about(course, f"s3://{run.bucket}/{run.key}"))
+    console.print()
+    console.print(telling.steps_table(course, moment))
+    if run.state == "running":
+        far = telling.how_far(course.progress(), moment)
+        console.print(f"\n[cyan]{course.doing}[/]{f': {far}' if far else ''}", soft_wrap=True)
+    elif run.state == "scored":
+        console.print(
+            f"\n[green]✓[/] s3://{stack.output_bucket}/{stack.outcome_key(run.key, OUTPUT_SUFFIX)}", soft_wrap=True
+        )
+    elif document:
+        console.print()
+        console.print(telling.error(document, with_evidence=True), soft_wrap=True)
+        console.print(
+            f"\n[dim]s3://{stack.output_bucket}/{stack.outcome_key(run.key, ERROR_SUFFIX)}[/]", soft_wrap=True
+        )
+    else:
+        console.print(f"\n[red]✗[/] {escape(run.error)}: {escape(run.cause)}", soft_wrap=True)
+    if run.is_failed:
+        name = escape(stack.name_of(run.key))
+        console.print(f"[dim]`dropscore retry {name}` scores it again, with its tags read again.[/]", soft_wrap=True)
+    if stack.is_on_aws:
+        region = run.arn.split(":")[3]
+        console.print(
+            f"[dim]https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{run.arn}[/]",
+            soft_wrap=True,
+        )
+
+
+@cli.command()
+@click.argument("files", nargs=-1)
+@click.option("--since", type=_Span(), help="All that failed in the last 30m, 2h, 1d (14d at most).")
+@_stack
+def retry(files: Sequence[str], since: timedelta | None, stack_name: str) -> int:
+    """Redrive FILES that failed, or all of a time: a fresh attempt each, with the tags read again."""
+    if bool(files) == bool(since):
+        raise click.UsageError("Name files, or a time with --since.")
+    if since and since > runs.REDRIVABLE:
+        raise click.UsageError("Step Functions redrives what ended in the last 14 days.")
+    stack, moment = Stack.find(stack_name), runs.now()
+    superseded: list[runs.Run] = []
+    if since:
+        earliest = moment - since
+        wanted, superseded = runs.to_redrive(runs.that_may_matter(stack, earliest), earliest)
+    else:
+        wanted = [runs.find(stack, file) for file in files]
+    refused = 0
+    for run in wanted:
+        name = escape(stack.name_of(run.key))
+        if not run.is_redrivable(moment):
+            why = (
+                "is running"
+                if run.state == "running"
+                else "is scored"
+                if run.state == "scored"
+                else "ended more than 14 days ago: drop it again"
+            )
+            console.print(f"[yellow]✗[/] {name} {why}.", soft_wrap=True)
+            refused += 1
+            continue
+        try:
+            stack.stepfunctions.redrive_execution(executionArn=run.arn)
+        except ClientError as error:
+            console.print(f"[red]✗[/] {name}: {escape(error.response['Error']['Message'])}", soft_wrap=True)
+            refused += 1
+    console.print(
+        f"{len(wanted) - refused} redriven, {refused} refused"
+        + (f", {len(superseded)} left alone (their files were dropped again later)" if superseded else "")
+        + "."
+    )
+    return BROKEN if refused else SCORED
+
+
+def main() -> None:
+    """Run the command; exits with its code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = INTERRUPTED
+    except click.ClickException as wrong:
+        wrong.show()
+        code = wrong.exit_code
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+        code = INTERRUPTED
+    except Unusable as failure:
+        _say(failure.summary, failure.remedy)
+        code = BROKEN
+    except (BotoCoreError, ClientError) as error:
+        _say(str(error), "Check the credentials, the region and the rights of the policy UsersPolicyArn.")
+        code = BROKEN
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(summary: str, remedy: str) -> None:
+    errors = Console(stderr=True, highlight=False)
+    errors.print(f"[red]✗[/] {escape(summary)}", soft_wrap=True)
+    if remedy:
+        errors.print(escape(remedy), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""A deployed stack, found by its name: where files are dropped, where outcomes come back, which executions tell of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+DEFAULT_NAME = "dropscore"
+
+# As many as ask for executions at once; Step Functions refuses what is too much, and is asked again.
+CONNECTIONS = 16
+_CONFIG = Config(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=CONNECTIONS)
+
+
+class Unusable(Exception):
+    """What was asked for cannot be done: `summary` says why, `remedy` what to do."""
+
+    def __init__(self, summary: str, remedy: str = "") -> None:
+        super().__init__(f"{summary} {remedy}".strip())
+        self.summary, self.remedy = summary, remedy
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of dropscore. `session` makes the clients; prefixes end with a slash or are empty."""
+
+    name: str
+    input_bucket: str
+    input_prefix: str
+    output_bucket: str
+    output_prefix: str
+    score_file: str
+    attempt: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    session: Any = field(default_factory=boto3.Session, repr=False, compare=False)
+    endpoint: str | None = None
+
+    @classmethod
+    def find(cls, name: str = DEFAULT_NAME, session: Any = None, endpoint: str | None = None) -> Stack:
+        """Look a stack up by what it was deployed as.
+
+        Raises
+        ------
+        Unusable
+            There is none of that name where the credentials lead, or it is not one of dropscore's.
+        """
+        session = session or boto3.Session()
+        try:
+            client = session.client("cloudformation", config=_CONFIG, endpoint_url=endpoint)
+            stack = client.describe_stacks(StackName=name)["Stacks"][0]
+        except (BotoCoreError, ClientError) as error:
+            raise Unusable(
+                f"There is no reaching the stack {name}: {error}",
+                "Check the credentials, the region and --stack; of an embedded stack, `make up` prints what to export.",
+            ) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+        try:
+            input_bucket, _, input_prefix = outputs["InputFolder"].removeprefix("s3://").partition("/")
+            output_bucket, _, output_prefix = outputs["OutputFolder"].removeprefix("s3://").partition("/")
+            machines = outputs["ScoreFileStateMachineArn"], outputs["AttemptStateMachineArn"]
+        except KeyError as missing:
+            raise Unusable(
+                f"The stack {name} has no output {missing}.",
+                "Name the stack of dropscore with --stack, or look in CloudFormation whether its deployment has ended.",
+            ) from missing
+        parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in stack.get("Parameters", ())}
+        where = (input_bucket, input_prefix, output_bucket, output_prefix)
+        return cls(name, *where, *machines, parameters, session, endpoint)
+
+    @cached_property
+    def s3(self) -> Any:
+        return self._client("s3")
+
+    @cached_property
+    def stepfunctions(self) -> Any:
+        return self._client("stepfunctions")
+
+    def _client(self, service: str) -> Any:
+        return self.session.client(service, config=_CONFIG, endpoint_url=self.endpoint)
+
+    @property
+    def is_on_aws(self) -> bool:
+        """Whether this is AWS's own, whose console has a page for each execution."""
+        return not (self.endpoint or os.environ.get("AWS_ENDPOINT_URL"))
+
+    def outcome_key(self, key: str, suffix: str) -> str:
+        """Where what comes of a dropped file lies."""
+        return f"{self.output_prefix}{key.removeprefix(self.input_prefix)}{suffix}"
+
+    def progress_key(self, attempt: str) -> str:
+        """Where an attempt, by its ARN or name, keeps how far it is."""
+        return f"{self.output_prefix}.progress/{attempt.rsplit(':', 1)[-1]}"
+
+    def name_of(self, key: str) -> str:
+        """A file as people call it: its path below the input folder."""
+        return key.removeprefix(self.input_prefix)
