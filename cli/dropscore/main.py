@@ -17,10 +17,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from dropscore import dropping, runs, telling
+from dropscore.check import command as checking
 from dropscore.course import Course
 from dropscore.dropping import Drop, Dropped, Outcome
 from dropscore.stack import DEFAULT_NAME, Stack, Unusable
 from dropscore.watching import Bars, Lines, Steps
+from scoring.errors import DropscoreError
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX
 
 SCORED, BROKEN, WRONG_USE, ERROR_FILE = 0, 1, 2, 3
@@ -298,6 +300,31 @@ def retry(files: Sequence[str], since: timedelta | None, stack_name: str) -> int
         + "."
     )
     return BROKEN if refused else SCORED
+
+
+@cli.command()
+@click.argument("target", metavar="URL|IMAGE")
+@click.argument("sample", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--protocol", help="What it speaks; by itself, its answers tell.")
+@click.option("--tag", "pairs", multiple=True, metavar="NAME=VALUE", help="A tag that files will have.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where an image listens, if not on 8080.")
+@click.option(
+    "--wait", type=click.FloatRange(1), default=120, show_default=True, help="Seconds until it has to be ready."
+)
+def check(target: str, sample: Path, protocol: str | None, pairs: Sequence[str], port: int | None, wait: float) -> int:
+    """Try whether a container is fit, on the first records of SAMPLE. Needs no AWS.
+
+    A model that runs at a URL (docker run -p 8080:8080 …), or an image that the local Docker starts as a pod would.
+    """
+    try:
+        tags = dropping.tags_of(pairs, protocol=protocol)
+        is_fit = checking.check(console, target, sample, tags, wait, port)
+    except Unusable as wrong:
+        raise click.UsageError(str(wrong)) from wrong
+    except DropscoreError as wrong:
+        # Of the sample or its tags: what a model does is a finding.
+        raise click.UsageError(f"{wrong.summary} {wrong.remedy}") from wrong
+    return SCORED if is_fit else ERROR_FILE
 
 
 def main() -> None:

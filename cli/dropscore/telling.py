@@ -208,7 +208,7 @@ def outcome(console: Console, outcome: Outcome, seconds: float, *, with_rows: bo
 
 
 def first_rows(console: Console, path: Path) -> None:
-    """Print the first rows of a scored file; of many columns the first and the last, where the predictions are."""
+    """Print the first rows of a scored file."""
     with path.open(newline="") as file:
         first = file.read(1)
         file.seek(0)
@@ -217,15 +217,20 @@ def first_rows(console: Console, path: Path) -> None:
             return
         delimiter = max(",;\t|", key=file.readline().count)
         file.seek(0)
-        header, *rows = islice(csv.reader(file, delimiter=delimiter), _ROWS_SHOWN + 1)
+        console.print(rows_table(list(islice(csv.reader(file, delimiter=delimiter), _ROWS_SHOWN + 1))))
+
+
+def rows_table(rows: Sequence[Sequence[str]]) -> Table:
+    """Rows with their header; of many columns the first and the last, where the predictions are."""
+    header, *others = rows
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     half = _COLUMNS_SHOWN // 2
 
-    def shortened(row: list[str]) -> list[str]:
-        return row if len(row) <= _COLUMNS_SHOWN else [*row[:half], "…", *row[-half:]]
+    def shortened(row: Sequence[str]) -> list[str]:
+        return list(row) if len(row) <= _COLUMNS_SHOWN else [*row[:half], "…", *row[-half:]]
 
     for name in shortened(header):
         table.add_column(escape(name), overflow="fold")
-    for row in rows:
+    for row in others:
         table.add_row(*map(escape, shortened(row[: len(header)])))
-    console.print(table)
+    return table

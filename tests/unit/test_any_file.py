@@ -17,7 +17,7 @@ from scoring.errors import DropscoreError
 from tests.builders import OUTPUT_BUCKET
 from tests.cases import Case
 from tests.scoring import OUTPUT
-from tests.unit.memory_s3 import MemoryS3
+from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.servers import Reply, Request, Server
 from tests.unit.test_cases import score
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import OUTPUT_BUCKET
-from tests.unit.memory_s3 import MemoryS3
+from dropscore.check.memory_s3 import MemoryS3
 
 NEVER = "never"
 """The id of an upload that there never was, and an ETag of nothing."""

@@ -21,7 +21,7 @@ from scoring.files import objects, ranges
 from scoring.intake.identity import Source, rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
 from tests.builders import OUTPUT_BUCKET, request
-from tests.unit.memory_s3 import MemoryS3
+from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
 from tests.unit.streaming.test_streaming import NOW, begun, drop, published

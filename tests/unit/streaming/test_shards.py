@@ -15,7 +15,7 @@ from scoring.outcome import files as outcome
 from scoring.outcome import joining
 from scoring.streaming import planning
 from tests.builders import OUTPUT_BUCKET, request
-from tests.unit.memory_s3 import MemoryS3
+from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
 from tests.unit.streaming.test_resume import (

@@ -20,7 +20,7 @@ OURS = f"{MANAGED_BY}=dropscore"
 # For images that run as root: what nginx and gunicorn do as root before and while their workers are somebody else. Each was
 # taken away in turn from Debian's nginx 1.22 and gunicorn 27; what came of it stands beside it. The Pod Security Standard
 # "baseline" allows all of them. With none, the port is open and no worker lives.
-_ROOT_CAPABILITIES = (
+ROOT_CAPABILITIES = (
     "CHOWN",  # nginx does not start: it gives its folders to its workers
     "DAC_OVERRIDE",  # nginx does not start: its logs are its workers' (0640)
     "KILL",  # gunicorn dies of a worker that is over its time, and cannot end it
@@ -126,7 +126,7 @@ def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
 
 def _container(attempt: Attempt, said: Mapping[str, Any], *, is_non_root: bool) -> dict[str, Any]:
     is_root = not is_non_root and not said.get("run_as_user")
-    added = said.get("capabilities", _ROOT_CAPABILITIES if is_root else ())
+    added = said.get("capabilities", ROOT_CAPABILITIES if is_root else ())
     environment = [{"name": name, "value": value} for name, value in said.get("env", {}).items()]
     return {
         "name": "model",
