@@ -139,7 +139,10 @@ class Check:
         try:
             tried = trial.run(model, body, self._sample.name, self._sample.tags, protocol, alive)
         except DropscoreError as error:
-            self._tell(Finding(BAD, error.summary, error.remedy))
+            answer = str(error.details.get("answer") or "").strip()
+            # Of JSON, the summary has the message.
+            said = f" It said: {answer}" if answer and not answer.startswith(("{", "[")) else ""
+            self._tell(Finding(BAD, f"{error.summary}{said}", error.remedy))
             return None
         self._tell(findings.of_batches(tried.sent, tried.rows, tried.seconds))
         if tried.rejected:
