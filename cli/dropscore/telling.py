@@ -195,8 +195,9 @@ def outcome(console: Console, outcome: Outcome, seconds: float, *, with_rows: bo
     """Print what came of a file."""
     name = escape(outcome.dropped.drop.name)
     if outcome.error is not None:
-        for line in (outcome.error["summary"], outcome.error["remedy"], str(outcome.fetched[0])):
-            console.print(f"[red]✗[/] {escape(line)}", soft_wrap=True)
+        console.print(f"[red]✗[/] {name}: {escape(outcome.error['summary'])}", soft_wrap=True)
+        for line in (outcome.error["remedy"], str(outcome.fetched[0])):
+            console.print(f"  {escape(line)}", soft_wrap=True)
         return
     if with_rows:
         first_rows(console, outcome.fetched[0])

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring.errors import DropscoreError
 from tests.builders import OUTPUT_BUCKET
 from tests.cases import Case
 from tests.scoring import OUTPUT
-from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.servers import Reply, Request, Server
 from tests.unit.test_cases import score
 

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.builders import OUTPUT_BUCKET
 from dropscore.check.memory_s3 import MemoryS3
+from tests.builders import OUTPUT_BUCKET
 
 NEVER = "never"
 """The id of an upload that there never was, and an ETag of nothing."""

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring.errors import DropscoreError, InvalidFile, ModelFailed, ScoringFailed
 from scoring.files.checksums import combined
 from scoring.intake import shard
 from scoring.outcome import files, joining
 from tests.builders import OUTPUT_BUCKET, request, source
-from dropscore.check.memory_s3 import MemoryS3
 
 
 @given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=8), least=st.integers(1, 12), more=st.integers(0, 9))

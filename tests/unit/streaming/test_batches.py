@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring import streaming
 from scoring.errors import ClusterUnreachable, ModelFailed, ModelTimeout, PodLost, RowCountMismatch
 from scoring.files.dialect import RFC4180
@@ -20,7 +21,6 @@ from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import Model, NoAnswer
 from scoring.streaming import Progress, scorer
 from tests.builders import OUTPUT_BUCKET, request
-from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 from tests.unit.stand_ins import SasContainer, mlflow, prediction, sagemaker, sas_result
 from tests.unit.streaming.test_streaming import begun, drop, job, opened, published

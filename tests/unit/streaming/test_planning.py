@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring.files import shards
 from scoring.streaming import planning
 from tests.builders import request
-from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.streaming.test_streaming import drop
 
 ROWS = b"".join(b'%d,"a\nb, %d"\r\n' % (n, n) for n in range(1, 401))

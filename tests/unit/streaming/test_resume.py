@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring import streaming
 from scoring.errors import DropscoreError
 from scoring.files import objects, ranges
 from scoring.intake.identity import Source, rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
 from tests.builders import OUTPUT_BUCKET, request
-from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
 from tests.unit.streaming.test_streaming import NOW, begun, drop, published

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring.errors import DropscoreError
 from scoring.intake import shard
 from scoring.outcome import files as outcome
 from scoring.outcome import joining
 from scoring.streaming import planning
 from tests.builders import OUTPUT_BUCKET, request
-from dropscore.check.memory_s3 import MemoryS3
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
 from tests.unit.streaming.test_resume import (
