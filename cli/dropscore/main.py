@@ -318,9 +318,10 @@ def check(target: str, sample: Path, protocol: str | None, pairs: Sequence[str],
     """
     try:
         tags = dropping.tags_of(pairs, protocol=protocol)
-        is_fit = checking.check(console, target, sample, tags, wait, port)
     except Unusable as wrong:
         raise click.UsageError(str(wrong)) from wrong
+    try:
+        is_fit = checking.check(console, target, sample, tags, wait, port)
     except DropscoreError as wrong:
         # Of the sample or its tags: what a model does is a finding.
         raise click.UsageError(f"{wrong.summary} {wrong.remedy}") from wrong

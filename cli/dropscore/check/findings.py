@@ -78,7 +78,7 @@ def of_batches(sent: Sequence[int], rows: int, seconds: float) -> Finding:
     rate = rows / seconds if seconds > 0 else 0.0
     return Finding(
         GOOD,
-        f"{rows:,} records in {seconds:.2f} s ({rate:,.0f} a second), by {len(sent)} requests of up to {max(sent, default=0):,} "
+        f"{rows:,} records in {seconds:.2f} s ({rate:,.0f} a second), by {len(sent)} request{"s" if len(sent) != 1 else ""} of up to {max(sent, default=0):,} "
         "bytes.",
     )
 

@@ -49,6 +49,30 @@ def test_a_file_goes_in_whole_and_comes_out_whole(s3: Any, container: Server) ->
     assert published(s3, scoring) == SCORED
 
 
+def test_whoever_looks_learns_that_the_model_works_on_the_file(
+    s3: Any, container: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script may take minutes, for which the request is held open."""
+    monkeypatch.setattr(objects, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(whole_file, "_SAVE_SECONDS", 0.0)
+    sent, save = list[int](), streaming.Progress.save
+
+    def saved(progress: streaming.Progress, *where: Any) -> None:
+        sent.append(progress.sent)
+        save(progress, *where)
+
+    def works(asked: Request) -> Reply:
+        assert streaming.Progress.load(s3, request()["output"]).sent == len(FILE)
+        return Reply(201, b'{"id": "7.1"}')
+
+    container.answers["POST /executions"] = works
+    scoring = opened(s3, found := drop(s3, FILE))
+    monkeypatch.setattr(streaming.Progress, "save", saved)
+    done = streaming.advance(job(s3, container, found, scoring, request=request(protocol="sas")))
+    assert sent[:2] == [10, len(FILE)]
+    assert published(s3, done) == SCORED
+
+
 def test_a_container_that_works_on_is_asked_again_and_not_sent_the_file_again(s3: Any, container: Server) -> None:
     container.answers["GET /query/7.1/log"] = WORKING
     running = streaming.advance(sas(s3, container))
