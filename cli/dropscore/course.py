@@ -14,7 +14,12 @@ from dropscore.runs import Run, describe
 from dropscore.stack import Stack
 
 # States that only wait belong to the step that they wait for.
-_PART_OF = {"wait_for_pod": "await_pod", "wait_for_model": "stream_file", "count_lost_pod": "tear_down_lost_pod"}
+_PART_OF = {
+    "wait_for_room": "queue_file",
+    "wait_for_pod": "await_pod",
+    "wait_for_model": "stream_file",
+    "count_lost_pod": "tear_down_lost_pod",
+}
 # What people are told of a file whose attempt is in this step.
 _DOING = {
     "resolve_request": "reading its tags",
