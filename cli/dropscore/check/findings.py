@@ -76,11 +76,9 @@ def of_ports(port: int, listening: Set[tuple[int, bool]], *, is_ready: bool) -> 
 def of_batches(sent: Sequence[int], rows: int, seconds: float) -> Finding:
     """How fast it was, by how many requests."""
     rate = rows / seconds if seconds > 0 else 0.0
-    return Finding(
-        GOOD,
-        f"{rows:,} records in {seconds:.2f} s ({rate:,.0f} a second), by {len(sent)} request{"s" if len(sent) != 1 else ""} of up to {max(sent, default=0):,} "
-        "bytes.",
-    )
+    by = f"{len(sent)} requests of up to" if len(sent) > 1 else "one request of"
+    most = max(sent, default=0)
+    return Finding(GOOD, f"{rows:,} records in {seconds:.2f} s ({rate:,.0f} a second), by {by} {most:,} bytes.")
 
 
 def what_fits(
