@@ -21,14 +21,15 @@ _PART_OF = {
     "count_lost_pod": "tear_down_lost_pod",
 }
 # What people are told of a file whose attempt is in this step.
+_SCORING = "scoring"
 _DOING = {
     "resolve_request": "reading its tags",
     "launch_pod": "getting a pod",
     "queue_file": "waiting for room",
     "await_pod": "starting its pod",
-    "stream_file": "scoring",
+    "stream_file": _SCORING,
     "plan_shards": "cutting it into shards",
-    "score_shards": "scoring",
+    "score_shards": _SCORING,
     "persist_output": "publishing",
     "persist_error": "writing the error",
     "tear_down_lost_pod": "starting again after a lost pod",
@@ -55,6 +56,8 @@ class Step:
 class Progress:
     """The record of progress: `done` of `total` bytes of the input (0: not known, of a compressed file), `rows` scored,
     at the time that it was `saved`. `sent` bytes have gone to a container that takes the file whole.
+
+    Of a file with shards, `shards` are those that are being scored, and `waiting` ones have not begun.
     """
 
     done: int
@@ -66,6 +69,8 @@ class Progress:
     rejected: int = 0
     batch_bytes: int = 0
     in_flight: int = 0
+    shards: tuple[Progress, ...] = ()
+    waiting: int = 0
 
     @property
     def fraction(self) -> float | None:
@@ -75,11 +80,18 @@ class Progress:
 
     @property
     def bytes_per_second(self) -> float:
+        if self.shards:
+            return sum(each.bytes_per_second for each in self.shards)
         seconds = (self.saved - self.started).total_seconds() if self.started else 0.0
         return self.done / seconds if seconds > 0 else 0.0
 
     def seconds_left(self, now: datetime) -> float | None:
         """As it goes on as until now; None where nothing can be said."""
+        if self.shards:
+            left = [each.seconds_left(now) for each in self.shards]
+            known = [each for each in left if each is not None]
+            # Side by side: the last one ends it.
+            return max(known) if len(known) == len(left) and not self.waiting else None
         if not self.total or not self.done or not self.bytes_per_second:
             return None
         return max((self.total - self.done) / self.bytes_per_second - (now - self.saved).total_seconds(), 0.0)
@@ -206,7 +218,7 @@ class Course:
 
     def progress(self) -> Progress | None:
         """How far it is; None before it is being scored and after that."""
-        if not self.whole or self.whole.is_over:
+        if not self.whole or self.whole.is_over or self.whole.doing != _SCORING:
             return None
         request = self.whole.state.get("request", {})
         if "output" not in request:
@@ -218,21 +230,26 @@ class Course:
 
     def _of_shards(self, request: Mapping[str, Any]) -> Progress | None:
         planned = (self.whole.state if self.whole else {}).get("scoring", {}).get("shards") or []
-        done = rows = rejected = 0
+        done = rows = rejected = waiting = 0
         begun: list[Progress] = []
         over = {each.number for each in self.shards if each.is_over}
         for each in planned:
-            found = read_progress(self._stack, f"{request['output']['progress']}/{each['number']}", self.run.size)
+            size = each["stop"] - each["start"]
+            found = read_progress(self._stack, f"{request['output']['progress']}/{each['number']}", size)
             if found:
+                found = replace(found, done=max(found.done - each["start"], 0))
                 begun.append(found)
-                done += max(found.done - each["start"], 0)
-                rows, rejected = rows + found.rows, rejected + found.rejected
+                done, rows, rejected = done + found.done, rows + found.rows, rejected + found.rejected
             elif each["number"] in over:
-                done, rows = done + each["stop"] - each["start"], rows + each["records"]
+                done, rows = done + size, rows + each["records"]
+            else:
+                waiting += 1
         if not begun:
             return None
-        started = min(each.started for each in begun if each.started)
-        return Progress(done, self.run.size, rows, started, max(each.saved for each in begun), rejected=rejected)
+        started, saved = begun[0].started, max(each.saved for each in begun)
+        return Progress(
+            done, self.run.size, rows, started, saved, rejected=rejected, shards=tuple(begun), waiting=waiting
+        )
 
     def _more(self, arn: str, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The events of an execution that are not known yet, which are known then."""

@@ -97,6 +97,16 @@ def test_the_time_left_is_right_within_a_fifth_for_a_steady_model(fraction: floa
     assert abs(left - true) <= 0.2 * true
 
 
+def test_shards_side_by_side_end_with_the_last_one() -> None:
+    now = BEGAN + timedelta(seconds=100)
+    slow = of_record(record(10_000), 100_000, now)
+    fast = of_record(record(50_000), 100_000, BEGAN + timedelta(seconds=50))
+    both = Progress(60_000, 300_000, 600, BEGAN, now, shards=(slow, fast))
+    assert both.bytes_per_second == 100 + 1_000
+    assert both.seconds_left(now) == 900
+    assert Progress(60_000, 300_000, 600, BEGAN, now, shards=(slow, fast), waiting=1).seconds_left(now) is None
+
+
 def test_of_a_compressed_file_nothing_is_guessed() -> None:
     progress = of_record(record(5_000_000), 0, BEGAN + timedelta(seconds=5))
     assert progress.fraction is None
