@@ -33,6 +33,7 @@ EXECUTION = f"{STATES}:execution:attempt:{ATTEMPT_ID}"
 GATEWAY_URL = "http://gateway.example.com"
 
 ENVIRONMENT = {
+    "STACK_NAME": "dropscore",
     "INPUT_BUCKET": INPUT_BUCKET,
     "INPUT_PREFIX": "incoming/",
     "INPUT_SUFFIX": ".csv,.csv.gz,.jsonl",

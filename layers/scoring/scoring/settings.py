@@ -83,6 +83,7 @@ class Settings:
     `input_suffix` is in lower case; `max_errors` is a number of records or a percentage such as `0.1%`.
     """
 
+    stack_name: str = ""
     input_bucket: str = ""
     input_prefix: str = ""
     input_suffix: tuple[str, ...] = ()

@@ -111,3 +111,8 @@ def rejected_key(output_key: str) -> str:
 def progress_key(attempt_id: str, settings: Settings) -> str:
     """Where an attempt keeps how far it is; nobody's outcome can lie there."""
     return f"{settings.output_prefix}.progress/{attempt_id}"
+
+
+def told_key(attempt_id: str, settings: Settings) -> str:
+    """Where it is kept that EventBridge was told of an attempt's outcome; it outlives the attempt's own progress."""
+    return f"{settings.output_prefix}.progress/.told/{attempt_id}"
