@@ -46,8 +46,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         return {"error": failure.name, "cause": f"{failure.summary} {failure.remedy}"}
     tags = {"error": outcome.tag_value(failure.name), "stage": stage, "sequencer": source.sequencer}
     there = _there(configured.output_bucket, identity.output_key(source.key, configured))
-    if "detail" in event and there.get("execution") == outcome.tag_value(execution):
-        # Stopped when its file had just been published, and its history does not show it.
+    if "detail" in event and (
+        # Stopped when its file had just been published, which its history does not show; or told of a second time.
+        there.get("execution") == outcome.tag_value(execution) or events.is_told(configured, f"{attempt_id}/failed")
+    ):
         return {}
     superseded = outcome.is_newer(there.get("sequencer", ""), source.sequencer)
     if not superseded:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.e2e import models
+from tests.e2e.listening import Listener, listening
 from tests.e2e.pipeline import PATHS, Outcome, Pipeline, wait_for
 
 ROWS = b"a,b\n1,2\n3,4\n5,6\n"
@@ -93,11 +94,12 @@ class Case:
 
 def play(stage: Stage) -> None:
     """Inject the fault of a case, and hold against the case what came of it."""
-    for execution in list(stage.case.inject(stage)):
-        judge(stage, execution)
+    with listening(stage.pipeline, stage.key("")) as listener:
+        for execution in list(stage.case.inject(stage)):
+            judge(stage, execution, listener)
 
 
-def judge(stage: Stage, execution: str) -> None:
+def judge(stage: Stage, execution: str, listener: Listener) -> None:
     case, pipeline = stage.case, stage.pipeline
     description = pipeline.ended(execution, 180)
     source = json.loads(description["input"])["source"]
@@ -121,7 +123,30 @@ def judge(stage: Stage, execution: str) -> None:
         assert attempt["status"] in ("FAILED", "ABORTED", "TIMED_OUT"), attempt
         assert attempt.get("error", case.error) == case.error, attempt
     pipeline.assert_nothing_left(execution)
+    judge_told(pipeline, execution, listener, outcome)
     assert outcomes(pipeline, base) == [base + wanted], "a second outcome came later"
+
+
+def judge_told(pipeline: Pipeline, execution: str, listener: Listener, outcome: Outcome) -> None:
+    """Each attempt of the file is told of once, though EventBridge may tell of its end twice; the newest as it is."""
+    attempts = pipeline.attempts(execution) or [execution]
+    for each in attempts:
+        heard = listener.of(each.rsplit(":", 1)[-1])
+    detail = heard["detail"]
+    assert heard["detail-type"] == ("File Failed" if outcome.key.endswith(".error") else "File Scored"), heard
+    assert detail["output"]["key"] == outcome.key
+    assert (detail["execution"], detail["file_execution"]) == (attempts[-1], execution)
+    if outcome.key.endswith(".error"):
+        told = {name: outcome.error[name] for name in ("summary", "remedy", "stage", "error")}
+        assert {name: detail[name] for name in told} == told
+    else:
+        assert str(detail["rows"]) == outcome.tags["rows"]
+    ended = pipeline.sfn.describe_execution(executionArn=attempts[-1])
+    if ended["status"] != "SUCCEEDED":
+        names = ("executionArn", "stateMachineArn", "name", "status", "input", "error", "cause")
+        again = {name: ended.get(name) for name in names} | {"startDate": int(ended["startDate"].timestamp() * 1000)}
+        assert pipeline.invoke("PersistError", {"detail": again}) == {}
+    listener.assert_each_once()
 
 
 def outcomes(pipeline: Pipeline, base: str) -> list[str]:

@@ -142,9 +142,8 @@ def tell(settings: Settings, kind: str, detail: Mapping[str, Any]) -> None:
     """Put the event of a file's outcome, unless it was put already. Never raises: a file that has its outcome does not fail
     for want of a messenger. What cannot be told is logged as an error, and counted (`EventsNotPut`).
     """
-    s3, where = aws.client("s3"), _record_of(settings, detail)
     try:
-        if _is_told(s3, where, detail["id"]):
+        if is_told(settings, detail["id"]):
             return
         _put(detail, kind)
     except Exception as error:  # noqa: BLE001  (as told above)
@@ -152,23 +151,25 @@ def tell(settings: Settings, kind: str, detail: Mapping[str, Any]) -> None:
         count("EventsNotPut")
         return
     try:
-        s3.put_object(**where, Body=detail["id"].encode())
+        aws.client("s3").put_object(**_record_of(settings, detail["id"]), Body=detail["id"].encode())
     except (ClientError, BotoCoreError) as error:
         logger.warning("event put without a record: a repeated call will put it again", reason=repr(error))
 
 
-def _record_of(settings: Settings, detail: Mapping[str, Any]) -> dict[str, str]:
-    return {"Bucket": settings.output_bucket, "Key": identity.told_key(detail["attempt"], settings)}
-
-
-def _is_told(s3: Any, where: Mapping[str, str], event_id: str) -> bool:
+def is_told(settings: Settings, event_id: str) -> bool:
+    """Whether there is a record that this event was put. Never raises: better an event too many than none."""
     try:
-        return bool(s3.get_object(**where)["Body"].read() == event_id.encode())
-    except ClientError as error:
-        if aws.code(error) != "NoSuchKey":
-            # Better an event too many than none.
+        found = aws.client("s3").get_object(**_record_of(settings, event_id))["Body"].read()
+    except (ClientError, BotoCoreError) as error:
+        if not (isinstance(error, ClientError) and aws.code(error) == "NoSuchKey"):
             logger.warning("cannot tell whether the event was put", reason=repr(error))
         return False
+    return bool(found == event_id.encode())
+
+
+def _record_of(settings: Settings, event_id: str) -> dict[str, str]:
+    attempt = event_id.partition("/")[0]
+    return {"Bucket": settings.output_bucket, "Key": identity.told_key(attempt, settings)}
 
 
 def _put(detail: Mapping[str, Any], kind: str) -> None:
