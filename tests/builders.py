@@ -47,6 +47,7 @@ ENVIRONMENT = {
     "CLUSTERS": json.dumps({CLUSTER: {"namespaces": [NAMESPACE, "batch"], "route": "gateway", "url": GATEWAY_URL}}),
     "DEFAULT_PROTOCOL": "sas",
     "TAG_WAIT_SECONDS": "0",
+    "RECEIPTS": "false",
     "MAX_ERRORS": "10000",
     "SCORE_FILE_STATE_MACHINE_ARN": f"{STATES}:stateMachine:score_file",
     "ATTEMPT_STATE_MACHINE_ARN": f"{STATES}:stateMachine:attempt",

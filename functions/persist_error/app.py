@@ -8,7 +8,7 @@ from scoring.cluster.containers import parse_time
 from scoring.errors import DropscoreError
 from scoring.intake import identity, shard
 from scoring.observability import count, logger, observed
-from scoring.outcome import events, evidence
+from scoring.outcome import events, evidence, receipts
 from scoring.outcome import files as outcome
 
 
@@ -58,6 +58,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     told = events.failed(
         state, execution, started, now, configured.stack_name, failure, stage, output, superseded=superseded
     )
+    receipts.write(configured, told, state, now)
     events.tell(configured, events.FAILED, told)
     logger.warning("file failed", error=failure.name, stage=stage, summary=failure.summary)
     count("FilesFailed")

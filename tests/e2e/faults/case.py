@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from tests.e2e import models
 from tests.e2e.listening import Listener, listening
@@ -141,12 +143,26 @@ def judge_told(pipeline: Pipeline, execution: str, listener: Listener, outcome: 
         assert {name: detail[name] for name in told} == told
     else:
         assert str(detail["rows"]) == outcome.tags["rows"]
+    judge_receipt(pipeline, detail, outcome)
     ended = pipeline.sfn.describe_execution(executionArn=attempts[-1])
     if ended["status"] != "SUCCEEDED":
         names = ("executionArn", "stateMachineArn", "name", "status", "input", "error", "cause")
         again = {name: ended.get(name) for name in names} | {"startDate": int(ended["startDate"].timestamp() * 1000)}
         assert pipeline.invoke("PersistError", {"detail": again}) == {}
     listener.assert_each_once()
+
+
+def judge_receipt(pipeline: Pipeline, detail: Mapping[str, Any], outcome: Outcome) -> None:
+    """The one beside the outcome is of the attempt that was told of, and of the very bytes that are there."""
+    key = outcome.key.removesuffix(".error").removesuffix(".scoreout") + ".receipt.json"
+    assert detail["output"]["receipt_key"] == key
+    receipt = json.loads(pipeline.read(key) or b"{}")
+    assert receipt["id"] == detail["id"], receipt
+    assert receipt["seconds"]["total"] == detail["duration_seconds"]
+    if outcome.key.endswith(".scoreout"):
+        checksum = {"CRC32": b64encode(crc32(outcome.body).to_bytes(4, "big")).decode()}
+        assert (receipt["output"]["size"], receipt["output"]["checksum"]) == (len(outcome.body), checksum)
+        assert receipt["cost"]["usd"] > 0
 
 
 def outcomes(pipeline: Pipeline, base: str) -> list[str]:

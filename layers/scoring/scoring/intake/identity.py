@@ -16,7 +16,7 @@ from urllib.parse import unquote_plus
 
 from scoring.settings import Settings
 
-OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX = ".scoreout", ".error", ".rejected"
+OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX, RECEIPT_SUFFIX = ".scoreout", ".error", ".rejected", ".receipt.json"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def refusal(source: Source, settings: Settings) -> str | None:
         return f"not under the input prefix {settings.input_prefix}"
     if source.key.endswith("/"):
         return "a folder"
-    if source.key.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX)):
+    if source.key.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX, RECEIPT_SUFFIX)):
         return "an output of dropscore itself"
     *folders, name = source.key.removeprefix(settings.input_prefix).split("/")
     for pattern in settings.ignored_files:
