@@ -1,6 +1,6 @@
 """What 1,000 files cost, beside two other ways: regenerates docs/cost.md.
 
-    python -m bench.cost                     from bench/prices.json and bench/assumptions.json
+    python -m bench.cost                     from the prices in the library and bench/assumptions.json
     python -m bench.cost --take measured     first take over what the last full `make bench` has measured
 
 Prices and assumptions are inputs; nothing here knows a price or a duration.
@@ -18,7 +18,9 @@ from typing import Any
 from bench.plan import ROOT
 
 _HERE = ROOT / "bench"
-PRICES, ASSUMPTIONS, TEMPLATE = _HERE / "prices.json", _HERE / "assumptions.json", _HERE / "cost.template.md"
+# The receipts of files go by them, too.
+PRICES = ROOT / "layers/scoring/scoring/outcome/prices.json"
+ASSUMPTIONS, TEMPLATE = _HERE / "assumptions.json", _HERE / "cost.template.md"
 MEASURED = _HERE / "measured.json"
 TARGET = ROOT / "docs/cost.md"
 

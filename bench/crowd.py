@@ -3,7 +3,7 @@
     python -m bench.crowd                    simulate (some minutes), write bench/crowd.json and the page
     python -m bench.crowd --page             only write the page, from bench/crowd.json
 
-Quotas, durations and prices are inputs: bench/quotas.json, bench/assumptions.json, bench/prices.json.
+Quotas, durations and prices are inputs: bench/quotas.json, bench/assumptions.json, and prices.json in the library.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The account in the embedded AWS: its administrator, and how tools reach it and nothing else."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
@@ -11,18 +12,18 @@ REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
-def session() -> boto3.Session:
-    """Make the administrator's session."""
+def session(credentials: Mapping[str, str] = CREDENTIALS) -> boto3.Session:
+    """Make a session; the administrator's, unless there are other credentials."""
     return boto3.Session(
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
         region_name=REGION,
     )
 
 
-def client(endpoint_url: str, service: str) -> Any:
-    """Make the administrator's boto3 client of any service."""
-    return session().client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
+def client(endpoint_url: str, service: str, credentials: Mapping[str, str] = CREDENTIALS) -> Any:
+    """Make a boto3 client of any service for who has these credentials."""
+    return session(credentials).client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
 
 
 def environment(endpoint_url: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ CLUSTER = "dropscore-local"
 # Two clusters, so that both kinds of route are there: one with a gateway, as we recommend it, and one with an ingress.
 CLUSTERS = {CLUSTER: "gateway", "dropscore-ingress": "ingress"}
 NAMESPACE = "dropscore"
+USER = "dropscore-user"
 INPUT_BUCKET, INPUT_PREFIX = "dropscore-input", "incoming/"
 OUTPUT_BUCKET, OUTPUT_PREFIX = "dropscore-output", "scored/"
 # Taken by the usual stack where they are free, so that what a shell was told stays true for the next one. Stacks of tests
@@ -151,6 +152,28 @@ def create_access_entries(endpoint_url: str, cluster_roles: str) -> None:
             for role in roles.split(","):
                 if role not in there:
                     eks.create_access_entry(clusterName=cluster, principalArn=role, kubernetesGroups=[group])
+
+
+def create_user(endpoint_url: str, policy: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Give the credentials of a user of the folder, who may do what the template's UsersPolicy allows and nothing else.
+
+    Parameters
+    ----------
+    policy
+        The stack's output UsersPolicyArn.
+    known
+        The credentials that an earlier call gave. AWS shows a secret only once: they are kept while they count.
+    """
+    iam = account.client(endpoint_url, "iam")
+    try:
+        iam.create_user(UserName=USER)
+    except iam.exceptions.EntityAlreadyExistsException:
+        keys = {each["AccessKeyId"] for each in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]}
+        if known.get("AWS_ACCESS_KEY_ID") in keys:
+            return dict(known)
+    iam.attach_user_policy(UserName=USER, PolicyArn=policy)
+    made = iam.create_access_key(UserName=USER)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
 
 
 def build_models() -> dict[str, images.Image]:

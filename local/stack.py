@@ -48,6 +48,7 @@ class Stack:
     output_prefix: str
     score_file_arn: str
     attempt_arn: str
+    user: dict[str, str]  # credentials of a user of the folder
     logs: str
     machinery: str  # what it was started from, as a fingerprint
     fingerprint: str  # what was deployed
@@ -56,8 +57,12 @@ class Stack:
         """Make a boto3 client for the stack's administrator."""
         return account.client(self.endpoint_url, service)
 
+    def user_client(self, service: str) -> Any:
+        """Make a boto3 client for a user of the folder."""
+        return account.client(self.endpoint_url, service, self.user)
+
     def environment(self) -> dict[str, str]:
-        """Give what `aws` and `kubectl` need in their environment to reach this stack."""
+        """Give what `aws` and `kubectl` need in their environment to reach this stack as its administrator."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             **account.CREDENTIALS,
@@ -230,6 +235,7 @@ class _Start:
         described = client.describe_stacks(StackName=sam.STACK_NAME)["Stacks"][0]
         value = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
         parts.create_access_entries(endpoint_url, value["ClusterRoles"])
+        known = status(self._state)
         stack = Stack(
             host=self._host,
             endpoint_url=endpoint_url,
@@ -242,6 +248,7 @@ class _Start:
             output_prefix=parts.OUTPUT_PREFIX,
             score_file_arn=value["ScoreFileStateMachineArn"],
             attempt_arn=value["AttemptStateMachineArn"],
+            user=parts.create_user(endpoint_url, value["UsersPolicyArn"], known.user if known else {}),
             logs=str(self._logs),
             machinery=machinery,
             fingerprint=wanted,
@@ -268,8 +275,13 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     if stack is None:
         sys.exit("The stack is not up.")
-    print(f"The stack is up. Drop files in s3://{stack.input_bucket}/{stack.input_prefix}; for aws and kubectl:")
+    print(
+        f"The stack is up. Drop files in s3://{stack.input_bucket}/{stack.input_prefix}; for .venv/bin/dropscore, aws and kubectl:"
+    )
     for name, value in stack.environment().items():
+        print(f"  export {name}={value}")
+    print("A user of the folder, who may drop files, follow them and read what comes of them, has instead:")
+    for name, value in stack.user.items():
         print(f"  export {name}={value}")
 
 

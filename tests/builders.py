@@ -33,6 +33,7 @@ EXECUTION = f"{STATES}:execution:attempt:{ATTEMPT_ID}"
 GATEWAY_URL = "http://gateway.example.com"
 
 ENVIRONMENT = {
+    "STACK_NAME": "dropscore",
     "INPUT_BUCKET": INPUT_BUCKET,
     "INPUT_PREFIX": "incoming/",
     "INPUT_SUFFIX": ".csv,.csv.gz,.jsonl",
@@ -46,6 +47,7 @@ ENVIRONMENT = {
     "CLUSTERS": json.dumps({CLUSTER: {"namespaces": [NAMESPACE, "batch"], "route": "gateway", "url": GATEWAY_URL}}),
     "DEFAULT_PROTOCOL": "sas",
     "TAG_WAIT_SECONDS": "0",
+    "RECEIPTS": "false",
     "MAX_ERRORS": "10000",
     "SCORE_FILE_STATE_MACHINE_ARN": f"{STATES}:stateMachine:score_file",
     "ATTEMPT_STATE_MACHINE_ARN": f"{STATES}:stateMachine:attempt",

@@ -47,7 +47,6 @@ class Dropped:
 
     drop: Drop
     key: str
-    version_id: str
     etag: str
     size: int
     at: datetime
@@ -56,6 +55,11 @@ class Dropped:
     """The events that the last look has brought."""
     is_known: bool = False
     """Whether its end was looked at, too."""
+
+    @property
+    def second(self) -> datetime:
+        """The second in which it was dropped: S3 tells no less."""
+        return self.at.replace(microsecond=0)
 
     @property
     def run(self) -> Run | None:
@@ -164,21 +168,14 @@ def drop(stack: Stack, drop: Drop, sent: Callable[[int], None] = lambda _: None)
     extra = {"Tagging": urlencode(drop.tags)} if drop.tags else {}
     try:
         stack.s3.upload_file(str(drop.path), stack.input_bucket, key, ExtraArgs=extra, Callback=sent)
-        head = stack.s3.head_object(Bucket=stack.input_bucket, Key=key)
+        # Who drops files need not be able to read what others have dropped; a list tells enough, and the first of it is the key.
+        there = stack.s3.list_objects_v2(Bucket=stack.input_bucket, Prefix=key, MaxKeys=1)["Contents"][0]
     except (S3UploadFailedError, ClientError) as error:
         raise Unusable(
             f"{drop.path} could not be dropped: {error}",
             "Whoever drops files needs the policy UsersPolicyArn of the stack.",
         ) from error
-    version = head.get("VersionId") or ""
-    return Dropped(
-        drop,
-        key,
-        "" if version == "null" else version,
-        head["ETag"].strip('"'),
-        head["ContentLength"],
-        head["LastModified"],
-    )
+    return Dropped(drop, key, there["ETag"].strip('"'), there["Size"], there["LastModified"])
 
 
 def find_runs(stack: Stack, files: Sequence[Dropped]) -> None:
@@ -187,14 +184,16 @@ def find_runs(stack: Stack, files: Sequence[Dropped]) -> None:
     if not missing:
         return
     wanted = {slug(each.drop.name.rsplit("/", 1)[-1]) for each in missing}
-    # Clocks of S3 and Step Functions tell whole seconds.
-    earliest = min(each.at for each in missing).replace(microsecond=0)
+    earliest = min(each.second for each in missing)
     started = [run for run in listed(stack, None, limit=_newest(len(missing))) if run.key in wanted]
-    for run in described(stack, [run for run in started if run.started >= earliest]):
-        for each in missing:
-            same = run.version_id == each.version_id if each.version_id else run.etag == each.etag
-            if run.key == each.key and same:
-                each.course = Course(stack, run)
+    found = described(stack, [run for run in started if run.started >= earliest])
+    for each in missing:
+        # The newest first: of the same bytes, dropped twice, the later ones.
+        run = next(
+            (run for run in found if (run.key, run.etag) == (each.key, each.etag) and run.started >= each.second), None
+        )
+        if run:
+            each.course = Course(stack, run)
 
 
 def _newest(count: int) -> int:

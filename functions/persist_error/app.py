@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring import aws, settings
+from scoring.cluster.containers import parse_time
 from scoring.errors import DropscoreError
 from scoring.intake import identity, shard
 from scoring.observability import count, logger, observed
-from scoring.outcome import evidence
+from scoring.outcome import events, evidence, receipts
 from scoring.outcome import files as outcome
 
 
@@ -27,41 +28,49 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         if ended is None:
             return {}
         state, execution = ended, event["detail"]["executionArn"]
+        started = datetime.fromtimestamp(event["detail"]["startDate"] / 1000, UTC)
     else:
-        state, execution = event["state"], event["execution"]
+        state, execution, started = event["state"], event["execution"], parse_time(event["started"])
     state = shard.own(state)
     attempt_id = execution.rsplit(":", 1)[-1]
     logger.append_keys(file_id=state.get("file_id"), attempt_id=attempt_id)
     source, configured = identity.Source.from_json(state["source"]), settings.current()
     key = identity.output_key(source.key, configured, identity.ERROR_SUFFIX)
     failure, stage, pod = evidence.of_failure(aws.client("s3"), state)
-    document = outcome.error_document(
-        failure,
-        stage,
-        state | {"attempt_id": attempt_id},
-        pod,
-        {"arn": execution, "console": outcome.console_link(execution)},
-        datetime.now(UTC),
-    )
+    link, now = {"arn": execution, "console": outcome.console_link(execution)}, datetime.now(UTC)
+    document = outcome.error_document(failure, stage, state | {"attempt_id": attempt_id}, pod, link, now)
     if "shard" in state:
         # For the attempt of the file to find.
         where = state["request"]["output"]
         outcome.put_error(aws.client("s3"), where["bucket"], outcome.error_key(where["key"]), document, {})
         return {"error": failure.name, "cause": f"{failure.summary} {failure.remedy}"}
     tags = {"error": outcome.tag_value(failure.name), "stage": stage, "sequencer": source.sequencer}
-    scored = identity.output_key(source.key, configured)
-    if not _superseded(configured.output_bucket, scored, source.sequencer):
+    there = _there(configured.output_bucket, identity.output_key(source.key, configured))
+    if "detail" in event and (
+        # Stopped when its file had just been published, which its history does not show; or told of a second time.
+        there.get("execution") == outcome.tag_value(execution) or events.is_told(configured, f"{attempt_id}/failed")
+    ):
+        return {}
+    superseded = outcome.is_newer(there.get("sequencer", ""), source.sequencer)
+    if not superseded:
         outcome.put_error(aws.client("s3"), configured.output_bucket, key, document, tags)
+    output = {"bucket": configured.output_bucket, "key": key}
+    told = events.failed(
+        state, execution, started, now, configured.stack_name, failure, stage, output, superseded=superseded
+    )
+    receipts.write(configured, told, state, now)
+    events.tell(configured, events.FAILED, told)
     logger.warning("file failed", error=failure.name, stage=stage, summary=failure.summary)
     count("FilesFailed")
     uri = f"s3://{configured.output_bucket}/{key}"
     return {"error": failure.name, "cause": f"{failure.summary} {failure.remedy} See {uri}", "uri": uri}
 
 
-def _superseded(bucket: str, key: str, sequencer: str) -> bool:
+def _there(bucket: str, key: str) -> dict[str, str]:
+    """The tags of the `.scoreout` that is there; empty if there is none, or nobody can tell."""
     try:
-        return outcome.superseded(aws.client("s3"), bucket, key, sequencer)
+        return outcome.tags_of(aws.client("s3"), bucket, key)
     except DropscoreError as error:
         # Better an error too many than a user who waits for a word.
         logger.warning("cannot tell whether there is a newer outcome", reason=error.summary)
-        return False
+        return {}

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scoring import aws
+from scoring import aws, settings
 from scoring.cluster.containers import parse_time
 from scoring.intake import identity
 from scoring.intake import state as held
 from scoring.observability import count, observed
+from scoring.outcome import events, joining, receipts
 from scoring.outcome import files as outcome
-from scoring.outcome import joining
 
 # What the file's attempt puts the shards together by.
 _OF_A_SHARD = ("bytes", "rejected_bytes", "crc", "columns", "first")
@@ -31,7 +31,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         outcomes = [each["output"] for each in state["shards"]]
         scoring = joining.join(s3, source, request, scoring, outcomes)
         request |= {"protocol": outcomes[0]["protocol"], "pods": len(outcomes)}
-    duration = (datetime.now(UTC) - parse_time(event["started"])).total_seconds()
+    started, finished = parse_time(event["started"]), datetime.now(UTC)
+    duration = (finished - started).total_seconds()
     counts = {name: scoring[name] for name in ("rows", "padded", "rejected") if name in scoring}
     more = counts | {"duration_seconds": f"{duration:.1f}"}
     tags = outcome.scored_tags(source, request, event["execution"], more)
@@ -42,4 +43,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"uri": uri, "protocol": request["protocol"], **counts, **told}
     published = outcome.publish(s3, request["output"], scoring, tags)
     count("FilesScored")
+    configured, whole = settings.current(), state | {"request": request, "scoring": scoring}
+    detail = events.scored(whole, event["execution"], started, finished, configured.stack_name, not published)
+    receipts.write(configured, detail, whole, finished)
+    events.tell(configured, events.SCORED, detail)
     return {"uri": uri, **counts} | ({} if published else {"superseded": True})

@@ -4,12 +4,15 @@
   MiniStack serves plain HTTP, to this machine only: such a policy would deny everything.
 - S3, EventBridge and its schedules invoke a function only if they may: S3 and a rule by the function's own policy, for
   this bucket or rule, a schedule by its role. MiniStack does not look.
-- Who reads parameters by their path needs leave for that path. MiniStack asks for leave for all of them.
+- Who puts an object with tags needs leave to tag it, too. MiniStack does not ask for that.
+- Who reads parameters by their path needs leave for that path, and who asks for a stack for that stack. MiniStack asks for
+  leave for all of them.
 """
 
 import json
 import logging
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
@@ -55,13 +58,31 @@ def repair() -> None:
 
     resource_of = iam_actions.extract_resource_arn
 
-    def resource_or_path(service: str, *request: Any) -> str:
+    def resource_named(service: str, *request: Any) -> str:
         method, path, headers, body, query, region, account = request
         found: str = resource_of(service, method, path, headers, body, query, region, account)
-        asked = _parameters_path(body) if service == "ssm" and found == "*" else ""
-        return f"arn:aws:ssm:{region}:{account}:parameter{asked}" if asked else found
+        if found != "*":
+            return found
+        if service == "ssm" and (asked := _parameters_path(body)):
+            return f"arn:aws:ssm:{region}:{account}:parameter{asked}"
+        if service == "cloudformation" and (name := parse_qs(body.decode(errors="replace")).get("StackName")):
+            return (
+                name[0]
+                if name[0].startswith("arn:")
+                else f"arn:aws:cloudformation:{region}:{account}:stack/{name[0]}/*"
+            )
+        return found
 
-    iam_actions.extract_resource_arn = resource_or_path
+    additional_checks = iam_actions.s3_additional_checks
+
+    def checks_with_tags(method: str, path: str, headers: dict[str, str], *request: Any) -> list[tuple[str, str]]:
+        checks: list[tuple[str, str]] = additional_checks(method, path, headers, *request)
+        if headers.get("x-amz-tagging") and path.strip("/").count("/"):
+            checks.append(("s3:PutObjectTagging", f"arn:aws:s3:::{unquote(path).lstrip('/')}"))
+        return checks
+
+    iam_actions.s3_additional_checks = checks_with_tags
+    iam_actions.extract_resource_arn = resource_named
     iam_evaluator.pin_request_origin = pin_as_encrypted
     s3._deliver_event_to_lambda = deliver_if_allowed
     eventbridge._invoke_target = invoke_if_allowed

@@ -1,12 +1,15 @@
 """Repairs: S3 as our reading, writing and tagging relies on it.
 
 - Range counts in a read of a given version (MiniStack answers the whole object: a dropped download cannot be resumed).
-- Tags given to CreateMultipartUpload arrive with the object (MiniStack drops them).
+- Tags given to CreateMultipartUpload arrive with the object (MiniStack drops them), and the object of an upload of the
+  checksum type FULL_OBJECT bears the CRC-32 of all of it (MiniStack knows checksums of checksums only).
 - A tag that S3 would refuse is refused, and a part under 5 MiB that is not the last, as on AWS.
 - A new object of an old name does not inherit the old one's tags.
 """
 
+import base64
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -61,7 +64,9 @@ def repair() -> None:
             return refusal
         response = create(bucket, key, headers)
         if created := re.search(rb"<UploadId>(.+?)</UploadId>", response[2]):
-            s3._multipart_uploads[created[1].decode()]["tags"] = tags
+            upload = s3._multipart_uploads[created[1].decode()]
+            upload["tags"] = tags
+            upload["of_whole"] = headers.get("x-amz-checksum-type") == "FULL_OBJECT"
         return response
 
     def complete_multipart_upload(
@@ -73,6 +78,11 @@ def repair() -> None:
         if any(len(part["body"]) < SMALLEST_PART for part in parts):
             return s3._error("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", 400)
         response = complete(bucket, key, body, query, headers)
+        if response[0] == 200 and upload.get("of_whole") and upload.get("checksum_algorithm") == "CRC32":
+            # The very object that its version is, too.
+            found = s3._buckets[bucket]["objects"][key]
+            crc = zlib.crc32(found["body"]).to_bytes(4, "big")
+            found |= {"checksums": {"CRC32": base64.b64encode(crc).decode()}, "checksum_type": "FULL_OBJECT"}
         if response[0] == 200 and "tags" in upload:
             s3._object_tags[(bucket, key, response[1].get("x-amz-version-id"))] = upload["tags"]
         return response

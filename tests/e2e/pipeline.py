@@ -134,6 +134,14 @@ class Pipeline:
                     return str(document["ExecutionArn"])
         raise AssertionError(f"{execution} has started no attempt")
 
+    def attempts(self, execution: str) -> list[str]:
+        """The ARNs of what an execution has started, oldest first: the attempts of a `score_file` execution."""
+        return [
+            json.loads(event["taskSubmittedEventDetails"]["output"])["ExecutionArn"]
+            for event in self.history(execution)
+            if event["type"] == "TaskSubmitted"
+        ]
+
     def has_attempt(self, execution: str) -> bool:
         """Whether a `score_file` execution has started an attempt."""
         events = self.sfn.get_execution_history(executionArn=execution)["events"]
@@ -141,13 +149,7 @@ class Pipeline:
 
     def shards(self, execution: str) -> list[str]:
         """The ARNs of the attempts of a file's shards so far."""
-        if not self.has_attempt(execution):
-            return []
-        return [
-            json.loads(event["taskSubmittedEventDetails"]["output"])["ExecutionArn"]
-            for event in self.history(self.attempt(execution))
-            if event["type"] == "TaskSubmitted"
-        ]
+        return self.attempts(self.attempt(execution)) if self.has_attempt(execution) else []
 
     def scoring_shards(self, execution: str, count: int) -> list[str]:
         """The attempts of a file's shards, once so many, and all of them, are being scored."""

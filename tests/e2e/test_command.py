@@ -35,7 +35,8 @@ Dropscore = Callable[..., Done]
 
 @pytest.fixture
 def environment(pipeline: Pipeline, tmp_path: Path) -> Mapping[str, str]:
-    return pipeline.stack.environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    """Of a user of the folder, who may do what the policy for users says and nothing else."""
+    return pipeline.stack.environment() | pipeline.stack.user | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
 @pytest.fixture

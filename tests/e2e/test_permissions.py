@@ -64,6 +64,12 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "delete what was rejected": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.rejected"}),
     "delete a scored file": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.scoreout"}),
     "delete an error": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.error"}),
+    "tell EventBridge": (
+        "events",
+        "put_events",
+        {"Entries": [{"Source": "probe", "DetailType": "Probe", "Detail": "{}"}]},
+    ),
+    "record what was told": ("s3", "put_object", {"Bucket": OUT, "Key": "scored/.progress/.told/probe", "Body": ""}),
     "look an image up": ("ecr", "describe_images", {"repositoryName": "sas-anomaly"}),
     "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
     "list clusters": ("eks", "list_clusters", {}),
@@ -90,7 +96,14 @@ MAY = {
     },
     "LaunchPod": {"look a cluster up"},
     "AwaitPod": {"look a cluster up"},
-    "StreamFile": {"read a file", "write a scored file", "write what was rejected", "look a cluster up"},
+    # It may write all records of progress.
+    "StreamFile": {
+        "read a file",
+        "write a scored file",
+        "write what was rejected",
+        "record what was told",
+        "look a cluster up",
+    },
     "PersistOutput": {
         "write a scored file",
         "write what was rejected",
@@ -99,8 +112,10 @@ MAY = {
         "read the tags of what was rejected",
         "delete what was rejected",
         "delete an error",
+        "tell EventBridge",
+        "record what was told",
     },
-    "PersistError": {"write an error", "look a cluster up"},
+    "PersistError": {"write an error", "tell EventBridge", "record what was told", "look a cluster up"},
     "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up"},
     "SweepOrphans": {"look a cluster up", "read clusters"},
 }
@@ -156,7 +171,9 @@ def test_a_function_may_do_its_own_work_and_no_other(
     keys = {"incoming/probe.csv": "incoming/probe.csv.error"}
     allowed = set()
     for what, (service, operation, parameters) in CALLS.items():
-        parameters = {name: keys.get(value, value) for name, value in parameters.items()}
+        parameters = {
+            name: keys.get(value, value) if isinstance(value, str) else value for name, value in parameters.items()
+        }
         answer = probe(function, service, operation, parameters)
         assert answer in (*DONE, "AccessDenied", "AccessDeniedException"), (what, answer)
         if answer in DONE:

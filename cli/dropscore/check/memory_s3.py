@@ -131,7 +131,14 @@ class MemoryS3:
         return {}
 
     def create_multipart_upload(
-        self, *, Bucket: str, Key: str, ContentType: str = "", Tagging: str = ""
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        ContentType: str = "",
+        Tagging: str = "",
+        ChecksumAlgorithm: str = "",
+        ChecksumType: str = "",
     ) -> dict[str, Any]:
         upload_id = uuid.uuid4().hex
         self._uploads[upload_id] = _Upload((Bucket, Key), dict(parse_qsl(Tagging)))

@@ -41,12 +41,14 @@ _CONFIG = Config(
     request_checksum_calculation="when_supported",
     response_checksum_validation="when_supported",
 )
+# Who puts an event has a file's outcome to bring home, and no time for an EventBridge that does not answer.
+_CONFIGS = {"events": _CONFIG.merge(Config(connect_timeout=2, read_timeout=5))}
 
 
 @cache
 def client(service: str) -> Any:
     """A client of `service`, made once for each execution environment."""
-    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+    return boto3.client(service, config=_CONFIGS.get(service, _CONFIG))  # type: ignore[call-overload]
 
 
 def code(error: ClientError) -> str:

@@ -83,6 +83,7 @@ class Settings:
     `input_suffix` is in lower case; `max_errors` is a number of records or a percentage such as `0.1%`.
     """
 
+    stack_name: str = ""
     input_bucket: str = ""
     input_prefix: str = ""
     input_suffix: tuple[str, ...] = ()
@@ -110,6 +111,7 @@ class Settings:
     route_deadline_seconds: int = 120
     scoring_deadline_seconds: int = 86_400
     tag_wait_seconds: int = 2
+    receipts: bool = False
     score_file_state_machine_arn: str = ""
     attempt_state_machine_arn: str = ""
 
@@ -137,6 +139,10 @@ class Settings:
                 if not text.isdigit():
                     raise InvalidSettings(f"{name.upper()} must be a whole number, not {text!r}.")
                 values[name] = int(text)
+            elif spec.type == "bool":
+                if text not in ("true", "false"):
+                    raise InvalidSettings(f"{name.upper()} must be true or false, not {text!r}.")
+                values[name] = text == "true"
             else:
                 values[name] = text
         settings = cls(**values)

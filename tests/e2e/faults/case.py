@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from tests.e2e import models
+from tests.e2e.listening import Listener, listening
 from tests.e2e.pipeline import PATHS, Outcome, Pipeline, wait_for
 
 ROWS = b"a,b\n1,2\n3,4\n5,6\n"
@@ -93,11 +96,12 @@ class Case:
 
 def play(stage: Stage) -> None:
     """Inject the fault of a case, and hold against the case what came of it."""
-    for execution in list(stage.case.inject(stage)):
-        judge(stage, execution)
+    with listening(stage.pipeline, stage.key("")) as listener:
+        for execution in list(stage.case.inject(stage)):
+            judge(stage, execution, listener)
 
 
-def judge(stage: Stage, execution: str) -> None:
+def judge(stage: Stage, execution: str, listener: Listener) -> None:
     case, pipeline = stage.case, stage.pipeline
     description = pipeline.ended(execution, 180)
     source = json.loads(description["input"])["source"]
@@ -121,7 +125,44 @@ def judge(stage: Stage, execution: str) -> None:
         assert attempt["status"] in ("FAILED", "ABORTED", "TIMED_OUT"), attempt
         assert attempt.get("error", case.error) == case.error, attempt
     pipeline.assert_nothing_left(execution)
+    judge_told(pipeline, execution, listener, outcome)
     assert outcomes(pipeline, base) == [base + wanted], "a second outcome came later"
+
+
+def judge_told(pipeline: Pipeline, execution: str, listener: Listener, outcome: Outcome) -> None:
+    """Each attempt of the file is told of once, though EventBridge may tell of its end twice; the newest as it is."""
+    attempts = pipeline.attempts(execution) or [execution]
+    for each in attempts:
+        heard = listener.of(each.rsplit(":", 1)[-1])
+    detail = heard["detail"]
+    assert heard["detail-type"] == ("File Failed" if outcome.key.endswith(".error") else "File Scored"), heard
+    assert detail["output"]["key"] == outcome.key
+    assert (detail["execution"], detail["file_execution"]) == (attempts[-1], execution)
+    if outcome.key.endswith(".error"):
+        told = {name: outcome.error[name] for name in ("summary", "remedy", "stage", "error")}
+        assert {name: detail[name] for name in told} == told
+    else:
+        assert str(detail["rows"]) == outcome.tags["rows"]
+    judge_receipt(pipeline, detail, outcome)
+    ended = pipeline.sfn.describe_execution(executionArn=attempts[-1])
+    if ended["status"] != "SUCCEEDED":
+        names = ("executionArn", "stateMachineArn", "name", "status", "input", "error", "cause")
+        again = {name: ended.get(name) for name in names} | {"startDate": int(ended["startDate"].timestamp() * 1000)}
+        assert pipeline.invoke("PersistError", {"detail": again}) == {}
+    listener.assert_each_once()
+
+
+def judge_receipt(pipeline: Pipeline, detail: Mapping[str, Any], outcome: Outcome) -> None:
+    """The one beside the outcome is of the attempt that was told of, and of the very bytes that are there."""
+    key = outcome.key.removesuffix(".error").removesuffix(".scoreout") + ".receipt.json"
+    assert detail["output"]["receipt_key"] == key
+    receipt = json.loads(pipeline.read(key) or b"{}")
+    assert receipt["id"] == detail["id"], receipt
+    assert receipt["seconds"]["total"] == detail["duration_seconds"]
+    if outcome.key.endswith(".scoreout"):
+        checksum = {"CRC32": b64encode(crc32(outcome.body).to_bytes(4, "big")).decode()}
+        assert (receipt["output"]["size"], receipt["output"]["checksum"]) == (len(outcome.body), checksum)
+        assert receipt["cost"]["usd"] > 0
 
 
 def outcomes(pipeline: Pipeline, base: str) -> list[str]:

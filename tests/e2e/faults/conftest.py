@@ -15,12 +15,13 @@ from tests.e2e.faults.table import CASES
 from tests.e2e.pipeline import Pipeline
 
 CALM, ROUGH = parts.ROOT / ".local/faults", parts.ROOT / ".local/faults-rough"
-# The shortest deadlines that the template takes, so that those who wait for them need not wait for long.
-DEADLINES = {
+# The shortest deadlines that the template takes, so that those who wait for them need not wait for long; and receipts.
+PARAMETERS = {
     "StartDeadlineSeconds": "30",
     "RouteDeadlineSeconds": "10",
     "ScoringDeadlineSeconds": "60",
     "TagWaitSeconds": "1",
+    "Receipts": "true",
 }
 TOKEN_SECONDS = 5.0
 ROUGH_CASES = {case.name for cases in CASES.values() for case in cases if case.rough}
@@ -43,7 +44,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRow:
 
 def bring_up(state: Path, config: pytest.Config, token_seconds: float = 900.0, **parameters: str) -> Pipeline:
     use(state, config)
-    stack = embedded.up(state, parameters=DEADLINES | parameters, token_seconds=token_seconds)
+    stack = embedded.up(state, parameters=PARAMETERS | parameters, token_seconds=token_seconds)
     # Before any file of this session: a function keeps the profiles that it knows for a minute.
     stack.client("ssm").put_parameter(
         Name="/dropscore/profiles/broken", Value='{"cpus": 2}', Type="String", Overwrite=True

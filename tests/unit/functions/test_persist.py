@@ -33,6 +33,21 @@ persist_output, persist_error = function("persist_output"), function("persist_er
 OUTPUT, ERROR = "scored/2026/loans.csv.scoreout", "scored/2026/loans.csv.error"
 
 
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What EventBridge was told: the details of the events."""
+    details: list[dict[str, Any]] = []
+
+    class Events:
+        def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803  (EventBridge's name)
+            details.extend(json.loads(entry["Detail"]) for entry in Entries)
+            return {"FailedEntryCount": 0}
+
+    real, events = aws.client, Events()
+    monkeypatch.setattr(aws, "client", lambda service: events if service == "events" else real(service))
+    return details
+
+
 def scored(s3: Any) -> dict[str, Any]:
     """What the function gets once all parts are uploaded."""
     upload_id = objects.Upload.create(s3, OUTPUT_BUCKET, OUTPUT, {"execution": outcome.tag_value(EXECUTION)})
@@ -99,7 +114,9 @@ def test_an_error_is_written_where_the_user_looks_and_told_to_the_state_machine(
 def test_an_error_does_not_hide_the_result_of_a_newer_version(s3: Any) -> None:
     s3.put_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT, Body=b"newer", Tagging="sequencer=FF")
     persist_error.handler(failed(), Context())
-    assert [found["Key"] for found in s3.list_objects_v2(Bucket=OUTPUT_BUCKET)["Contents"]] == [OUTPUT]
+    assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT)["Body"].read() == b"newer"
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket=OUTPUT_BUCKET, Key=ERROR)
 
 
 def test_an_error_brings_the_pods_last_words(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +158,50 @@ def test_a_file_whose_execution_was_stopped_gets_its_error_too(s3: Any, monkeypa
     told = persist_error.handler(event("tear_down_eventbridge"), Context())
     assert told["error"] == "Aborted"
     assert written(s3)["summary"] == "Somebody stopped the execution before the file was scored."
+
+
+def test_a_file_that_was_published_when_its_execution_was_stopped_keeps_its_outcome(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]]
+) -> None:
+    """persist_output had not answered: the history shows no outcome."""
+    stopped = event("tear_down_eventbridge")
+    source, execution = json.loads(stopped["detail"]["input"])["source"], stopped["detail"]["executionArn"]
+    aborted = state(error={"Error": "Aborted", "Cause": None}, source=source)
+    monkeypatch.setattr(evidence, "unreported", lambda detail, stepfunctions: aborted)
+    key = "scored/2026/people & march.csv"
+    s3.put_object(Bucket=OUTPUT_BUCKET, Key=f"{key}.scoreout", Body=b"x", Tagging=f"execution={execution}")
+    assert persist_error.handler(stopped, Context()) == {}
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=OUTPUT_BUCKET)["Contents"]] == [f"{key}.scoreout"]
+    assert not told
+
+
+def test_each_outcome_is_told_once_however_often_the_function_is_called(s3: Any, told: list[dict[str, Any]]) -> None:
+    given = scored(s3)
+    for _ in range(2):
+        persist_output.handler(given, Context())
+    (detail,) = told
+    assert (detail["id"], detail["rows"], detail["output"]["key"]) == (f"{ATTEMPT_ID}/scored", 1, OUTPUT)
+    for _ in range(2):
+        persist_error.handler(failed(), Context())
+    assert (told[1]["id"], told[1]["summary"], told[1]["output"]["key"]) == (
+        f"{ATTEMPT_ID}/failed",
+        "It crashed.",
+        ERROR,
+    )
+    assert len(told) == 2
+
+
+def test_of_a_shard_nothing_is_told(s3: Any, told: list[dict[str, Any]]) -> None:
+    """Its file's attempt tells of the file."""
+    one = {"number": 1, "count": 2, "start": 0, "stop": 8, "row": 1, "records": 1, "total": 2}
+    persist_error.handler(failed(request=request(), shard=one), Context())
+    assert not told
+
+
+def test_a_scored_file_does_not_fail_for_want_of_an_event(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = aws.client
+    monkeypatch.setattr(aws, "client", lambda service: None if service == "events" else real(service))
+    assert persist_output.handler(scored(s3), Context())["rows"] == 1
 
 
 def test_a_file_that_has_its_outcome_gets_no_other(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

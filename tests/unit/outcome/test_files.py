@@ -220,9 +220,8 @@ def test_the_outcome_of_a_newer_version_stays(s3: Any) -> None:
     assert not outcome.publish(s3, OUTPUT, older, TAGS | {"sequencer": "0065F1A2FF"})
     assert published(s3)[0] == b"new"
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=OUTPUT_BUCKET)
-    assert outcome.superseded(s3, OUTPUT_BUCKET, OUTPUT["key"], "0065F1A2FF")
-    assert not outcome.superseded(s3, OUTPUT_BUCKET, OUTPUT["key"], "0065F1A4")
-    assert not outcome.superseded(s3, OUTPUT_BUCKET, "scored/none.scoreout", "00")
+    assert outcome.tags_of(s3, OUTPUT_BUCKET, OUTPUT["key"]) == newer
+    assert outcome.tags_of(s3, OUTPUT_BUCKET, "scored/none.scoreout") == {}
 
 
 def test_the_error_of_a_newer_version_stays(s3: Any) -> None:

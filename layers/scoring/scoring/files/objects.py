@@ -183,9 +183,13 @@ class Upload:
 
     @staticmethod
     def create(s3: Any, bucket: str, key: str, tags: Mapping[str, str]) -> str:
-        """Begin an upload and give its id; the object gets `tags` when it is completed."""
+        """Begin an upload and give its id; the object gets `tags` when it is completed, and the CRC-32 of all of it, which
+        S3 makes of those of its parts.
+        """
+        checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
+        where = {"Bucket": bucket, "Key": key}
         with aws.errors_named(f"s3:CreateMultipartUpload of s3://{bucket}/{key}"):
-            answer = s3.create_multipart_upload(Bucket=bucket, Key=key, ContentType="text/csv", Tagging=urlencode(tags))
+            answer = s3.create_multipart_upload(**where, **checksum, ContentType="text/csv", Tagging=urlencode(tags))
         return str(answer["UploadId"])
 
     def write(self, data: bytes) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import unquote_plus
 
 from scoring.settings import Settings
 
-OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX = ".scoreout", ".error", ".rejected"
+OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX, RECEIPT_SUFFIX = ".scoreout", ".error", ".rejected", ".receipt.json"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def refusal(source: Source, settings: Settings) -> str | None:
         return f"not under the input prefix {settings.input_prefix}"
     if source.key.endswith("/"):
         return "a folder"
-    if source.key.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX)):
+    if source.key.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX, RECEIPT_SUFFIX)):
         return "an output of dropscore itself"
     *folders, name = source.key.removeprefix(settings.input_prefix).split("/")
     for pattern in settings.ignored_files:
@@ -111,3 +111,8 @@ def rejected_key(output_key: str) -> str:
 def progress_key(attempt_id: str, settings: Settings) -> str:
     """Where an attempt keeps how far it is; nobody's outcome can lie there."""
     return f"{settings.output_prefix}.progress/{attempt_id}"
+
+
+def told_key(attempt_id: str, settings: Settings) -> str:
+    """Where it is kept that EventBridge was told of an attempt's outcome; it outlives the attempt's own progress."""
+    return f"{settings.output_prefix}.progress/.told/{attempt_id}"

@@ -150,15 +150,15 @@ def is_newer(one: str, other: str) -> bool:
     return one.ljust(length, "0") > other.ljust(length, "0")
 
 
-def superseded(s3: Any, bucket: str, key: str, sequencer: str) -> bool:
-    """Whether the `.scoreout` of a newer version of the file is there.
+def tags_of(s3: Any, bucket: str, key: str) -> dict[str, str]:
+    """The tags of an outcome; empty if it is not there.
 
     Raises
     ------
     AccessDenied, AwsThrottled
     """
     with aws.errors_named(f"s3:GetObjectTagging of s3://{bucket}/{key}"):
-        return is_newer(_tags(s3, {"Bucket": bucket, "Key": key}).get("sequencer", ""), sequencer)
+        return _tags(s3, {"Bucket": bucket, "Key": key})
 
 
 def _tags(s3: Any, where: Mapping[str, str]) -> dict[str, str]:

@@ -104,6 +104,8 @@ class Job:
             result["rejected"] = progress.rejected
             result |= {"rejected_parts": progress.rejected_part, "rejected_bytes": progress.rejected_written}
             result["rejected_seal"] = progress.rejected_seal
+        if "size" in progress.pace:
+            result["batches"] = {"bytes": progress.pace["size"], "in_flight": progress.pace["in_flight"]}
         if shard := self.shard:
             # By these what came of the shards is held together.
             names = hashlib.sha256(json.dumps(progress.columns).encode()).hexdigest()
