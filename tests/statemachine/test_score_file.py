@@ -13,7 +13,8 @@ ATTEMPT = "arn:aws:states:us-east-1:000000000000:execution:attempt:1"
 def test_a_file_is_scored_when_its_attempt_is(run: Run) -> None:
     outcome = run("AttemptSucceeds")
     assert outcome.status == "SUCCEEDED"
-    assert outcome.output == {"attempt": ATTEMPT, "output": {"uri": "s3://out/a.csv.scoreout", "rows": 2}}
+    output = {"uri": "s3://out/a.csv.scoreout", "rows": 2}
+    assert outcome.output == {"attempt": ATTEMPT, "cluster": "prod", "output": output}
 
 
 def test_a_file_fails_with_what_its_attempt_failed_with(run: Run) -> None:
