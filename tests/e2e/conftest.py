@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local import account
 from local import stack as embedded
 from tests.conftest import use
 from tests.e2e import models
@@ -16,6 +17,13 @@ from tests.e2e.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / ".local/e2e"
+NOTIFICATIONS = f"arn:aws:sns:{account.REGION}:{account.ACCOUNT}:notifications"
+PARAMETERS = {
+    "StartDeadlineSeconds": "60",
+    "TagWaitSeconds": "1",
+    "NotificationEmail": "owner@example.com",
+    "NotificationTopicArn": NOTIFICATIONS,
+}
 PROFILES: dict[str, dict[str, Any]] = {
     "telling": {
         "folders": ["told/"],
@@ -40,7 +48,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> embedded.Stack:
     use(STATE, pytestconfig)
-    found = embedded.up(STATE, parameters={"StartDeadlineSeconds": "60", "TagWaitSeconds": "1"})
+    found = embedded.up(STATE, parameters=PARAMETERS)
     # Before any file of this session: a function keeps the profiles that it knows for a minute.
     for name, document in PROFILES.items():
         found.client("ssm").put_parameter(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
+from base64 import b64decode
+from typing import Any
+from zlib import crc32
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -31,6 +33,23 @@ def test_tags_of_a_multipart_upload_arrive_with_the_object(aws: Aws, bucket: str
     s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)
     tags = {tag["Key"]: tag["Value"] for tag in s3.get_object_tagging(**where)["TagSet"]}
     assert tags == {"rows": "3", "source": "s3://a b"}
+
+
+def test_an_upload_may_ask_for_the_checksum_of_all_of_it(aws: Aws, bucket: str) -> None:
+    s3, where = aws.client("s3"), {"Bucket": bucket, "Key": "out"}
+    bodies = (b"x" * (5 << 20), b"y")
+    for kind, checksum in (("FULL_OBJECT", crc32(b"".join(bodies)).to_bytes(4, "big")), ("COMPOSITE", b"")):
+        upload = s3.create_multipart_upload(**where, ChecksumAlgorithm="CRC32", ChecksumType=kind)["UploadId"]
+        etags = [
+            s3.upload_part(**where, UploadId=upload, PartNumber=number, Body=body)["ETag"]
+            for number, body in enumerate(bodies, 1)
+        ]
+        parts = {"Parts": [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]}
+        s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)
+        found = s3.head_object(**where, ChecksumMode="ENABLED")
+        assert found["ChecksumType"] == kind
+        assert not checksum or b64decode(found["ChecksumCRC32"]) == checksum
+        assert s3.get_object(**where, ChecksumMode="ENABLED")["Body"].read() == b"".join(bodies)
 
 
 def test_only_the_last_part_may_be_small(aws: Aws, bucket: str) -> None:
@@ -109,9 +128,36 @@ def test_a_policy_that_asks_for_tls_lets_a_user_in(aws: Aws, bucket: str) -> Non
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
     statement = {**deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
     aws.client("s3").put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [statement]}))
+    as_user(aws, "writer", ANYTHING, "s3").put_object(Bucket=bucket, Key="k", Body=b"")
+
+
+def test_who_puts_an_object_with_tags_needs_leave_to_tag(aws: Aws, bucket: str) -> None:
+    allow_put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    s3 = as_user(aws, "putter", [allow_put], "s3")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"", Tagging="a=b")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.create_multipart_upload(Bucket=bucket, Key="k", Tagging="a=b")
+
+
+def test_leave_for_a_stack_is_leave_for_that_stack(aws: Aws) -> None:
+    stack = f"arn:aws:cloudformation:{account.REGION}:{account.ACCOUNT}:stack/mine/*"
+    allow_one = {"Effect": "Allow", "Action": "cloudformation:DescribeStacks", "Resource": stack}
+    cloudformation = as_user(aws, "describer", [allow_one], "cloudformation")
+    # There is none: that is what an answer says to who may ask.
+    with pytest.raises(ClientError, match="does not exist"):
+        cloudformation.describe_stacks(StackName="mine")
+    for other in ({"StackName": "another"}, {}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            cloudformation.describe_stacks(**other)
+
+
+def as_user(aws: Aws, name: str, statements: list[dict[str, str]], service: str) -> Any:
+    """The client of a new user who may do so much."""
     iam = aws.client("iam")
-    iam.create_user(UserName="writer")
-    iam.put_user_policy(UserName="writer", PolicyName="it", PolicyDocument=json.dumps({"Statement": ANYTHING}))
-    key = iam.create_access_key(UserName="writer")["AccessKey"]
-    writer = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=account.REGION)
-    writer.client("s3", endpoint_url=aws.endpoint_url).put_object(Bucket=bucket, Key="k", Body=b"")
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="it", PolicyDocument=json.dumps({"Statement": statements}))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    return account.client(aws.endpoint_url, service, credentials)

@@ -146,6 +146,9 @@ def judge_told(pipeline: Pipeline, execution: str, listener: Listener, outcome: 
     judge_receipt(pipeline, detail, outcome)
     ended = pipeline.sfn.describe_execution(executionArn=attempts[-1])
     if ended["status"] != "SUCCEEDED":
+        # The record follows the event by some milliseconds, in which nobody can tell.
+        record = f"{pipeline.stack.output_prefix}.progress/.told/{detail['attempt']}"
+        wait_for(f"the record of the event of {detail['attempt']}", lambda: pipeline.read(record), 30)
         names = ("executionArn", "stateMachineArn", "name", "status", "input", "error", "cause")
         again = {name: ended.get(name) for name in names} | {"startDate": int(ended["startDate"].timestamp() * 1000)}
         assert pipeline.invoke("PersistError", {"detail": again}) == {}

@@ -10,8 +10,8 @@ from tests.e2e.faults.table import CASES
 DOCUMENT = Path(__file__).parents[3] / "docs/failures.md"
 INTRODUCTION = """# What comes of a failure
 
-Whatever goes wrong, a file ends in exactly one of `.scoreout` and `.error`, and nothing is left of its attempt: no pod,
-no Service, no route, no unfinished upload. These are the faults that are injected to prove it, each into a running stack
+Whatever goes wrong, a file ends in exactly one of `.scoreout` and `.error`, each attempt is told of by exactly one
+[event](events.md) and leaves one receipt, and nothing else is left of it: no pod, no Service, no route, no unfinished upload. These are the faults that are injected to prove it, each into a running stack
 ([local.md](local.md)), for real: processes are killed, ports closed, images deleted, policies changed. `make test-faults` plays all
 {count} of them and holds every outcome against this table, which is made from the cases' own code (`tests/e2e/faults`).
 

@@ -9,7 +9,7 @@ from scoring.cluster import api as clusters
 from scoring.cluster import readiness
 from scoring.cluster.containers import parse_time
 from scoring.files import objects
-from scoring.outcome import evidence, history
+from scoring.outcome import history
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, ROOT, Context, FakeApi, crashed, event, function, running
 from tests.unit.servers import Reply, Server
 
@@ -44,7 +44,7 @@ def test_a_sample_holds_what_the_steps_before_have_added(name: str) -> None:
         if step == name:
             break
         before.add(ATTEMPT[step]["ResultPath"].removeprefix("$."))
-    given = {"source", "file_id", "lost_pods", evidence.STARTED_BY}
+    given = {"source", "file_id", "lost_pods", history.STARTED_BY}
     assert event(name)["state"].keys() == given | before
 
 

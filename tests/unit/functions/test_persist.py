@@ -191,6 +191,20 @@ def test_each_outcome_is_told_once_however_often_the_function_is_called(s3: Any,
     assert len(told) == 2
 
 
+def test_the_end_of_an_execution_that_is_told_of_twice_is_one_outcome(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]]
+) -> None:
+    """EventBridge delivers at least once: the file may have been redriven and scored by then."""
+    aborted = state(error={"Error": "Aborted", "Cause": None})
+    monkeypatch.setattr(evidence, "unreported", lambda detail, stepfunctions: aborted)
+    assert persist_error.handler(event("tear_down_eventbridge"), Context())["error"] == "Aborted"
+    s3.delete_object(Bucket=OUTPUT_BUCKET, Key=ERROR)
+    assert persist_error.handler(event("tear_down_eventbridge"), Context()) == {}
+    assert len(told) == 1
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        written(s3)
+
+
 def test_of_a_shard_nothing_is_told(s3: Any, told: list[dict[str, Any]]) -> None:
     """Its file's attempt tells of the file."""
     one = {"number": 1, "count": 2, "start": 0, "stop": 8, "row": 1, "records": 1, "total": 2}

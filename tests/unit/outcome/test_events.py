@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from scoring import aws, settings
 from scoring.errors import Failure
 from scoring.intake import identity
-from scoring.outcome import events, evidence
+from scoring.outcome import events, history
 from tests.builders import ATTEMPT_ID, DIGEST, EXECUTION, OUTPUT_BUCKET, request, source, state
 
 STARTED = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
@@ -24,7 +24,7 @@ MOST_BYTES = 256 << 10
 def scored(superseded: bool = False, **scoring: Any) -> dict[str, Any]:
     secret = {"port": 8080, "env": {"PASSWORD": "hidden"}}
     whole = state(
-        request=request(pod=secret), scoring={"rows": 3, "bytes": 20} | scoring, **{evidence.STARTED_BY: PARENT}
+        request=request(pod=secret), scoring={"rows": 3, "bytes": 20} | scoring, **{history.STARTED_BY: PARENT}
     )
     return events.scored(whole, EXECUTION, STARTED, FINISHED, "dropscore", superseded)
 

@@ -21,7 +21,7 @@ from scoring.intake import identity
 from scoring.intake import state as held
 from scoring.intake.identity import Source
 from scoring.observability import count, logger
-from scoring.outcome import evidence, files
+from scoring.outcome import files, history
 from scoring.settings import Settings
 
 SOURCE, SCORED, FAILED = "dropscore", "File Scored", "File Failed"
@@ -90,7 +90,7 @@ def _common(
 ) -> dict[str, Any]:
     attempt = execution.rsplit(":", 1)[-1]
     # An execution that was ended before it had an attempt tells of itself.
-    file_execution = state.get(evidence.STARTED_BY, execution)
+    file_execution = state.get(history.STARTED_BY, execution)
     told: dict[str, Any] = {
         "version": VERSION,
         "id": f"{attempt}/{outcome}",

@@ -17,9 +17,6 @@ from scoring.intake import shard
 from scoring.observability import logger
 from scoring.outcome import files, history
 
-# Set by score_file on what it starts; the console links the two executions by it.
-STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
-
 _EVENTS = 20
 
 
@@ -104,7 +101,7 @@ def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] 
     if "source" not in state or "failure" in state or "output" in state:
         return None
     # A parent that has had an attempt leaves the word to it.
-    if STARTED_BY not in state and history.has_started_a_child(stepfunctions, detail["executionArn"]):
+    if history.STARTED_BY not in state and history.has_started_a_child(stepfunctions, detail["executionArn"]):
         return None
     name = detail.get("error") or {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(detail["status"])
     return {"error": {"Error": name, "Cause": detail.get("cause")}} | state

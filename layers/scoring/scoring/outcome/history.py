@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 
+# Set by score_file on what it starts; the console links the two executions by it.
+STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 # The states of a Map's items have an input and an output of their own.
 OF_ITEMS = ("score_shard",)
 
