@@ -37,9 +37,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     tags = outcome.scored_tags(source, request, event["execution"], more)
     uri = f"s3://{request['output']['bucket']}/{request['output']['key']}"
     if "shard" in state:
-        outcome.complete(s3, request["output"], scoring, tags)
+        etags = outcome.complete(s3, request["output"], scoring, tags, is_shard=True)
         told = {name: scoring[name] for name in _OF_A_SHARD if name in scoring}
-        return {"uri": uri, "protocol": request["protocol"], **counts, **told}
+        return {"uri": uri, "protocol": request["protocol"], **counts, **told, **etags}
     published = outcome.publish(s3, request["output"], scoring, tags)
     count("FilesScored")
     return {"uri": uri, **counts} | ({} if published else {"superseded": True})

@@ -156,10 +156,13 @@ class MemoryS3:
         PartNumber: int,
         CopySource: Mapping[str, str],
         CopySourceRange: str,
+        CopySourceIfMatch: str | None = None,
     ) -> dict[str, Any]:
-        source = self._found((CopySource["Bucket"], CopySource["Key"]), "UploadPartCopy").body
+        source = self._found((CopySource["Bucket"], CopySource["Key"]), "UploadPartCopy")
+        if not _matches(source, CopySourceIfMatch):
+            raise _refused("PreconditionFailed", "UploadPartCopy")
         start, _, last = CopySourceRange.removeprefix("bytes=").partition("-")
-        body = source[int(start) : int(last) + 1]
+        body = source.body[int(start) : int(last) + 1]
         with self._lock:
             upload = self._upload((Bucket, Key), UploadId, "UploadPartCopy")
             upload.parts[PartNumber] = _Object(body, _etag(body), {})

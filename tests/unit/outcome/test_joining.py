@@ -55,10 +55,18 @@ def outcomes(**second: Any) -> list[dict[str, Any]]:
     return [one, {"rows": 1, "bytes": 2, "crc": zlib.crc32(TWO), "columns": "hash"} | second]
 
 
+def scored(s3: MemoryS3, wanted: dict[str, Any], came: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the shards' attempts have completed, and tell of it."""
+    told = []
+    for number, (body, each) in enumerate(zip((b"xyz", b"uv"), came, strict=True), 1):
+        place = shard.output(wanted["output"], number)["key"]
+        told.append(each | {"etag": s3.put_object(Bucket=OUTPUT_BUCKET, Key=place, Body=body)["ETag"]})
+    return told
+
+
 def joined(s3: MemoryS3, came: list[dict[str, Any]], checksum: bytes = WHOLE, **asked: Any) -> dict[str, Any]:
     wanted = request(**asked)
-    for number, body in ((1, b"xyz"), (2, b"uv")):
-        s3.put_object(Bucket=OUTPUT_BUCKET, Key=shard.output(wanted["output"], number)["key"], Body=body)
+    came = scored(s3, wanted, came)
     upload_id = s3.create_multipart_upload(Bucket=OUTPUT_BUCKET, Key=wanted["output"]["key"])["UploadId"]
     held = {"CRC32": base64.b64encode(zlib.crc32(checksum).to_bytes(4, "big")).decode()}
     scoring = {"upload_id": upload_id, "shards": SHARDS, "crc": zlib.crc32(HEAD), "checksum": held}
@@ -98,11 +106,31 @@ def test_a_join_whose_answer_was_lost_after_it_was_completed_is_success() -> Non
     done = joined(s3, outcomes())
     tags = {"execution": "one", "sequencer": "1"}
     files.complete(s3, asked["output"], done, tags)
-    again = joining.join(s3, source(size=len(WHOLE)), asked, done, outcomes())
+    again = joining.join(s3, source(size=len(WHOLE)), asked, done, scored(s3, asked, outcomes()))
     assert files.publish(s3, asked["output"], again, tags)
     assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["Body"].read() == b"xyzuv"
     with pytest.raises(ScoringFailed, match="aborted by somebody else"):
         files.publish(s3, asked["output"], again, tags | {"execution": "another"})
+
+
+@pytest.mark.parametrize("least", [1, 5 << 20], ids=["copied", "around a seam"])
+@pytest.mark.parametrize("there", [b"UV", None], ids=["replaced", "deleted"])
+def test_no_other_object_than_the_one_that_a_shards_attempt_completed_gets_into_the_file(
+    monkeypatch: pytest.MonkeyPatch, least: int, there: bytes | None
+) -> None:
+    """Of the same size, and of a model that answers at random: only its ETag tells it from the one that counts."""
+    monkeypatch.setattr(joining, "_LEAST_BYTES", least)
+    s3, asked = MemoryS3(), request()
+    came = scored(s3, asked, outcomes())
+    place = {"Bucket": OUTPUT_BUCKET, "Key": shard.output(asked["output"], 2)["key"]}
+    if there:
+        s3.put_object(**place, Body=there)
+    else:
+        s3.delete_object(**place)
+    upload_id = s3.create_multipart_upload(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["UploadId"]
+    scoring = {"upload_id": upload_id, "shards": SHARDS, "crc": zlib.crc32(HEAD)}
+    with pytest.raises(ScoringFailed, match=r"replaced or deleted before it was put together: s3://.*/2\.scoreout"):
+        joining.join(s3, source(size=len(WHOLE)), asked, scoring, came)
 
 
 def test_a_shard_that_has_not_resolved_its_request_never_acts_on_the_outcome_of_the_file() -> None:

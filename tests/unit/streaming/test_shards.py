@@ -61,8 +61,7 @@ def on_pods(runs: Runs, pods: int, ends: list[End], sizes: Sizes) -> tuple[bytes
                     with contextlib.suppress(Killed):
                         scored = runs.step(found, asked, scored, f"uid-{part['number']}-{pod}", end)
                     pod += bool(end and end.fresh_pod)
-                outcome.complete(s3, asked["output"], scored, TAGS)
-                outcomes.append(scored)
+                outcomes.append(scored | outcome.complete(s3, asked["output"], scored, TAGS, is_shard=True))
             # Twice, as after an answer that was lost.
             joining.join(s3, found, whole, scoring, outcomes)
             done = joining.join(s3, found, whole, scoring, outcomes)

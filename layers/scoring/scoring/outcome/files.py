@@ -90,8 +90,15 @@ def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags
     return True
 
 
-def complete(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def complete(
+    s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str], *, is_shard: bool = False
+) -> dict[str, str]:
     """Complete the uploads, so that each object appears at once and with its tags. May be repeated.
+
+    Returns
+    -------
+    dict
+        Of a shard's, the ETags by which they are known again: `etag`, and `rejected_etag` where there is a list.
 
     Raises
     ------
@@ -99,28 +106,49 @@ def complete(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tag
         The upload is gone or changed, and the object there is not this attempt's.
     AccessDenied, AwsThrottled
     """
+    etags: dict[str, str] = {}
     rejected = {"Bucket": output["bucket"], "Key": rejected_key(output["key"])}
     with aws.errors_named(f"s3:CompleteMultipartUpload of s3://{output['bucket']}/{output['key']}"):
         # First, so that a scored file never lacks the list of what it lacks.
         if scoring.get("rejected"):
             upload = {name: scoring[f"rejected_{name}"] for name in ("upload_id", "parts", "bytes")}
-            _complete(s3, rejected, upload | {"seal": scoring.get("rejected_seal")}, tags)
+            upload |= {"seal": scoring.get("rejected_seal")}
+            etags["rejected_etag"] = _complete(s3, rejected, upload, tags, is_shard=is_shard)
         elif upload_id := scoring.get("rejected_upload_id"):
             _abort(s3, rejected, upload_id)
-        _complete(s3, {"Bucket": output["bucket"], "Key": output["key"]}, scoring, tags)
+        scored = {"Bucket": output["bucket"], "Key": output["key"]}
+        etags["etag"] = _complete(s3, scored, scoring, tags, is_shard=is_shard)
+    return etags if is_shard else {}
 
 
-def _complete(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def _complete(
+    s3: Any, where: Mapping[str, str], upload: Mapping[str, Any], tags: Mapping[str, str], *, is_shard: bool
+) -> str:
     try:
         parts = _parts(s3, where, upload)
-        s3.complete_multipart_upload(**where, UploadId=upload["upload_id"], MultipartUpload={"Parts": parts})
+        answer = s3.complete_multipart_upload(**where, UploadId=upload["upload_id"], MultipartUpload={"Parts": parts})
+        etag = str(answer["ETag"])
     except ClientError as refused:
         if aws.code(refused) != "NoSuchUpload":
             raise
+        # Before the tags are read: what takes its place from now on bears others.
+        etag = _etag(s3, where) if is_shard else ""
         # Completed by an earlier call of this attempt, whose answer was lost: then the object bears its execution.
         if _tags(s3, where).get("execution") != tags["execution"]:
             raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from refused
-    s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+    # A shard's has those it was begun with: others might be put on what has taken its place.
+    if not is_shard:
+        s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+    return etag
+
+
+def _etag(s3: Any, where: Mapping[str, str]) -> str:
+    try:
+        return str(s3.head_object(**where)["ETag"])
+    except ClientError as error:
+        if aws.code(error) in ("NoSuchKey", "404"):
+            return ""
+        raise
 
 
 def _parts(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,19 +1,22 @@
 """What came of the shards of a file → one scored file, copied together inside of S3.
 
 Each shard's output is an object of its own by then. S3 takes parts of 5 MiB and more, but for the last one, and copies
-ranges of objects into parts by itself: only what is around a seam, and too small for that, passes through here.
+ranges of objects into parts by itself: only what is around a seam, and too small for that, passes through here. Each object
+is named by its key and the ETag that the shard's own attempt completed it with: no other one gets into the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from scoring import aws
-from scoring.errors import InvalidFile, ModelFailed
+from scoring.errors import InvalidFile, ModelFailed, ScoringFailed
 from scoring.files import checksums, rejects
 from scoring.files.rejects import Limit
 from scoring.files.seals import sealed
@@ -26,6 +29,8 @@ _MOST_PARTS = 10_000
 # So much a part, that many of them are copied side by side; more for what would be more parts than there may be.
 _PART_BYTES = 256 << 20
 _AT_ONCE = 16
+# What S3 answers where another object, or none, is in a shard's place.
+_REPLACED = {"PreconditionFailed", "412", "NoSuchKey", "404"}
 
 Piece = tuple[int, int, int]
 """Bytes `start` to before `stop` of the object of that number."""
@@ -69,7 +74,8 @@ def join(
     scoring
         With the `shards` as they were planned, the `crc` of what is before them, and the uploads' ids.
     outcomes
-        What came of each of them, in their order: `rows`, `bytes`, `crc`, `columns`, and `padded` and `rejected`, if any.
+        What came of each of them, in their order: `rows`, `bytes`, `crc`, `columns`, `etag`, and `padded` and `rejected`, if
+        any (with it, `rejected_bytes` and `rejected_etag`).
 
     Returns
     -------
@@ -83,7 +89,7 @@ def join(
     ModelFailed
         Their models answered different columns.
     ScoringFailed
-        What was read is not what S3 holds.
+        What was read is not what S3 holds, or what a shard's attempt had completed is not there any more.
     AccessDenied, AwsThrottled
     """
     planned = [shard.Shard(**each) for each in scoring["shards"]]
@@ -112,28 +118,40 @@ def join(
     done = dict(scoring) | {"status": "DONE", "rows": rows}
     if padded := sum(each.get("padded", 0) for each in outcomes):
         done["padded"] = padded
-    keys, sizes = [each["key"] for each in outputs], [each["bytes"] for each in outcomes]
-    done |= _copied(s3, whole["bucket"], whole["key"], scoring["upload_id"], keys, sizes, b"")
+    came_to = list(zip([each["key"] for each in outputs], outcomes, strict=True))
+    scored = [_Object(key, each["etag"], each["bytes"]) for key, each in came_to]
+    done |= _copied(s3, whole["bucket"], whole["key"], scoring["upload_id"], scored)
     if rejected:
-        have = [
-            (rejected_key(key), each["rejected_bytes"])
-            for key, each in zip(keys, outcomes, strict=True)
+        lists: list[_Object | bytes] = [
+            _Object(rejected_key(key), each["rejected_etag"], each["rejected_bytes"])
+            for key, each in came_to
             if each.get("rejected")
         ]
-        upload = scoring["rejected_upload_id"], [key for key, _ in have], [size for _, size in have]
-        listed = _copied(s3, whole["bucket"], rejected_key(whole["key"]), *upload, rejects.HEADER)
+        # An object like the others, that nobody has to read.
+        lists.insert(0, rejects.HEADER)
+        upload_id = scoring["rejected_upload_id"]
+        listed = _copied(s3, whole["bucket"], rejected_key(whole["key"]), upload_id, lists)
         done |= {"rejected": rejected} | {f"rejected_{name}": value for name, value in listed.items()}
     return done
 
 
-def _copied(
-    s3: Any, bucket: str, key: str, upload_id: str, keys: Sequence[str], sizes: Sequence[int], header: bytes
-) -> dict[str, Any]:
-    """Objects one after the other, behind a header, as the parts of an upload: how many, of how many bytes, their seal."""
-    total = sum(sizes) + len(header)
-    # The header is an object like the others, that nobody has to read.
-    parts = cut([len(header), *sizes] if header else sizes, max(_PART_BYTES, -(-total // (_MOST_PARTS // 2))))
-    known = [header, *keys] if header else list(keys)
+@dataclass(frozen=True)
+class _Object:
+    """What a shard's attempt has completed."""
+
+    key: str
+    etag: str
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+def _copied(s3: Any, bucket: str, key: str, upload_id: str, known: Sequence[_Object | bytes]) -> dict[str, Any]:
+    """Objects one after the other as the parts of an upload: how many, of how many bytes, their seal."""
+    sizes = [len(each) for each in known]
+    total = sum(sizes)
+    parts = cut(sizes, max(_PART_BYTES, -(-total // (_MOST_PARTS // 2))))
     where: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
 
     def read(piece: Piece) -> bytes:
@@ -143,17 +161,20 @@ def _copied(
             return found[start:stop]
         if start == stop:
             return b""
-        with aws.errors_named(f"s3:GetObject of s3://{bucket}/{found}"):
-            body: bytes = s3.get_object(Bucket=bucket, Key=found, Range=f"bytes={start}-{stop - 1}")["Body"].read()
+        which = {"Bucket": bucket, "Key": found.key, "IfMatch": found.etag}
+        with aws.errors_named(f"s3:GetObject of s3://{bucket}/{found.key}"), _pinned(bucket, found.key):
+            body: bytes = s3.get_object(**which, Range=f"bytes={start}-{stop - 1}")["Body"].read()
         return body
 
     def put(number: int, pieces: Sequence[Piece]) -> str:
         which, start, stop = pieces[0] if pieces else (0, 0, 0)
         found, part = known[which], where | {"PartNumber": number}
         try:
-            if len(pieces) == 1 and isinstance(found, str) and stop - start >= _LEAST_BYTES:
-                place = {"CopySource": {"Bucket": bucket, "Key": found}, "CopySourceRange": f"bytes={start}-{stop - 1}"}
-                return str(s3.upload_part_copy(**part, **place)["CopyPartResult"]["ETag"])
+            if len(pieces) == 1 and isinstance(found, _Object) and stop - start >= _LEAST_BYTES:
+                place = {"CopySource": {"Bucket": bucket, "Key": found.key}, "CopySourceIfMatch": found.etag}
+                with _pinned(bucket, found.key):
+                    answer = s3.upload_part_copy(**part, **place, CopySourceRange=f"bytes={start}-{stop - 1}")
+                return str(answer["CopyPartResult"]["ETag"])
             return str(s3.upload_part(**part, Body=b"".join(map(read, pieces)))["ETag"])
         except ClientError as error:
             # Completed by an earlier call, whose answer was lost: whether it was this attempt's, `files.complete` finds out.
@@ -165,3 +186,17 @@ def _copied(
         with aws.errors_named(f"s3:UploadPartCopy to s3://{bucket}/{key}"):
             etags = list(pool.map(put, range(1, len(parts) + 1), parts))
         return {"parts": len(parts), "bytes": total, "seal": sealed(etags) if all(etags) else ""}
+
+
+@contextmanager
+def _pinned(bucket: str, key: str) -> Iterator[None]:
+    """What it means when the object of a shard is not the one that its attempt has completed."""
+    try:
+        yield
+    except ClientError as error:
+        if aws.code(error) in _REPLACED:
+            raise ScoringFailed(
+                f"What a pod had scored of the file was replaced or deleted before it was put together: s3://{bucket}/{key}",
+                "Redrive the score_file execution, or drop the file again.",
+            ) from error
+        raise
