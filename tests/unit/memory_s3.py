@@ -73,10 +73,19 @@ class MemoryS3:
         self._lock = threading.Lock()
 
     def put_object(
-        self, *, Bucket: str, Key: str, Body: bytes, IfMatch: str | None = None, Tagging: str = ""
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        Body: bytes,
+        IfMatch: str | None = None,
+        IfNoneMatch: str | None = None,
+        Tagging: str = "",
     ) -> dict[str, Any]:
         where = Bucket, Key
         with self._lock:
+            if IfNoneMatch == "*" and where in self._objects:
+                raise _refused("PreconditionFailed", "PutObject")
             if IfMatch is not None and not _matches(self._found(where, "PutObject"), IfMatch):
                 raise _refused("PreconditionFailed", "PutObject")
             # The client sends a CRC-32 with what it puts.

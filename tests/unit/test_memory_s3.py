@@ -94,6 +94,7 @@ def step(operation: str, *, some: dict[str, st.SearchStrategy[Any]] | None = Non
 UPLOADED = "a.scoreout"
 STEPS = st.one_of(
     step("put_object", Body=BODY, some={"IfMatch": SEEN, "Tagging": TAGGING}),
+    step("put_object", Body=BODY, IfNoneMatch=st.just("*")),
     step("get_object", some={"IfMatch": SEEN, "Range": RANGE}),
     step("head_object", some={"IfMatch": SEEN, "ChecksumMode": st.just("ENABLED")}),
     step("delete_object"),
@@ -116,6 +117,8 @@ STEPS = st.one_of(
 )
 OBJECT = [
     ("put_object", "b", {"Body": b"one", "IfMatch": None}),
+    ("put_object", "b", {"Body": b"one", "IfNoneMatch": "*"}),
+    ("put_object", "b", {"Body": b"two", "IfNoneMatch": "*"}),
     ("put_object", "b", {"Body": b"one", "Tagging": "execution=2&sequencer=0065F1A2"}),
     ("get_object_tagging", "b", {}),
     ("put_object", "b", {"Body": b"two", "IfMatch": None}),

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
+from scoring.files.objects import Upload
 from scoring.files.seals import sealed
 from scoring.intake import shard
 from scoring.intake import state as held
@@ -115,7 +116,7 @@ def complete(
             upload |= {"seal": scoring.get("rejected_seal")}
             etags["rejected_etag"] = _complete(s3, rejected, upload, tags, is_shard=is_shard)
         elif upload_id := scoring.get("rejected_upload_id"):
-            _abort(s3, rejected, upload_id)
+            Upload.abort(s3, output["bucket"], rejected["Key"], upload_id)
         scored = {"Bucket": output["bucket"], "Key": output["key"]}
         etags["etag"] = _complete(s3, scored, scoring, tags, is_shard=is_shard)
     return etags if is_shard else {}
@@ -203,17 +204,8 @@ def abort(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any]) -> lis
     ids = {output["key"]: scoring.get("upload_id"), rejected_key(output["key"]): scoring.get("rejected_upload_id")}
     for key, upload_id in ids.items():
         if upload_id:
-            with aws.errors_named(f"s3:AbortMultipartUpload of s3://{output['bucket']}/{key}"):
-                _abort(s3, {"Bucket": output["bucket"], "Key": key}, upload_id)
+            Upload.abort(s3, output["bucket"], key, upload_id)
     return [upload_id for upload_id in ids.values() if upload_id]
-
-
-def _abort(s3: Any, where: Mapping[str, str], upload_id: str) -> None:
-    try:
-        s3.abort_multipart_upload(**where, UploadId=upload_id)
-    except ClientError as error:
-        if aws.code(error) != "NoSuchUpload":
-            raise
 
 
 def forget_shards(s3: Any, output: Mapping[str, str], count: int) -> None:
