@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -216,9 +216,23 @@ def forget_shards(s3: Any, output: Mapping[str, str], count: int) -> None:
     AccessDenied, AwsThrottled
     """
     keys = [shard.output(output, number)["key"] for number in range(1, count + 1)]
-    found = [{"Key": each} for key in keys for each in (key, rejected_key(key), error_key(key))]
-    with aws.errors_named(f"s3:DeleteObjects of s3://{output['bucket']}/{output['progress']}/"):
-        s3.delete_objects(Bucket=output["bucket"], Delete={"Objects": found, "Quiet": True})
+    _delete(s3, output["bucket"], [each for key in keys for each in (key, rejected_key(key), error_key(key))])
+
+
+def forget_shard(s3: Any, output: Mapping[str, str]) -> None:
+    """Delete what the attempt of a shard has completed, but not its `.error`, which the file's attempt reads; that there is
+    nothing is success.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    _delete(s3, output["bucket"], [output["key"], rejected_key(output["key"])])
+
+
+def _delete(s3: Any, bucket: str, keys: Sequence[str]) -> None:
+    with aws.errors_named(f"s3:DeleteObjects of s3://{bucket}/{keys[0]}"):
+        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": each} for each in keys], "Quiet": True})
 
 
 def error_document(
