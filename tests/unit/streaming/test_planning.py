@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scoring.files import shards
+from scoring.files import objects
 from scoring.streaming import planning
 from tests.builders import request
 from tests.unit.memory_s3 import MemoryS3
@@ -17,19 +17,25 @@ ROWS = b"".join(b'%d,"a\nb, %d"\r\n' % (n, n) for n in range(1, 401))
 FILE = b"id,text\r\n\r\n" + ROWS
 
 
+@pytest.mark.parametrize("chunk_bytes", [7, 150, 1 << 20])
 @pytest.mark.parametrize("pods", [1, 3, 8, 40])
-def test_a_plan_that_takes_several_functions_is_that_of_one(monkeypatch: pytest.MonkeyPatch, pods: int) -> None:
+def test_a_plan_that_takes_several_functions_is_that_of_one(
+    monkeypatch: pytest.MonkeyPatch, pods: int, chunk_bytes: int
+) -> None:
     s3 = MemoryS3()
     found, asked = drop(s3, FILE), request(pods=pods)
     at_once = planning.plan(s3, found, asked, {}, lambda: 900.0)
     assert at_once["status"] == "PLANNED"
     monkeypatch.setattr(planning, "_RANGE_BYTES", 200)
-    monkeypatch.setattr(shards, "AT_ONCE", 8)
+    monkeypatch.setattr(objects, "CHUNK_BYTES", chunk_bytes)
     known: dict[str, Any] = {}
     looks = 0
     while known.get("status") != "PLANNED":
+        # Each function has time for eleven more looks at the clock: that is in the middle of ranges.
+        left = iter([900.0] * 11)
+        plan = planning.plan(s3, found, asked, known, lambda left=left: next(left, 89.0))
         # As the state holds it between two functions.
-        known = json.loads(json.dumps(planning.plan(s3, found, asked, known, lambda: 299.0)))
+        known = json.loads(json.dumps(plan))
         looks += 1
     assert looks > 3
     for planned in (at_once, known):

@@ -15,10 +15,10 @@ from scoring.intake.identity import Source
 from scoring.intake.shard import Shard
 from scoring.streaming.pace import FIRST_BYTES
 
-# So much each is looked through by itself; more of a file that would not fit the state. A Lambda gets some 80 MB/s of S3 in
-# all, so that what it begins at once takes two minutes; with what may be slower, it is not begun in its last five.
+# So much each is looked through by itself; more of a file that would not fit the state.
 _RANGE_BYTES, _MOST_RANGES = 1 << 30, 1_000
-_LOOK_SECONDS = 300.0
+# What is kept of a Lambda's time: a connection that has fallen silent is given up after a minute.
+_RESERVE_SECONDS = 90.0
 
 
 def plan(
@@ -50,23 +50,22 @@ def plan(
         # As many to each shard.
         parts = -(-least // pods) * pods
         edges = shards.edges(read, dialect, start, source.size, parts)
-    looked = [shards.Range.of(each) for each in known.get("looked", ())]
-    while len(looked) < len(edges):
-        before = seconds_left()
-        looked += shards.look_through(read, dialect, edges[len(looked) :][: shards.AT_ONCE])
-        left = seconds_left()
-        if len(looked) < len(edges) and left < max(_LOOK_SECONDS, 2 * (before - left)):
-            return {"status": "PLANNING", "edges": edges, "looked": [each.to_json() for each in looked]}
-    found = shards.gathered(shards.shards(dialect, looked), pods)
+    told: list[Any] = known.get("looked", [None] * len(edges))
+    looked = [shards.Range.of(each) if each else None for each in told]
+    looked = shards.look_through(read, dialect, edges, looked, lambda: seconds_left() > _RESERVE_SECONDS)
+    whole = [each for each, (_, stop) in zip(looked, edges, strict=True) if each and each.stop == stop]
+    if len(whole) < len(edges):
+        return {"status": "PLANNING", "edges": edges, "looked": [each and each.to_json() for each in looked]}
+    found = shards.gathered(shards.shards(dialect, whole), pods)
     total = sum(each.records for each in found)
-    told = [
+    planned = [
         Shard(number, len(found), each.start, each.stop, each.row, each.records, total).to_json()
         for number, each in enumerate(found, 1)
     ]
     crc = 0
     for chunk in read(0, edges[0][0]):
         crc = zlib.crc32(chunk, crc)
-    return {"status": "PLANNED", "shards": told, "crc": crc}
+    return {"status": "PLANNED", "shards": planned, "crc": crc}
 
 
 def _first_record(s3: Any, source: Source, spec: Spec) -> int:
