@@ -29,7 +29,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     source, request, scoring = identity.Source.from_json(state["source"]), held.request(state), state["scoring"]
     if "shards" in state:
         outcomes = [each["output"] for each in state["shards"]]
-        scoring = joining.join(s3, source, request, scoring, outcomes)
+        scoring = joining.join(
+            s3, source, request, scoring, outcomes, lambda: context.get_remaining_time_in_millis() / 1000
+        )
         request |= {"protocol": outcomes[0]["protocol"], "pods": len(outcomes)}
     duration = (datetime.now(UTC) - parse_time(event["started"])).total_seconds()
     counts = {name: scoring[name] for name in ("rows", "padded", "rejected") if name in scoring}

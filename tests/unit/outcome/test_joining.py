@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.errors import DropscoreError, InvalidFile, ModelFailed, ScoringFailed
+from scoring.errors import AwsThrottled, DropscoreError, InvalidFile, ModelFailed, ScoringFailed
 from scoring.files.checksums import combined
 from scoring.intake import shard
 from scoring.outcome import files, joining
@@ -64,13 +65,23 @@ def scored(s3: MemoryS3, wanted: dict[str, Any], came: list[dict[str, Any]]) -> 
     return told
 
 
+def join(
+    s3: Any,
+    wanted: dict[str, Any],
+    scoring: dict[str, Any],
+    came: list[dict[str, Any]],
+    seconds_left: Callable[[], float] = lambda: 900.0,
+) -> dict[str, Any]:
+    return joining.join(s3, source(size=len(WHOLE)), wanted, scoring, came, seconds_left)
+
+
 def joined(s3: MemoryS3, came: list[dict[str, Any]], checksum: bytes = WHOLE, **asked: Any) -> dict[str, Any]:
     wanted = request(**asked)
     came = scored(s3, wanted, came)
     upload_id = s3.create_multipart_upload(Bucket=OUTPUT_BUCKET, Key=wanted["output"]["key"])["UploadId"]
     held = {"CRC32": base64.b64encode(zlib.crc32(checksum).to_bytes(4, "big")).decode()}
     scoring = {"upload_id": upload_id, "shards": SHARDS, "crc": zlib.crc32(HEAD), "checksum": held}
-    done = joining.join(s3, source(size=len(WHOLE)), wanted, scoring, came)
+    done = join(s3, wanted, scoring, came)
     listed = s3.list_parts(Bucket=OUTPUT_BUCKET, Key=wanted["output"]["key"], UploadId=upload_id)["Parts"]
     assert sum(part["Size"] for part in listed) == done["bytes"]
     return done
@@ -106,7 +117,7 @@ def test_a_join_whose_answer_was_lost_after_it_was_completed_is_success() -> Non
     done = joined(s3, outcomes())
     tags = {"execution": "one", "sequencer": "1"}
     files.complete(s3, asked["output"], done, tags)
-    again = joining.join(s3, source(size=len(WHOLE)), asked, done, scored(s3, asked, outcomes()))
+    again = join(s3, asked, done, scored(s3, asked, outcomes()))
     assert files.publish(s3, asked["output"], again, tags)
     assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["Body"].read() == b"xyzuv"
     with pytest.raises(ScoringFailed, match="aborted by somebody else"):
@@ -130,7 +141,35 @@ def test_no_other_object_than_the_one_that_a_shards_attempt_completed_gets_into_
     upload_id = s3.create_multipart_upload(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["UploadId"]
     scoring = {"upload_id": upload_id, "shards": SHARDS, "crc": zlib.crc32(HEAD)}
     with pytest.raises(ScoringFailed, match=r"replaced or deleted before it was put together: s3://.*/2\.scoreout"):
-        joining.join(s3, source(size=len(WHOLE)), asked, scoring, came)
+        join(s3, asked, scoring, came)
+
+
+def test_a_join_that_is_longer_than_a_function_goes_on_from_the_parts_that_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(joining, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(joining, "_PART_BYTES", 1)
+    monkeypatch.setattr(MemoryS3, "least_part_bytes", 1)
+    copied: list[int] = []
+
+    class Counting(MemoryS3):
+        def upload_part_copy(self, **call: Any) -> dict[str, Any]:
+            copied.append(call["PartNumber"])
+            return super().upload_part_copy(**call)
+
+    s3, asked = Counting(), request()
+    came = scored(s3, asked, outcomes())
+    upload_id = s3.create_multipart_upload(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["UploadId"]
+    scoring = {"upload_id": upload_id, "shards": SHARDS, "crc": zlib.crc32(HEAD)}
+    for _ in range(2):
+        # Time for two parts.
+        left = iter([900.0, 900.0])
+        with pytest.raises(AwsThrottled, match="the next goes on"):
+            join(s3, asked, scoring, came, lambda left=left: next(left, 44.0))  # type: ignore[misc]
+    done = join(s3, asked, scoring, came)
+    assert sorted(copied) == [1, 2, 3, 4, 5], "none of them twice"
+    files.complete(s3, asked["output"], done, {"execution": "one"})
+    assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["Body"].read() == b"xyzuv"
 
 
 def test_a_shard_that_has_not_resolved_its_request_never_acts_on_the_outcome_of_the_file() -> None:

@@ -63,8 +63,8 @@ def on_pods(runs: Runs, pods: int, ends: list[End], sizes: Sizes) -> tuple[bytes
                     pod += bool(end and end.fresh_pod)
                 outcomes.append(scored | outcome.complete(s3, asked["output"], scored, TAGS, is_shard=True))
             # Twice, as after an answer that was lost.
-            joining.join(s3, found, whole, scoring, outcomes)
-            done = joining.join(s3, found, whole, scoring, outcomes)
+            joining.join(s3, found, whole, scoring, outcomes, lambda: 900.0)
+            done = joining.join(s3, found, whole, scoring, outcomes, lambda: 900.0)
             outcome.publish(s3, output, done, TAGS)
         except DropscoreError as error:
             return error

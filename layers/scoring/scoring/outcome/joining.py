@@ -7,7 +7,7 @@ is named by its key and the ETag that the shard's own attempt completed it with:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scoring import aws
-from scoring.errors import InvalidFile, ModelFailed, ScoringFailed
+from scoring.errors import AwsThrottled, InvalidFile, ModelFailed, ScoringFailed
 from scoring.files import checksums, rejects
 from scoring.files.rejects import Limit
 from scoring.files.seals import sealed
@@ -29,6 +29,8 @@ _MOST_PARTS = 10_000
 # So much a part, that many of them are copied side by side; more for what would be more parts than there may be.
 _PART_BYTES = 256 << 20
 _AT_ONCE = 16
+# What is kept of a Lambda's time: of a file of terabytes, a part is a gigabyte.
+_RESERVE_SECONDS = 45.0
 # What S3 answers where another object, or none, is in a shard's place.
 _REPLACED = {"PreconditionFailed", "412", "NoSuchKey", "404"}
 
@@ -36,7 +38,7 @@ Piece = tuple[int, int, int]
 """Bytes `start` to before `stop` of the object of that number."""
 
 
-def cut(sizes: Sequence[int], most: int = _PART_BYTES, least: int = _LEAST_BYTES) -> list[list[Piece]]:
+def cut(sizes: Sequence[int], most: int, least: int) -> list[list[Piece]]:
     """Parts that are, one after the other, objects of these sizes one after the other: each of `least` bytes and more, but
     for the last. A part that is one piece of so many bytes can be copied; the others are to be read and written (pure).
     """
@@ -66,8 +68,10 @@ def join(
     request: Mapping[str, Any],
     scoring: Mapping[str, Any],
     outcomes: Sequence[Mapping[str, Any]],
+    seconds_left: Callable[[], float],
 ) -> dict[str, Any]:
-    """Put the outputs of shards together in the uploads of `scoring`. May be repeated.
+    """Put the outputs of shards together in the uploads of `scoring`. May be repeated, and then goes on from the parts that
+    are there.
 
     Parameters
     ----------
@@ -90,7 +94,9 @@ def join(
         Their models answered different columns.
     ScoringFailed
         What was read is not what S3 holds, or what a shard's attempt had completed is not there any more.
-    AccessDenied, AwsThrottled
+    AwsThrottled
+        AWS asks to come back later, or this Lambda's time is up and the next one goes on.
+    AccessDenied
     """
     planned = [shard.Shard(**each) for each in scoring["shards"]]
     if len({each["columns"] for each in outcomes}) > 1:
@@ -120,7 +126,7 @@ def join(
         done["padded"] = padded
     came_to = list(zip([each["key"] for each in outputs], outcomes, strict=True))
     scored = [_Object(key, each["etag"], each["bytes"]) for key, each in came_to]
-    done |= _copied(s3, whole["bucket"], whole["key"], scoring["upload_id"], scored)
+    done |= _copied(s3, whole["bucket"], whole["key"], scoring["upload_id"], scored, seconds_left)
     if rejected:
         lists: list[_Object | bytes] = [
             _Object(rejected_key(key), each["rejected_etag"], each["rejected_bytes"])
@@ -130,7 +136,7 @@ def join(
         # An object like the others, that nobody has to read.
         lists.insert(0, rejects.HEADER)
         upload_id = scoring["rejected_upload_id"]
-        listed = _copied(s3, whole["bucket"], rejected_key(whole["key"]), upload_id, lists)
+        listed = _copied(s3, whole["bucket"], rejected_key(whole["key"]), upload_id, lists, seconds_left)
         done |= {"rejected": rejected} | {f"rejected_{name}": value for name, value in listed.items()}
     return done
 
@@ -147,11 +153,18 @@ class _Object:
         return self.size
 
 
-def _copied(s3: Any, bucket: str, key: str, upload_id: str, known: Sequence[_Object | bytes]) -> dict[str, Any]:
+def _copied(
+    s3: Any,
+    bucket: str,
+    key: str,
+    upload_id: str,
+    known: Sequence[_Object | bytes],
+    seconds_left: Callable[[], float],
+) -> dict[str, Any]:
     """Objects one after the other as the parts of an upload: how many, of how many bytes, their seal."""
     sizes = [len(each) for each in known]
     total = sum(sizes)
-    parts = cut(sizes, max(_PART_BYTES, -(-total // (_MOST_PARTS // 2))))
+    parts = cut(sizes, max(_PART_BYTES, -(-total // (_MOST_PARTS // 2))), _LEAST_BYTES)
     where: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
 
     def read(piece: Piece) -> bytes:
@@ -167,6 +180,14 @@ def _copied(s3: Any, bucket: str, key: str, upload_id: str, known: Sequence[_Obj
         return body
 
     def put(number: int, pieces: Sequence[Piece]) -> str:
+        size = sum(stop - start for _, start, stop in pieces)
+        if number in there and there[number][0] == size:
+            # Of an earlier call, which has cut the same objects at the same places.
+            return there[number][1]
+        if seconds_left() < _RESERVE_SECONDS:
+            raise AwsThrottled(
+                f"One function's time is too short to put s3://{bucket}/{key} together: the next goes on."
+            )
         which, start, stop = pieces[0] if pieces else (0, 0, 0)
         found, part = known[which], where | {"PartNumber": number}
         try:
@@ -182,10 +203,23 @@ def _copied(s3: Any, bucket: str, key: str, upload_id: str, known: Sequence[_Obj
                 return ""
             raise
 
+    there = _parts(s3, where)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         with aws.errors_named(f"s3:UploadPartCopy to s3://{bucket}/{key}"):
             etags = list(pool.map(put, range(1, len(parts) + 1), parts))
         return {"parts": len(parts), "bytes": total, "seal": sealed(etags) if all(etags) else ""}
+
+
+def _parts(s3: Any, where: Mapping[str, str]) -> dict[int, tuple[int, str]]:
+    """Size and ETag of the parts that are there, by their numbers; none of an upload that is completed."""
+    with aws.errors_named(f"s3:ListParts of s3://{where['Bucket']}/{where['Key']}"):
+        try:
+            pages = list(s3.get_paginator("list_parts").paginate(**where))
+        except ClientError as error:
+            if aws.code(error) == "NoSuchUpload":
+                return {}
+            raise
+    return {part["PartNumber"]: (part["Size"], part["ETag"]) for page in pages for part in page.get("Parts", ())}
 
 
 @contextmanager
