@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.errors import AwsThrottled, DropscoreError, InvalidFile, ModelFailed, ScoringFailed
+from scoring.files import rejects
 from scoring.files.checksums import combined
+from scoring.files.rejects import Bad
 from scoring.intake import shard
 from scoring.outcome import files, joining
 from tests.builders import OUTPUT_BUCKET, request, source
@@ -170,6 +173,18 @@ def test_a_join_that_is_longer_than_a_function_goes_on_from_the_parts_that_are_t
     assert sorted(copied) == [1, 2, 3, 4, 5], "none of them twice"
     files.complete(s3, asked["output"], done, {"execution": "one"})
     assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["Body"].read() == b"xyzuv"
+
+
+@pytest.mark.parametrize("count", [2, 8, 40])
+@pytest.mark.parametrize("character", ["a", "\x01", "€"])
+def test_what_all_shards_tell_of_bad_records_fits_the_state_of_their_file(count: int, character: str) -> None:
+    """Of 256 KiB, all else takes some 32."""
+    bad = Bad(10**9, 10**13, character * 5_000, (character * 5_000).encode()).to_json()
+    told = rejects.of_shard([bad] * rejects.TOLD, count)
+    assert count * len(json.dumps(told)) < 224 << 10
+    assert len(told) >= 1
+    short = Bad(1, 10, "It has 3 fields, the header has 2.", b"1,2,3").to_json()
+    assert len(rejects.of_shard([short] * rejects.TOLD, count)) == rejects.TOLD
 
 
 def test_a_shard_that_has_not_resolved_its_request_never_acts_on_the_outcome_of_the_file() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 from scoring import pauses
 from scoring.errors import ModelTimeout
+from scoring.files import rejects
 from scoring.files.checksums import Digest
 from scoring.files.formats import Spec
-from scoring.files.rejects import TOLD, Limit
+from scoring.files.rejects import Limit
 from scoring.intake.identity import Source
 from scoring.intake.shard import Shard
 from scoring.protocols.model import Model
@@ -22,7 +23,6 @@ from scoring.streaming.uploads import Uploads
 
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""
-_MANY_SHARDS = 8
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,5 @@ class Job:
             names = hashlib.sha256(json.dumps(progress.columns).encode()).hexdigest()
             result |= {"crc": progress.crc, "columns": names}
             if progress.rejected:
-                # All of them together have to fit the state of the file's attempt.
-                result["first"] = progress.first[: max(TOLD * _MANY_SHARDS // max(shard.count, _MANY_SHARDS), 1)]
+                result["first"] = rejects.of_shard(progress.first, shard.count)
         return dict(self.scoring) | {"status": "DONE"} | result
