@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import zlib
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from scoring import streaming
+from scoring.errors import ScoringFailed
 from scoring.files import objects
+from scoring.intake import shard
+from scoring.intake.shard import Shard
+from scoring.protocols.model import Model
 from scoring.streaming import planning
-from tests.builders import request
+from tests.builders import request, source
 from tests.unit.memory_s3 import MemoryS3
 from tests.unit.streaming.test_streaming import drop
 
@@ -48,6 +57,47 @@ def test_a_plan_that_takes_several_functions_is_that_of_one(
         assert text.startswith((b"1,", b"\r\n1,"))
         for each in cut[1:]:
             assert FILE[each["start"] :].startswith(b"%d," % each["row"])
+
+
+class WithSha256(MemoryS3):
+    """Holds what was put with a SHA-256, as S3 does where the client has sent one, and no other checksum."""
+
+    sha256, is_looked_through = hashlib.sha256(FILE).digest(), False
+
+    def head_object(self, **which: Any) -> dict[str, Any]:
+        self.is_looked_through = True
+        found = super().head_object(**which)
+        found.pop("ChecksumCRC32", None)
+        return found | {"ChecksumSHA256": base64.b64encode(self.sha256).decode(), "ChecksumType": "FULL_OBJECT"}
+
+
+def test_a_file_with_a_sha256_alone_is_held_against_that_and_its_shards_against_its_crc() -> None:
+    s3, asked = WithSha256(), request(pods=3)
+    planned = planning.plan(s3, drop(s3, FILE), asked, {}, lambda: 900.0)
+    assert planned["checksum"] == {"CRC32": base64.b64encode(zlib.crc32(FILE).to_bytes(4, "big")).decode()}
+    s3.sha256 = bytes(32)
+    with pytest.raises(ScoringFailed, match="its SHA256 is another"):
+        planning.plan(s3, drop(s3, FILE), asked, {}, lambda: 900.0)
+
+
+def test_the_crc_of_a_shards_bytes_is_found_whatever_s3_has_of_the_file() -> None:
+    asked = shard.request(request(), Shard(1, 2, 0, 9, 1, 1, 2).to_json())
+    opened = {"checksum": {"SHA256": "abc="}}
+    job = streaming.Job(
+        MemoryS3(), Model("http://model"), source(), asked, "uid-1", opened, lambda: 900.0, lambda: datetime.now(UTC)
+    )
+    digest = job.digest(6, zlib.crc32(b"shard "))
+    digest.update(b"one")
+    assert digest.crc == zlib.crc32(b"shard one")
+
+
+def test_what_there_is_no_time_to_verify_gets_a_function_of_its_own_and_goes_unverified_then() -> None:
+    s3, asked = WithSha256(), request(pods=3)
+    found = drop(s3, FILE)
+    known = planning.plan(s3, found, asked, {}, lambda: 89.0 if s3.is_looked_through else 900.0)
+    assert known["status"] == "PLANNING"
+    assert planning.plan(s3, found, asked, known, lambda: 900.0)["checksum"]
+    assert planning.plan(s3, found, asked, known, lambda: 89.0)["checksum"] == {}
 
 
 def test_shards_are_of_about_the_same_size() -> None:

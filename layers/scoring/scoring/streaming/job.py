@@ -74,8 +74,11 @@ class Job:
         return self.seconds_left() > 2 * (RESERVE_SECONDS + seconds)
 
     def digest(self, offset: int = 0, crc: int = 0) -> Digest:
-        """A checksum of the file's bytes from `offset` on; see `checksums.Digest`."""
-        return Digest(self.source, self.scoring.get("checksum", {}), offset, crc)
+        """A checksum of the file's bytes from `offset` on; see `checksums.Digest`. Of a shard it is its CRC, since those of all
+        of them come to that of the file.
+        """
+        expected = {"CRC32": ""} if self.shard else self.scoring.get("checksum", {})
+        return Digest(self.source, expected, offset, crc)
 
     def uploads(self, progress: Progress) -> Uploads:
         """What the outcome is written to, on from where `progress` says."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from scoring.files import objects, shards
+from scoring.files import checksums, objects, shards
 from scoring.files.blocks import Blocks
 from scoring.files.formats import Spec
 from scoring.files.inspection import format_of
 from scoring.intake.identity import Source
 from scoring.intake.shard import Shard
+from scoring.observability import logger
 from scoring.streaming.pace import FIRST_BYTES
 
 # So much each is looked through by itself; more of a file that would not fit the state.
@@ -34,11 +36,12 @@ def plan(
     Returns
     -------
     dict
-        `status` PLANNING (come back), or PLANNED: then with `shards`, and the `crc` of what is before the first of them.
+        `status` PLANNING (come back), or PLANNED: then with `shards`, the `crc` of what is before the first of them, and the
+        `checksum` that all of them together are to have.
 
     Raises
     ------
-    EmptyFile, InvalidFile, SourceGone, SourceChanged, AccessDenied, AwsThrottled
+    EmptyFile, InvalidFile, SourceGone, SourceChanged, ScoringFailed, AccessDenied, AwsThrottled
     """
     spec, pods = Spec.of(request), request["pods"]
     dialect, read = spec.dialect, partial(objects.stream, s3, source)
@@ -65,7 +68,37 @@ def plan(
     crc = 0
     for chunk in read(0, edges[0][0]):
         crc = zlib.crc32(chunk, crc)
-    return {"status": "PLANNED", "shards": planned, "crc": crc}
+    checksum = checksums.held(s3, source)
+    if "SHA256" in checksum:
+        checksum = _checksum_of_shards(s3, source, checksum, seconds_left)
+        if not checksum and None in told:
+            # The next call does nothing else.
+            return {"status": "PLANNING", "edges": edges, "looked": [each.to_json() for each in whole]}
+    return {"status": "PLANNED", "shards": planned, "crc": crc, "checksum": checksum}
+
+
+def _checksum_of_shards(
+    s3: Any, source: Source, held: Mapping[str, str], seconds_left: Callable[[], float]
+) -> dict[str, str]:
+    """The CRC-32 of a file that is what S3 has the SHA-256 of: only CRCs of parts come to that of the whole. Empty where one
+    function has no time to see all bytes, as a single pod's file is not verified then. (S3 has a SHA-256 of the whole only of
+    what was put at once, 5 GB at most: Amazon S3 User Guide, "Checking object integrity for data uploads".)
+
+    Raises
+    ------
+    ScoringFailed
+        It is not.
+    SourceGone, SourceChanged, AccessDenied, AwsThrottled
+    """
+    digest, crc = checksums.Digest(source, held), 0
+    for chunk in objects.read(s3, source):
+        if seconds_left() < _RESERVE_SECONDS:
+            logger.warning("not verified", source=source.uri)
+            return {}
+        digest.update(chunk)
+        crc = zlib.crc32(chunk, crc)
+    digest.check()
+    return {"CRC32": base64.b64encode(crc.to_bytes(4, "big")).decode()}
 
 
 def _first_record(s3: Any, source: Source, spec: Spec) -> int:
