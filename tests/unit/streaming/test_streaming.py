@@ -418,7 +418,7 @@ def pause(elapsed: float) -> int:
     return streaming.Job(None, Model(""), source(), request(), "uid-1", scoring, lambda: 900.0, lambda: now).pause()
 
 
-@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (300, 30), (3_600, 300), (86_400, 300)])
+@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (300, 30), (3_600, 300), (86_400, 600)])
 def test_a_model_is_looked_at_less_often_the_longer_it_has_worked(elapsed: float, seconds: int) -> None:
     assert pause(elapsed) == seconds
 

@@ -91,7 +91,9 @@ class Job:
         return kept | {"status": "RUNNING", "wait_seconds": wait_seconds}
 
     def pause(self, asked_seconds: float = 0.0) -> int:
-        """Seconds to leave a model alone that works on: a tenth of its time so far or what it asked for, 5 s to 5 min."""
+        """Seconds to leave a model alone that works on: a tenth of its time so far or what it asked for, 5 s to 5 min (10
+        min after a day).
+        """
         return pauses.working(self.seconds_since(self.scoring["started"]), asked_seconds)
 
     def seconds_since(self, moment: str) -> float:
