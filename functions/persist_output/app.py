@@ -29,7 +29,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     source, request, scoring = identity.Source.from_json(state["source"]), held.request(state), state["scoring"]
     if "shards" in state:
         outcomes = [each["output"] for each in state["shards"]]
-        scoring = joining.join(s3, source, request, scoring, outcomes)
+        scoring = joining.join(
+            s3, source, request, scoring, outcomes, lambda: context.get_remaining_time_in_millis() / 1000
+        )
         request |= {"protocol": outcomes[0]["protocol"], "pods": len(outcomes)}
     started, finished = parse_time(event["started"]), datetime.now(UTC)
     duration = (finished - started).total_seconds()
@@ -38,9 +40,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     tags = outcome.scored_tags(source, request, event["execution"], more)
     uri = f"s3://{request['output']['bucket']}/{request['output']['key']}"
     if "shard" in state:
-        outcome.complete(s3, request["output"], scoring, tags)
+        etags = outcome.complete(s3, request["output"], scoring, tags, is_shard=True)
         told = {name: scoring[name] for name in _OF_A_SHARD if name in scoring}
-        return {"uri": uri, "protocol": request["protocol"], **counts, **told}
+        return {"uri": uri, "protocol": request["protocol"], **counts, **told, **etags}
     published = outcome.publish(s3, request["output"], scoring, tags)
     count("FilesScored")
     configured, whole = settings.current(), state | {"request": request, "scoring": scoring}

@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    EmptyFile, InvalidFile, SourceGone, SourceChanged, AccessDenied, AwsThrottled
+    EmptyFile, InvalidFile, SourceGone, SourceChanged, ScoringFailed, AccessDenied, AwsThrottled
     """
     s3, state = aws.client("s3"), event["state"]
     source, request = identity.Source.from_json(state["source"]), state["request"]

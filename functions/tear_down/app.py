@@ -40,6 +40,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
             uploads = scoring if scoring.get("upload_id") else _recorded_uploads(s3, request["output"])
             deleted += [f"upload/{upload_id}" for upload_id in outcome.abort(s3, request["output"], uploads)]
         progress.forget(s3, request["output"])
+        # EventBridge tells of none that has succeeded.
+        if "shard" in request and ("output" not in state or "detail" in event):
+            outcome.forget_shard(s3, request["output"])
         if "shards" in scoring:
             outcome.forget_shards(s3, request["output"], len(scoring["shards"]))
     return {"deleted": deleted + pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)}

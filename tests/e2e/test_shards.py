@@ -6,6 +6,10 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
 
 from tests.e2e.pipeline import Pipeline, wait_for
 
@@ -60,6 +64,26 @@ def test_bad_records_of_all_shards_count_together(pipeline: Pipeline) -> None:
     assert "3 of " in refused.error["summary"]
     assert [told["row"] for told in refused.error["details"]["rejected"]] == bad
     pipeline.assert_nothing_left(one_too_many)
+
+
+def test_the_stacks_s3_heeds_the_conditions_that_a_join_relies_on(pipeline: Pipeline) -> None:
+    """As S3 does (moto looks at none of a part that is copied)."""
+    place = {"Bucket": pipeline.stack.output_bucket, "Key": "conditions/1.scoreout"}
+    etag = pipeline.s3.put_object(**place, Body=b"one")["ETag"]
+    upload = place | {"UploadId": pipeline.s3.create_multipart_upload(**place)["UploadId"]}
+    copy = upload | {"PartNumber": 1, "CopySource": place, "CopySourceRange": "bytes=0-1", "CopySourceIfMatch": etag}
+    assert pipeline.s3.upload_part_copy(**copy)
+    pipeline.s3.put_object(**place, Body=b"two")
+    refused: tuple[Callable[[], Any], ...] = (
+        lambda: pipeline.s3.upload_part_copy(**copy),
+        lambda: pipeline.s3.get_object(**place, IfMatch=etag, Range="bytes=0-1"),
+        lambda: pipeline.s3.put_object(**place, Body=b"three", IfNoneMatch="*"),
+    )
+    for call in refused:
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            call()
+    pipeline.s3.abort_multipart_upload(**upload)
+    pipeline.s3.delete_object(**place)
 
 
 def test_whoever_stops_the_attempt_of_a_file_stops_its_shards(

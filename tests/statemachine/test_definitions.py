@@ -143,6 +143,12 @@ def test_the_parent_is_one_task_without_a_catch_so_that_redrive_starts_a_fresh_a
     assert only["Resource"].endswith("startExecution.sync:2")
 
 
+def test_a_shard_has_one_attempt_even_if_the_answer_to_its_start_is_lost() -> None:
+    """StartExecution of a name that runs with the same input answers as it did before."""
+    name = items("attempt")["score_shard"]["Parameters"]["Name.$"]
+    assert name == "States.Format('{}-{}', $$.Execution.Name, $.shard.number)"
+
+
 def resources() -> dict[str, Any]:
     found: dict[str, Any] = template()["Resources"]
     return found

@@ -94,6 +94,7 @@ def step(operation: str, *, some: dict[str, st.SearchStrategy[Any]] | None = Non
 UPLOADED = "a.scoreout"
 STEPS = st.one_of(
     step("put_object", Body=BODY, some={"IfMatch": SEEN, "Tagging": TAGGING}),
+    step("put_object", Body=BODY, IfNoneMatch=st.just("*")),
     step("get_object", some={"IfMatch": SEEN, "Range": RANGE}),
     step("head_object", some={"IfMatch": SEEN, "ChecksumMode": st.just("ENABLED")}),
     step("delete_object"),
@@ -116,6 +117,8 @@ STEPS = st.one_of(
 )
 OBJECT = [
     ("put_object", "b", {"Body": b"one", "IfMatch": None}),
+    ("put_object", "b", {"Body": b"one", "IfNoneMatch": "*"}),
+    ("put_object", "b", {"Body": b"two", "IfNoneMatch": "*"}),
     ("put_object", "b", {"Body": b"one", "Tagging": "execution=2&sequencer=0065F1A2"}),
     ("get_object_tagging", "b", {}),
     ("put_object", "b", {"Body": b"two", "IfMatch": None}),
@@ -187,6 +190,18 @@ def test_a_part_that_is_not_what_was_sent_is_refused() -> None:
     upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
     with pytest.raises(ClientError, match="BadDigest"):
         s3.upload_part(**upload, PartNumber=1, Body=b"one", ChecksumCRC32="AAAAAA==")
+
+
+def test_a_range_of_another_object_than_the_one_that_is_named_is_not_copied() -> None:
+    """As S3 does; moto looks at no condition of a part that is copied."""
+    s3, place = MemoryS3(), {"Bucket": OUTPUT_BUCKET, "Key": "a"}
+    etag = s3.put_object(**place, Body=b"one")["ETag"]
+    upload = place | {"UploadId": s3.create_multipart_upload(**place)["UploadId"]}
+    part = {"PartNumber": 1, "CopySource": place, "CopySourceRange": "bytes=0-1", "CopySourceIfMatch": etag}
+    assert s3.upload_part_copy(**upload, **part)
+    s3.put_object(**place, Body=b"two")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.upload_part_copy(**upload, **part)
 
 
 def test_ranges_are_copied_into_parts_and_objects_listed_and_deleted_together_as_by_moto(s3: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -32,6 +33,17 @@ def test_a_week_in_a_queue_and_the_longest_start_leave_most_of_the_history() -> 
     assert events(pauses.queued, WEEK - LONGEST_START) + events(pauses.starting, LONGEST_START) < 15_000
 
 
+@pytest.mark.parametrize("queued_seconds", [0, DAY, 3 * DAY, 6 * DAY])
+def test_a_queue_then_the_longest_start_then_a_slow_model_fill_a_week_and_leave_a_fifth_of_the_history(
+    queued_seconds: int,
+) -> None:
+    """An execution holds 25,000 events; the rest is for retries and lost pods."""
+    working = partial(pauses.working, asked=0.0)
+    steps = (pauses.queued, queued_seconds), (pauses.starting, LONGEST_START)
+    seen = sum(events(pause, seconds) for pause, seconds in steps)
+    assert seen + events(working, WEEK - LONGEST_START - queued_seconds) < 20_000
+
+
 @pytest.mark.parametrize(("waited", "within"), [(60, 6), (600, 60), (3_600, 360), (DAY, 900), (WEEK, 900)])
 def test_a_pod_that_a_queue_admits_is_found_the_sooner_the_less_it_has_waited(waited: float, within: float) -> None:
     """Whenever that is: between a look and the next one."""
@@ -50,7 +62,8 @@ def test_a_silent_model_is_asked_four_times_a_minute_for_an_hour(waited: float, 
 
 
 @pytest.mark.parametrize(
-    ("waited", "asked", "seconds"), [(0, 0, 5), (99, 0, 9), (99, 9.5, 10), (9_000, 0, 300), (0, 1_000, 300)]
+    ("waited", "asked", "seconds"),
+    [(0, 0, 5), (99, 0, 9), (99, 9.5, 10), (9_000, 0, 300), (0, 1_000, 300), (DAY, 0, 600), (DAY, 9_999, 600)],
 )
 def test_a_model_that_works_on_is_left_alone_for_a_tenth_of_its_time_or_as_long_as_it_asks(
     waited: float, asked: float, seconds: int

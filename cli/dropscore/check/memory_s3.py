@@ -74,10 +74,19 @@ class MemoryS3:
         self._lock = threading.Lock()
 
     def put_object(
-        self, *, Bucket: str, Key: str, Body: bytes, IfMatch: str | None = None, Tagging: str = ""
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        Body: bytes,
+        IfMatch: str | None = None,
+        IfNoneMatch: str | None = None,
+        Tagging: str = "",
     ) -> dict[str, Any]:
         where = Bucket, Key
         with self._lock:
+            if IfNoneMatch == "*" and where in self._objects:
+                raise _refused("PreconditionFailed", "PutObject")
             if IfMatch is not None and not _matches(self._found(where, "PutObject"), IfMatch):
                 raise _refused("PreconditionFailed", "PutObject")
             # The client sends a CRC-32 with what it puts.
@@ -164,10 +173,13 @@ class MemoryS3:
         PartNumber: int,
         CopySource: Mapping[str, str],
         CopySourceRange: str,
+        CopySourceIfMatch: str | None = None,
     ) -> dict[str, Any]:
-        source = self._found((CopySource["Bucket"], CopySource["Key"]), "UploadPartCopy").body
+        source = self._found((CopySource["Bucket"], CopySource["Key"]), "UploadPartCopy")
+        if not _matches(source, CopySourceIfMatch):
+            raise _refused("PreconditionFailed", "UploadPartCopy")
         start, _, last = CopySourceRange.removeprefix("bytes=").partition("-")
-        body = source[int(start) : int(last) + 1]
+        body = source.body[int(start) : int(last) + 1]
         with self._lock:
             upload = self._upload((Bucket, Key), UploadId, "UploadPartCopy")
             upload.parts[PartNumber] = _Object(body, _etag(body), {})

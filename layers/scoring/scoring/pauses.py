@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 
 EVENTS_OF_A_LOOK = 9
-_LEAST_SECONDS, _HOUR_SECONDS = 5, 3_600
+_LEAST_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 5, 3_600, 86_400
 # Whoever has waited for an hour may wait for a minute more; and whoever has waited in a queue, for a tenth of that.
 _FIRST_HOUR_SECONDS, _LATER_SECONDS, _MOST_QUEUED_SECONDS = 15, 60, 900
-_MOST_WORKING_SECONDS = 300
+# A model that has worked for a day may do so for five more, after as long in a queue.
+_FIRST_DAY_SECONDS, _LATER_DAYS_SECONDS = 300, 600
 
 
 def silent(waited: float) -> int:
@@ -34,7 +35,8 @@ def queued(waited: float) -> int:
 
 def working(waited: float, asked: float) -> int:
     """Until a model that works on is asked again, or for as long as it `asked` for, if that is longer."""
-    return min(max(_tenth(waited, _MOST_WORKING_SECONDS), math.ceil(asked)), _MOST_WORKING_SECONDS)
+    most = _FIRST_DAY_SECONDS if waited < _DAY_SECONDS else _LATER_DAYS_SECONDS
+    return min(max(_tenth(waited, most), math.ceil(asked)), most)
 
 
 def _tenth(waited: float, most: int) -> int:

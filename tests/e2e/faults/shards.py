@@ -61,7 +61,7 @@ CASES = (
         "an administrator stops the attempt of one shard",
         error="Aborted",
         summary="scored a part of the file was stopped",
-        remedy="Redrive the execution of the file",
+        remedy="Redrive the score_file execution",
         model="slow",
         tags=TWO,
         inject=stop_a_shard,

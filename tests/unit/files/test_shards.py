@@ -34,12 +34,17 @@ def records(dialect: Dialect, text: bytes) -> list[bytes]:
     return [record for block in Blocks([text], 1, dialect) for record in dialect.records(block)]
 
 
-def plan(read: shards.Read, dialect: Dialect, start: int, stop: int, most: int) -> list[Shard]:
-    """What the ranges come to, as they are kept between two looks."""
+def plan(read: shards.Read, dialect: Dialect, start: int, stop: int, most: int, at_once: int = 1_000) -> list[Shard]:
+    """What the ranges come to, as they are kept between two looks that each see about so many chunks `at_once`."""
     parts = -(-shards.AT_ONCE // most) * most
-    looked = look_through(read, dialect, edges(read, dialect, start, stop, parts))
-    kept = json.loads(json.dumps([each.to_json() for each in looked]))
-    return gathered(shards.shards(dialect, [Range.of(each) for each in kept]), most)
+    cut = edges(read, dialect, start, stop, parts)
+    looked: list[Range | None] = [None] * len(cut)
+    while not all(each and each.stop == edge[1] for each, edge in zip(looked, cut, strict=True)):
+        left = iter([True] * at_once)
+        looked = look_through(read, dialect, cut, looked, lambda left=left: next(left, False))  # type: ignore[misc]
+        kept = json.loads(json.dumps([each and each.to_json() for each in looked]))
+        looked = [Range.of(each) if each else None for each in kept]
+    return gathered(shards.shards(dialect, [each for each in looked if each]), most)
 
 
 def reading(text: bytes, chunk: int) -> shards.Read:
@@ -50,16 +55,23 @@ def reading(text: bytes, chunk: int) -> shards.Read:
 
 
 @settings(max_examples=600, deadline=None)
-@given(text=TEXTS, dialect=st.sampled_from(DIALECTS), most=st.integers(1, 12), chunk=st.integers(1, 40))
-@example(text=b'a\n"b\n"\nc\n', dialect=Dialect(), most=4, chunk=3)
-@example(text=b'"\n\n\n\n\n\n\n\n"\n', dialect=Dialect(), most=8, chunk=1)
-@example(text=b'""\n"\r\n', dialect=Dialect(end=b"\r"), most=2, chunk=1)
-@example(text=b"a\\\n\\\n\\\nb\nc\n", dialect=Dialect(backslash=True), most=8, chunk=2)
+@given(
+    text=TEXTS,
+    dialect=st.sampled_from(DIALECTS),
+    most=st.integers(1, 12),
+    chunk=st.integers(1, 40),
+    at_once=st.sampled_from([2, 5, 30, 1_000]),
+)
+@example(text=b'a\n"b\n"\nc\n', dialect=Dialect(), most=4, chunk=3, at_once=1_000)
+@example(text=b'"\n\n\n\n\n\n\n\n"\n', dialect=Dialect(), most=8, chunk=1, at_once=1_000)
+@example(text=b'""\n"\r\n', dialect=Dialect(end=b"\r"), most=2, chunk=1, at_once=1_000)
+@example(text=b"a\\\n\\\n\\\nb\nc\n", dialect=Dialect(backslash=True), most=8, chunk=2, at_once=1_000)
+@example(text=b'"a\n"\nb,"\n"\n\n"', dialect=Dialect(), most=1, chunk=1, at_once=2)
 def test_shards_have_the_records_of_the_file_under_their_numbers(
-    text: bytes, dialect: Dialect, most: int, chunk: int
+    text: bytes, dialect: Dialect, most: int, chunk: int, at_once: int
 ) -> None:
     whole = records(dialect, text)
-    cut = plan(reading(text, chunk), dialect, 0, len(text), most)
+    cut = plan(reading(text, chunk), dialect, 0, len(text), most, at_once)
     assert 1 <= len(cut) <= most
     assert [shard.start for shard in cut] + [len(text)] == [0] + [shard.stop for shard in cut]
     assert [each for shard in cut for each in records(dialect, text[shard.start : shard.stop])] == whole
@@ -86,7 +98,7 @@ def test_one_of_both_looks_is_what_a_count_from_the_beginning_finds(
     chunks = counted.pass_on([data[:place]])
     next(chunks)
     begun, earlier = counted.begun, counted.records
-    found = look(dialect, place, len(data), reading(data, chunk)(place, len(data)))
+    found = look(dialect, place, reading(data, chunk)(place, len(data)))
     seen = found.inside if begun else found.outside
     assert begun in (b"", b'"')
     whole = Counter(dialect)
@@ -136,7 +148,7 @@ def test_both_looks_become_one_where_they_agree(monkeypatch: pytest.MonkeyPatch)
         return tally(dialect, begun, data)  # type: ignore[operator,no-any-return]
 
     monkeypatch.setattr(shards, "tally", counting)
-    found = look(Dialect(), 0, len(MANY), reading(MANY, 500)(0, len(MANY)))
+    found = look(Dialect(), 0, reading(MANY, 500)(0, len(MANY)))
     assert looked[0] == len(MANY) + 500
     assert (found.outside.records, found.inside.records) == (2_000, 2_000)
 
@@ -158,7 +170,7 @@ def test_an_aligned_place_is_behind_a_line_end_that_nothing_escapes() -> None:
 
 
 def test_a_look_knows_nothing_of_what_is_before() -> None:
-    found = look(Dialect(), 100, 110, [b'a",b\n"c"\n'])
+    found = look(Dialect(), 100, [b'a",b\n"c"\n'])
     assert (found.outside.records, found.outside.first) == (2, 5)
     assert (found.inside.records, found.inside.first) == (2, 5)
     assert isinstance(found, Range)

@@ -48,8 +48,9 @@ def test_a_sample_holds_what_the_steps_before_have_added(name: str) -> None:
     assert event(name)["state"].keys() == given | before
 
 
-def run(name: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
-    answer: dict[str, Any] = function(name.removesuffix("_eventbridge")).handler(given or event(name), Context())
+def run(name: str, given: dict[str, Any] | None = None, seconds: float = 60.0) -> dict[str, Any]:
+    context = Context(seconds=seconds)
+    answer: dict[str, Any] = function(name.removesuffix("_eventbridge")).handler(given or event(name), context)
     json.dumps(answer)
     return answer
 
@@ -126,7 +127,7 @@ def test_stream_file_takes_its_sample(s3: Any, server: Server, api: FakeApi) -> 
 def test_plan_shards_takes_its_sample(s3: Any) -> None:
     given = event("plan_shards")
     drop(s3, given)
-    planned = run("plan_shards", given)
+    planned = run("plan_shards", given, seconds=900.0)
     assert (planned["status"], len(planned["shards"])) == ("PLANNED", given["state"]["request"]["pods"])
     assert planned["upload_id"]
 

@@ -8,6 +8,8 @@ from scoring import aws
 from scoring.cluster import api as clusters
 from scoring.errors import ClusterUnreachable
 from scoring.files import objects
+from scoring.intake import shard
+from scoring.intake.shard import Shard
 from scoring.outcome import history
 from scoring.streaming.progress import Progress
 from tests.builders import (
@@ -112,6 +114,33 @@ def test_an_attempt_that_was_stopped_while_it_opened_its_upload_leaves_neither_t
     assert uploads(s3) == []
     assert "Contents" not in s3.list_objects_v2(Bucket=output["bucket"])
     assert tear_down(STOPPED) == [], "once more, as EventBridge may"
+
+
+PART = Shard(2, 2, 9, 15, 2, 1, 2).to_json()
+OF_PART = shard.request(request(), PART)
+COMPLETED: dict[str, Any] = {"request": OF_PART, "shard": PART, "scoring": {"status": "DONE", "upload_id": "gone"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (envelope(state(**COMPLETED, output={"uri": "s3://…"})), {".scoreout", ".rejected", ".error"}),
+        (envelope(state(**COMPLETED, error={"Error": "AwsThrottled", "Cause": ""})), {".error"}),
+        (STOPPED, {".error"}),
+    ],
+    ids=["scored", "failed", "stopped"],
+)
+def test_what_a_shards_attempt_has_completed_goes_if_that_does_not_succeed_but_not_its_error(
+    s3: Any, api: FakeApi, histories: dict[str, Any], given: dict[str, Any], left: set[str]
+) -> None:
+    """The attempt of the file reads that; one that is stopped is not waited for, and may be torn down before its shards."""
+    histories[EXECUTION] = state(**COMPLETED, output={"uri": "s3://…"})
+    place = OF_PART["output"]["key"].removesuffix(".scoreout")
+    for kind in (".scoreout", ".rejected", ".error"):
+        s3.put_object(Bucket=OUTPUT_BUCKET, Key=place + kind, Body=b"x")
+    tear_down(given)
+    found = s3.list_objects_v2(Bucket=OUTPUT_BUCKET)["Contents"]
+    assert {each["Key"].removeprefix(place) for each in found} == left
 
 
 def test_an_attempt_that_was_stopped_before_it_had_a_request_left_nothing(

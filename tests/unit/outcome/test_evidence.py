@@ -1,14 +1,31 @@
 """What is gathered for the `.error`; whatever is missing, the first error stays the one to be told."""
 
+import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring.cluster import api as clusters
 from scoring.cluster.refusals import NotFound
-from scoring.errors import ClusterUnreachable
+from scoring.errors import AccessDenied, ClusterUnreachable, Failure
+from scoring.intake import shard
+from scoring.intake.shard import Shard
 from scoring.outcome import evidence
-from tests.builders import NAMESPACE, POD_NAME, FakeApi, path, pod_state, recorded_pod, request, running, state
+from tests.builders import (
+    EXECUTION,
+    NAMESPACE,
+    OUTPUT_BUCKET,
+    POD_NAME,
+    FakeApi,
+    path,
+    pod_state,
+    recorded_pod,
+    request,
+    running,
+    state,
+)
 
 LOG = f"{path('pods')}/log"
 
@@ -35,6 +52,75 @@ LOST = {"lost_pods": {"count": 1}}
 )
 def test_the_step_that_failed_is_told_by_what_the_state_holds(held: dict[str, Any], stage: str) -> None:
     assert evidence.stage(state(**held)) == stage
+
+
+SHARDS = [Shard(number, 3, 0, 0, 0, 0, 0).to_json() for number in (1, 2, 3)]
+CHILD = f"{EXECUTION}-2"
+SERVER_ERROR = ClientError({"Error": {"Code": "InternalError", "Message": "try again"}}, "GetObject")
+
+
+def of_failure(s3: Any, error: str = "States.TaskFailed", **child: Any) -> tuple[Failure, str, dict[str, Any]]:
+    """What a file is told to have failed with, one of whose shards' attempts ended so."""
+    cause = json.dumps({"ExecutionArn": CHILD, "Status": "FAILED", "Input": "{}"} | child)
+    held = state(request=request(pods=3), scoring={"status": "PLANNED", "shards": SHARDS})
+    return evidence.of_failure(s3, held | {"error": {"Error": error, "Cause": cause}})
+
+
+def error_of_shard(number: int) -> dict[str, str]:
+    place = shard.output(request()["output"], number)["key"].removesuffix(".scoreout")
+    return {"Bucket": OUTPUT_BUCKET, "Key": f"{place}.error"}
+
+
+def test_a_file_fails_with_what_the_first_of_its_shards_in_the_file_failed_with() -> None:
+    s3, told = MemoryS3(), {"remedy": "Repair it.", "stage": "stream_file", "pod": {"name": "p"}}
+    for number in (3, 2):
+        body = json.dumps(told | {"error": "ModelFailed", "summary": f"Shard {number}."})
+        s3.put_object(**error_of_shard(number), Body=body.encode())
+    failure, where, pod = of_failure(s3, Error="PodCrashed", Cause="it was another one that ended the file")
+    assert (failure.name, failure.summary, failure.remedy) == ("ModelFailed", "Shard 2.", "Repair it.")
+    assert (where, pod) == ("stream_file", {"name": "p"})
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"error": "ModelFailed"}', None], ids=repr)
+@pytest.mark.parametrize(
+    ("child", "name", "summary"),
+    [
+        ({"Error": "PodCrashed", "Cause": "It crashed. Repair it."}, "PodCrashed", "It crashed. Repair it."),
+        ({"Error": "AccessDenied", "Cause": str(AccessDenied("Not allowed."))}, "AccessDenied", "Not allowed."),
+        ({"Error": "Lambda.Unknown", "Cause": "exit 137"}, "Lambda.Unknown", "The function was killed"),
+        ({"Status": "ABORTED"}, "Aborted", "scored a part of the file was stopped."),
+        ({"Status": "TIMED_OUT"}, "States.Timeout", "scored a part of the file has timed out."),
+    ],
+    ids=["failed", "without .error", "killed", "stopped", "out of time"],
+)
+def test_a_shard_whose_error_cannot_be_read_is_told_by_how_its_execution_ended(
+    child: dict[str, str], name: str, summary: str, body: bytes | None
+) -> None:
+    s3 = MemoryS3()
+    if body is None:
+        s3 = Refusing()
+    elif body:
+        s3.put_object(**error_of_shard(2), Body=body)
+    failure, where, pod = of_failure(s3, **child)
+    assert (failure.name, where, pod) == (name, "score_shards", {})
+    assert summary in failure.summary
+    assert failure.details["attempt"] == CHILD
+    if name in ("PodCrashed", "Aborted", "States.Timeout"):
+        assert failure.remedy == "Redrive the score_file execution."
+
+
+class Refusing(MemoryS3):
+    def get_object(self, **_: Any) -> dict[str, Any]:
+        raise SERVER_ERROR
+
+
+def test_a_map_that_failed_for_something_else_says_what() -> None:
+    assert (
+        of_failure(MemoryS3(), "StepFunctions.ExecutionLimitExceeded")[0].name == "StepFunctions.ExecutionLimitExceeded"
+    )
+    cut = state(request=request(pods=3), scoring={"status": "PLANNED", "shards": SHARDS})
+    failure, *_ = evidence.of_failure(MemoryS3(), cut | {"error": {"Error": "States.TaskFailed", "Cause": '{"Exec'}})
+    assert failure.summary == "The execution that scored a part of the file was stopped, or has timed out."
 
 
 def of_pod(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> dict[str, Any]:

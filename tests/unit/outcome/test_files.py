@@ -170,6 +170,20 @@ def test_publishing_is_a_success_when_its_own_answer_was_lost(s3: Any) -> None:
     assert published(s3)[0] == b"x"
 
 
+def test_what_a_shard_completed_is_told_by_its_etag_and_nothing_is_done_to_what_takes_its_place(s3: Any) -> None:
+    scoring, place = scored(s3, b"x"), {"Bucket": OUTPUT["bucket"], "Key": OUTPUT["key"]}
+    told = outcome.complete(s3, OUTPUT, scoring, TAGS, is_shard=True)
+    assert told == {"etag": s3.head_object(**place)["ETag"]}
+    assert "rows" not in published(s3)[1], "they might be put on another object"
+    assert outcome.complete(s3, OUTPUT, scoring, TAGS, is_shard=True) == told, "the answer was lost"
+    s3.put_object(**place, Body=b"y", Tagging="execution=another")
+    with pytest.raises(ScoringFailed, match="aborted by somebody else"):
+        outcome.complete(s3, OUTPUT, scoring, TAGS, is_shard=True)
+    s3.delete_object(**place)
+    with pytest.raises(ScoringFailed, match="aborted by somebody else"):
+        outcome.complete(s3, OUTPUT, scoring, TAGS, is_shard=True)
+
+
 def test_a_success_removes_a_stale_error(s3: Any) -> None:
     outcome.put_error(s3, OUTPUT_BUCKET, "scored/2026/loans.csv.error", b"{}", {})
     outcome.publish(s3, OUTPUT, scored(s3, b"x"), TAGS)

@@ -14,7 +14,7 @@ from scoring.errors import DropscoreError
 from scoring.intake import shard
 from scoring.outcome import files as outcome
 from scoring.outcome import joining
-from scoring.streaming import planning
+from scoring.streaming import batches, planning
 from tests.builders import OUTPUT_BUCKET, request
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
@@ -31,8 +31,6 @@ from tests.unit.streaming.test_resume import (
 from tests.unit.streaming.test_streaming import begun, drop
 
 TAGS = {"execution": "execution", "sequencer": "1"}
-# Of the attempt of a shard.
-_NOT_SCORED = "which one pod had, could be scored"
 
 
 @pytest.fixture
@@ -61,11 +59,10 @@ def on_pods(runs: Runs, pods: int, ends: list[End], sizes: Sizes) -> tuple[bytes
                     with contextlib.suppress(Killed):
                         scored = runs.step(found, asked, scored, f"uid-{part['number']}-{pod}", end)
                     pod += bool(end and end.fresh_pod)
-                outcome.complete(s3, asked["output"], scored, TAGS)
-                outcomes.append(scored)
+                outcomes.append(scored | outcome.complete(s3, asked["output"], scored, TAGS, is_shard=True))
             # Twice, as after an answer that was lost.
-            joining.join(s3, found, whole, scoring, outcomes)
-            done = joining.join(s3, found, whole, scoring, outcomes)
+            joining.join(s3, found, whole, scoring, outcomes, lambda: 900.0)
+            done = joining.join(s3, found, whole, scoring, outcomes, lambda: 900.0)
             outcome.publish(s3, output, done, TAGS)
         except DropscoreError as error:
             return error
@@ -102,7 +99,29 @@ def test_a_file_on_several_pods_is_that_of_one(
     alone = runs.run([], Sizes(1 << 20, 1 << 20, 8 << 20))
     together = on_pods(runs, pods, ends, sizes)
     if isinstance(together, DropscoreError):
-        assert alone is type(together) or _NOT_SCORED in together.summary, together
+        assert alone is type(together), together
     else:
         assert together == alone
     s3.delete_object(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])
+
+
+GOOD, BAD = b"1,2\n" * 4, b"1,2,3\n" * 4
+
+
+@pytest.mark.parametrize("most_held", [0, 16 << 20], ids=["on the way", "at the end"])
+@pytest.mark.parametrize(
+    "body", [BAD + GOOD + GOOD, GOOD + BAD + GOOD, GOOD + GOOD + BAD, BAD + GOOD + BAD], ids=["1", "2", "3", "1 and 3"]
+)
+def test_a_shard_none_of_whose_records_can_be_scored_learns_the_columns_from_records_of_others(
+    s3: Any, server: Server, monkeypatch: pytest.MonkeyPatch, body: bytes, most_held: int
+) -> None:
+    server.answers["POST /invocations"] = ROWS["sagemaker"]
+    asked = request(**KINDS["sagemaker"], max_errors=["70%"])
+    runs = Runs(s3, server, None, asked, b"a,b\n" + body)
+    alone = runs.run([], Sizes(1 << 20, 1 << 20, 8 << 20))
+    monkeypatch.setattr(batches, "_MOST_HELD_BYTES", most_held)
+    together = on_pods(runs, 3, [], Sizes(9, 1 << 20, 8 << 20))
+    assert not isinstance(together, DropscoreError), together
+    assert together == alone
+    assert together[1] == 12
+    assert together[2].count(b"\n") == 1 + body.count(b"3\n")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from scoring import streaming
 from scoring.errors import (
@@ -326,6 +327,53 @@ def test_a_function_that_was_given_up_brings_nothing_back(
     assert "Contents" not in s3.list_objects_v2(Bucket=output["bucket"])
 
 
+class Puts:
+    """S3, but `put` instead of what puts an object; it is given S3 and what is put."""
+
+    def __init__(self, s3: Any, put: Callable[..., Any]) -> None:
+        self._s3, self._put = s3, put
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def put_object(self, **call: Any) -> Any:
+        return self._put(self._s3, **call)
+
+
+def uploads(s3: Any) -> set[str]:
+    return {each["UploadId"] for each in s3.list_multipart_uploads(Bucket=OUTPUT_BUCKET).get("Uploads", ())}
+
+
+def test_of_two_first_steps_at_once_one_goes_on_with_the_uploads_that_the_other_has_begun(s3: Any) -> None:
+    """As when Step Functions calls a function again that it had taken for lost."""
+    found, asked, first = drop(s3, MANY), request(max_errors=["1"]), []
+
+    def meanwhile(s3: Any, **call: Any) -> Any:
+        first.append(streaming.open_upload(s3, found, asked, {}, NOW))
+        return s3.put_object(**call)
+
+    later = streaming.open_upload(Puts(s3, meanwhile), found, asked, {}, NOW)
+    assert later == first[0]
+    assert uploads(s3) == {later["upload_id"], later["rejected_upload_id"]}
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_first_record_that_s3_gave_no_answer_to_leaves_no_upload_alone(s3: Any, is_saved: bool) -> None:
+    def unanswered(s3: Any, **call: Any) -> None:
+        if is_saved:
+            s3.put_object(**call)
+        raise ClientError({"Error": {"Code": "InternalError", "Message": "try again"}}, "PutObject")
+
+    found = drop(s3, MANY)
+    if is_saved:
+        scoring = streaming.open_upload(Puts(s3, unanswered), found, request(), {}, NOW)
+        assert uploads(s3) == {scoring["upload_id"]}
+    else:
+        with pytest.raises(AwsThrottled, match="try again"):
+            streaming.open_upload(Puts(s3, unanswered), found, request(), {}, NOW)
+        assert not uploads(s3)
+
+
 def test_two_functions_at_once_never_mix_their_rows(s3: Any, server: Server, small: None) -> None:
     """As when Step Functions has given one up that was not gone: it notices with its next record, and its parts are noticed."""
     found = drop(s3, MANY)
@@ -370,7 +418,7 @@ def pause(elapsed: float) -> int:
     return streaming.Job(None, Model(""), source(), request(), "uid-1", scoring, lambda: 900.0, lambda: now).pause()
 
 
-@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (300, 30), (3_600, 300), (86_400, 300)])
+@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 5), (300, 30), (3_600, 300), (86_400, 600)])
 def test_a_model_is_looked_at_less_often_the_longer_it_has_worked(elapsed: float, seconds: int) -> None:
     assert pause(elapsed) == seconds
 

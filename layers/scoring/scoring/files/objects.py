@@ -192,6 +192,16 @@ class Upload:
             answer = s3.create_multipart_upload(**where, **checksum, ContentType="text/csv", Tagging=urlencode(tags))
         return str(answer["UploadId"])
 
+    @staticmethod
+    def abort(s3: Any, bucket: str, key: str, upload_id: str) -> None:
+        """Throw an unfinished upload away; that there is none (any more) is success."""
+        with aws.errors_named(f"s3:AbortMultipartUpload of s3://{bucket}/{key}"):
+            try:
+                s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+            except ClientError as error:
+                if aws.code(error) != "NoSuchUpload":
+                    raise
+
     def write(self, data: bytes) -> None:
         self._buffer.write(data)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from scoring.errors import abridged
 from scoring.files.joining import row
 
 HEADER = b"row,offset,reason,record\n"
 TOLD = 10
 """So many of them are in the `.error`."""
-_CHARACTERS = 300
+_CHARACTERS, _REASON_CHARACTERS = 300, 400
+# Of 40 shards: one of each fits the state of their file (256 KiB) even if each character is escaped there (six bytes).
+_STATE_BYTES = 96 << 10
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,26 @@ class Bad:
 
     def to_json(self) -> dict[str, Any]:
         """The same for the `.error`."""
-        return {"row": self.row, "offset": self.offset, "reason": self.reason, "record": self.text}
+        reason = abridged(self.reason, _REASON_CHARACTERS)
+        return {"row": self.row, "offset": self.offset, "reason": reason, "record": self.text}
 
     @property
     def text(self) -> str:
         """The record's beginning, for a person."""
         return self.record[: 4 * _CHARACTERS].decode("utf-8", "replace")[:_CHARACTERS]
+
+
+def of_shard(told: Sequence[Mapping[str, Any]], shards: int) -> list[Mapping[str, Any]]:
+    """As many of a shard's bad records as the state of its file has room for, one at least, if each of its shards tells of
+    as many.
+    """
+    room, count = _STATE_BYTES // shards, 0
+    for each in told:
+        room -= len(json.dumps(each))
+        if count and room < 0:
+            break
+        count += 1
+    return list(told[:count])
 
 
 @dataclass(frozen=True)

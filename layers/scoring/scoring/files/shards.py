@@ -88,10 +88,14 @@ def aligned(dialect: Dialect, chunks: Iterable[bytes]) -> int | None:
     return None
 
 
-def look(dialect: Dialect, start: int, stop: int, chunks: Iterable[bytes]) -> Range:
-    """Look through a range that begins at an `aligned` place (or at the first record) and ends at one or with the file."""
-    outside, inside = Seen(0, None, b""), Seen(0, None, QUOTE)
-    apart, place = True, 0
+def look(dialect: Dialect, start: int, chunks: Iterable[bytes], so_far: Range | None = None) -> Range:
+    """Look through a range that begins at an `aligned` place (or at the first record), as far as there are chunks. It may be
+    gone on with: then they are on from the `stop` of what is known `so_far`.
+    """
+    if so_far is None:
+        so_far = Range(start, start, Seen(0, None, b""), Seen(0, None, QUOTE))
+    outside, inside, place = so_far.outside, so_far.inside, so_far.stop - start
+    apart = inside.first is None or inside.begun != outside.begun
     for chunk in chunks:
         outside, before = _with(dialect, outside, place, chunk), outside
         if apart:
@@ -101,7 +105,7 @@ def look(dialect: Dialect, start: int, stop: int, chunks: Iterable[bytes]) -> Ra
         else:
             inside = replace(inside, records=inside.records + outside.records - before.records, begun=outside.begun)
         place += len(chunk)
-    return Range(start, stop, outside, inside)
+    return Range(start, start + place, outside, inside)
 
 
 def _with(dialect: Dialect, seen: Seen, place: int, chunk: bytes) -> Seen:
@@ -169,7 +173,30 @@ def edges(read: Read, dialect: Dialect, start: int, stop: int, parts: int) -> li
     return list(pairwise([start, *sorted(starts - {start, stop}), stop]))
 
 
-def look_through(read: Read, dialect: Dialect, ranges: Iterable[tuple[int, int]]) -> list[Range]:
-    """Look through ranges, side by side."""
+def look_through(
+    read: Read,
+    dialect: Dialect,
+    edges: Sequence[tuple[int, int]],
+    looked: Sequence[Range | None],
+    goes_on: Callable[[], bool] = lambda: True,
+) -> list[Range | None]:
+    """Look through ranges, side by side and on from what is known of each, while it `goes_on`: asked before each range and
+    after each chunk of it.
+    """
+
+    def look_on(edge: tuple[int, int], so_far: Range | None) -> Range | None:
+        start, stop = edge
+        place = so_far.stop if so_far else start
+        if (so_far and place == stop) or not goes_on():
+            return so_far
+        return look(dialect, start, _while(goes_on, read(place, stop)), so_far)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda each: look(dialect, each[0], each[1], read(*each)), ranges))
+        return list(pool.map(look_on, edges, looked))
+
+
+def _while(goes_on: Callable[[], bool], chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        if not goes_on():
+            return

@@ -38,43 +38,54 @@ def stage(state: Mapping[str, Any]) -> str:
 
 
 def of_failure(s3: Any, state: Mapping[str, Any]) -> tuple[Failure, str, dict[str, Any]]:
-    """What an attempt failed with, in which step, and its pod's evidence; of a file with shards, those of the shard.
-
-    Raises
-    ------
-    AccessDenied, AwsThrottled
-    """
+    """What an attempt failed with, in which step, and its pod's evidence; of a file with shards, those of the shard."""
     failure, where = Failure.from_state(state["error"]), stage(state)
     if where != "score_shards":
         return failure, where, of_pod(state)
-    told = _of_shards(s3, state)
-    if not told:
-        if failure.name == "States.TaskFailed":
-            summary = "The execution that scored a part of the file was stopped, or has timed out."
-            failure = replace(failure, name="Aborted", summary=summary, remedy="Redrive the execution of the file.")
-        return failure, where, {}
-    failure = Failure(told["error"], told["summary"], told["remedy"], told.get("details", {}))
-    return failure, told["stage"], told.get("pod", {})
+    return _of_shards(s3, state) or (_of_child(state["error"]) or failure, where, {})
 
 
-def _of_shards(s3: Any, state: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of the error of a shard that failed; empty if none has told of any.
+def _of_shards(s3: Any, state: Mapping[str, Any]) -> tuple[Failure, str, dict[str, Any]] | None:
+    """What the `.error` of a shard that failed tells; None if none can be read.
 
     Several may fail, and each tells by itself: the one that is first in the file is what one pod would have failed with.
     """
     output = state["request"]["output"]
     for each in state["scoring"]["shards"]:
         key = files.error_key(shard.output(output, each["number"])["key"])
-        with aws.errors_named(f"s3:GetObject of s3://{output['bucket']}/{key}"):
-            try:
-                body = s3.get_object(Bucket=output["bucket"], Key=key)["Body"].read()
-            except ClientError as error:
-                if aws.code(error) == "NoSuchKey":
-                    continue
-                raise
-        found: dict[str, Any] = json.loads(body)
-        return found
-    return {}
+        try:
+            told = json.loads(s3.get_object(Bucket=output["bucket"], Key=key)["Body"].read())
+            failure = Failure(told["error"], told["summary"], told["remedy"], told.get("details", {}))
+            return failure, told["stage"], told.get("pod", {})
+        except Exception as error:  # noqa: BLE001
+            # What the file failed with is to be told all the same, by what Step Functions knows of it.
+            if not (isinstance(error, ClientError) and aws.code(error) == "NoSuchKey"):
+                logger.warning("no evidence", what=f"s3://{output['bucket']}/{key}", reason=_reason(error))
+    return None
+
+
+def _of_child(error: Mapping[str, Any]) -> Failure | None:
+    """What the attempt of a shard ended with, by the description that is the cause of States.TaskFailed (Step Functions
+    Developer Guide, "Integrating services", startExecution.sync); None for any other error.
+    """
+    if error.get("Error") != "States.TaskFailed":
+        return None
+    try:
+        child = json.loads(error["Cause"])
+        status, details = str(child["Status"]), {"attempt": str(child["ExecutionArn"])}
+    except (TypeError, ValueError, KeyError):
+        # A cause may have been cut.
+        status, child, details = "", {}, {}
+    remedy = "Redrive the score_file execution."
+    if status == "FAILED" and child.get("Error"):
+        found = Failure.from_state(child)
+        if found.details.get("message") == child.get("Cause") and "." not in found.name:
+            # The words of its Fail state, which are those of its `.error`.
+            found = Failure(found.name, str(child["Cause"]), remedy)
+        return replace(found, details=found.details | details)
+    name = {"TIMED_OUT": "States.Timeout"}.get(status, "Aborted")
+    ended = {"TIMED_OUT": "has timed out", "ABORTED": "was stopped"}.get(status, "was stopped, or has timed out")
+    return Failure(name, f"The execution that scored a part of the file {ended}.", remedy, details)
 
 
 def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import Failure, ScoringFailed
+from scoring.files.objects import Upload
 from scoring.files.seals import sealed
 from scoring.intake import shard
 from scoring.intake import state as held
@@ -90,8 +91,15 @@ def publish(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags
     return True
 
 
-def complete(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def complete(
+    s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tags: Mapping[str, str], *, is_shard: bool = False
+) -> dict[str, str]:
     """Complete the uploads, so that each object appears at once and with its tags. May be repeated.
+
+    Returns
+    -------
+    dict
+        Of a shard's, the ETags by which they are known again: `etag`, and `rejected_etag` where there is a list.
 
     Raises
     ------
@@ -99,28 +107,49 @@ def complete(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any], tag
         The upload is gone or changed, and the object there is not this attempt's.
     AccessDenied, AwsThrottled
     """
+    etags: dict[str, str] = {}
     rejected = {"Bucket": output["bucket"], "Key": rejected_key(output["key"])}
     with aws.errors_named(f"s3:CompleteMultipartUpload of s3://{output['bucket']}/{output['key']}"):
         # First, so that a scored file never lacks the list of what it lacks.
         if scoring.get("rejected"):
             upload = {name: scoring[f"rejected_{name}"] for name in ("upload_id", "parts", "bytes")}
-            _complete(s3, rejected, upload | {"seal": scoring.get("rejected_seal")}, tags)
+            upload |= {"seal": scoring.get("rejected_seal")}
+            etags["rejected_etag"] = _complete(s3, rejected, upload, tags, is_shard=is_shard)
         elif upload_id := scoring.get("rejected_upload_id"):
-            _abort(s3, rejected, upload_id)
-        _complete(s3, {"Bucket": output["bucket"], "Key": output["key"]}, scoring, tags)
+            Upload.abort(s3, output["bucket"], rejected["Key"], upload_id)
+        scored = {"Bucket": output["bucket"], "Key": output["key"]}
+        etags["etag"] = _complete(s3, scored, scoring, tags, is_shard=is_shard)
+    return etags if is_shard else {}
 
 
-def _complete(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def _complete(
+    s3: Any, where: Mapping[str, str], upload: Mapping[str, Any], tags: Mapping[str, str], *, is_shard: bool
+) -> str:
     try:
         parts = _parts(s3, where, upload)
-        s3.complete_multipart_upload(**where, UploadId=upload["upload_id"], MultipartUpload={"Parts": parts})
+        answer = s3.complete_multipart_upload(**where, UploadId=upload["upload_id"], MultipartUpload={"Parts": parts})
+        etag = str(answer["ETag"])
     except ClientError as refused:
         if aws.code(refused) != "NoSuchUpload":
             raise
+        # Before the tags are read: what takes its place from now on bears others.
+        etag = _etag(s3, where) if is_shard else ""
         # Completed by an earlier call of this attempt, whose answer was lost: then the object bears its execution.
         if _tags(s3, where).get("execution") != tags["execution"]:
             raise ScoringFailed("The upload of the scored file was aborted by somebody else.") from refused
-    s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+    # A shard's has those it was begun with: others might be put on what has taken its place.
+    if not is_shard:
+        s3.put_object_tagging(**where, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+    return etag
+
+
+def _etag(s3: Any, where: Mapping[str, str]) -> str:
+    try:
+        return str(s3.head_object(**where)["ETag"])
+    except ClientError as error:
+        if aws.code(error) in ("NoSuchKey", "404"):
+            return ""
+        raise
 
 
 def _parts(s3: Any, where: Mapping[str, str], upload: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -175,17 +204,8 @@ def abort(s3: Any, output: Mapping[str, str], scoring: Mapping[str, Any]) -> lis
     ids = {output["key"]: scoring.get("upload_id"), rejected_key(output["key"]): scoring.get("rejected_upload_id")}
     for key, upload_id in ids.items():
         if upload_id:
-            with aws.errors_named(f"s3:AbortMultipartUpload of s3://{output['bucket']}/{key}"):
-                _abort(s3, {"Bucket": output["bucket"], "Key": key}, upload_id)
+            Upload.abort(s3, output["bucket"], key, upload_id)
     return [upload_id for upload_id in ids.values() if upload_id]
-
-
-def _abort(s3: Any, where: Mapping[str, str], upload_id: str) -> None:
-    try:
-        s3.abort_multipart_upload(**where, UploadId=upload_id)
-    except ClientError as error:
-        if aws.code(error) != "NoSuchUpload":
-            raise
 
 
 def forget_shards(s3: Any, output: Mapping[str, str], count: int) -> None:
@@ -196,9 +216,23 @@ def forget_shards(s3: Any, output: Mapping[str, str], count: int) -> None:
     AccessDenied, AwsThrottled
     """
     keys = [shard.output(output, number)["key"] for number in range(1, count + 1)]
-    found = [{"Key": each} for key in keys for each in (key, rejected_key(key), error_key(key))]
-    with aws.errors_named(f"s3:DeleteObjects of s3://{output['bucket']}/{output['progress']}/"):
-        s3.delete_objects(Bucket=output["bucket"], Delete={"Objects": found, "Quiet": True})
+    _delete(s3, output["bucket"], [each for key in keys for each in (key, rejected_key(key), error_key(key))])
+
+
+def forget_shard(s3: Any, output: Mapping[str, str]) -> None:
+    """Delete what the attempt of a shard has completed, but not its `.error`, which the file's attempt reads; that there is
+    nothing is success.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    _delete(s3, output["bucket"], [output["key"], rejected_key(output["key"])])
+
+
+def _delete(s3: Any, bucket: str, keys: Sequence[str]) -> None:
+    with aws.errors_named(f"s3:DeleteObjects of s3://{bucket}/{keys[0]}"):
+        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": each} for each in keys], "Quiet": True})
 
 
 def error_document(

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from scoring import protocols
-from scoring.errors import EmptyFile
+from scoring.errors import AwsThrottled, EmptyFile
 from scoring.files import checksums, objects
 from scoring.files.rejects import Limit
 from scoring.intake.identity import Source, rejected_key
@@ -33,7 +33,7 @@ def open_upload(
     s3: Any, source: Source, request: Mapping[str, Any], tags: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
     """Refuse an empty file, begin the upload of the outcome and the record of its progress; or go on with those that a step
-    has begun that was killed.
+    has begun that was killed, or that is under way at the same time.
 
     Raises
     ------
@@ -43,20 +43,33 @@ def open_upload(
         raise EmptyFile(f"The file {source.uri} is empty.")
     output = request["output"]
     checksum = checksums.held(s3, source)
-    if found := Progress.find(s3, output):
-        ids = {"upload_id": found.upload_id, "rejected_upload_id": found.rejected_upload_id}
-        return {name: upload for name, upload in ids.items() if upload} | {
-            "started": found.started,
-            "checksum": checksum,
-        }
-    ids = {"upload_id": objects.Upload.create(s3, output["bucket"], output["key"], tags)}
+    begun = Progress.find(s3, output) or _begin(s3, request, tags, now)
+    ids = {"upload_id": begun.upload_id, "rejected_upload_id": begun.rejected_upload_id}
+    return {name: upload for name, upload in ids.items() if upload} | {"started": begun.started, "checksum": checksum}
+
+
+def _begin(s3: Any, request: Mapping[str, Any], tags: Mapping[str, str], now: datetime) -> Progress:
+    """The first record of an attempt, with the ids of its uploads: an execution that is stopped now holds them nowhere else."""
+    output = request["output"]
+    bucket, key, listed = output["bucket"], output["key"], rejected_key(output["key"])
+    own = Progress(upload_id=objects.Upload.create(s3, bucket, key, tags), started=now.isoformat())
     if Limit.of(request.get("max_errors")):
-        ids["rejected_upload_id"] = objects.Upload.create(s3, output["bucket"], rejected_key(output["key"]), tags)
-    started = now.isoformat()
-    # With the ids of the uploads: an execution that is stopped now holds them nowhere else.
-    begun = Progress(upload_id=ids["upload_id"], rejected_upload_id=ids.get("rejected_upload_id", ""), started=started)
-    begun.save(s3, output)
-    return {**ids, "started": started, "checksum": checksum}
+        own.rejected_upload_id = objects.Upload.create(s3, bucket, listed, tags)
+    try:
+        own.save(s3, output)
+    except AwsThrottled:
+        there = Progress.find(s3, output)
+        if there and there.upload_id == own.upload_id:
+            # Only the answer was lost.
+            return there
+        # Another step was first: what it has begun counts. Or nobody, and it is tried again.
+        objects.Upload.abort(s3, bucket, key, own.upload_id)
+        if own.rejected_upload_id:
+            objects.Upload.abort(s3, bucket, listed, own.rejected_upload_id)
+        if not there:
+            raise
+        return there
+    return own
 
 
 def advance(job: Job) -> dict[str, Any]:

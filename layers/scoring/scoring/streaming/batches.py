@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from scoring.errors import EmptyFile, InvalidFile, ModelFailed, PodLost, ScoringFailed
@@ -68,6 +69,10 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
         for batch, future in feed.scored(pool):
             try:
                 scored = future.result()
+                if scored.seconds:
+                    pace.answered(len(batch.block), len(scored.body), scored.seconds, time.monotonic())
+                    scorer.turns.look_again()
+                output.take(batch, scored, scorer)
             except OutOfTime as out_of_time:
                 wait_seconds = out_of_time.wait_seconds
                 break
@@ -75,10 +80,6 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
                 # A 404 may be the route's: what is done is kept, and tells that the model has loaded.
                 failure = lost
                 break
-            if scored.seconds:
-                pace.answered(len(batch.block), len(scored.body), scored.seconds, time.monotonic())
-                scorer.turns.look_again()
-            output.take(batch, scored, scorer)
             progress.pace = pace.to_json()
             if uploads.checkpoint():
                 saved = time.monotonic()
@@ -87,6 +88,13 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
                 saved = time.monotonic()
         else:
             is_done = feed.ended
+    if is_done and shard and output.is_held:
+        try:
+            output.learn(scorer)
+        except OutOfTime as out_of_time:
+            wait_seconds, is_done = out_of_time.wait_seconds, False
+        except (NoAnswer, PodLost) as lost:
+            failure = lost
     if failure or not is_done:
         progress.pace = pace.to_json()
         uploads.save()
@@ -173,6 +181,8 @@ class _Output:
         ------
         InvalidFile, ModelFailed, RowCountMismatch
             One bad record more than there may be.
+        OutOfTime, NoAnswer, PodLost
+            As `learn`.
         """
         progress = self._progress
         if scored.error or (scored.names is None and not progress.columns and (batch.count or self._held)):
@@ -180,17 +190,63 @@ class _Output:
             if scored.error:
                 raise self._too_many(scored)
             if sum(len(held.block) for held, _ in self._held) > _MOST_HELD_BYTES:
-                raise self._none_scored()
+                if not self._shard:
+                    raise self._none_scored()
+                self.learn(scorer)
             return
         if scored.names is not None and progress.columns and scored.names != progress.columns:
             raise ModelFailed("The model's answers have other columns than those before.", columns=scored.names[:50])
         if scored.names is not None and not progress.columns:
-            progress.columns = scorer.columns = scored.names
-            if not self._shard or self._shard.number == 1:
-                header = self._protocol.header(self._file, scored.names)
-                self._upload.write(header)
-                progress.written += len(header)
-        for each, found in [*self._held, (batch, scored)]:
+            self._begin(scored.names, scorer)
+        self._write(batch, scored)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether there are batches that cannot be written, since none has told the model's columns."""
+        return bool(self._held)
+
+    def learn(self, scorer: Scorer) -> None:
+        """Write what is held: records that other pods have tell the model's columns, though none of this one's does.
+
+        Raises
+        ------
+        ModelFailed
+            None of those can be scored either.
+        OutOfTime, NoAnswer, PodLost
+        """
+        # Those that are bad there count where they are scored.
+        asking = replace(scorer, stopped=threading.Event(), allowed=lambda: math.inf)
+        for batch in self._elsewhere():
+            scored = asking.score(batch)
+            if scored.names is not None:
+                return self._begin(scored.names, scorer)
+        raise self._none_scored()
+
+    def _elsewhere(self) -> Iterator[Batch]:
+        """Records behind those of the shard, and at the beginning of the file."""
+        shard, job, dialect = self._shard, self._job, self._job.spec.dialect
+        assert shard
+        if shard.number < shard.count:
+            behind = Blocks(objects.read(job.s3, job.source, shard.stop), FIRST_BYTES, dialect, shard.stop)
+            yield self._first_of(behind, shard.last_row + 1)
+        if shard.number > 1:
+            first = Blocks(objects.read(job.s3, job.source), FIRST_BYTES, dialect)
+            format_of(job.spec).open(first)
+            yield self._first_of(first, 1)
+
+    def _first_of(self, blocks: Blocks, row: int) -> Batch:
+        block = next(iter(blocks))
+        batch = self._file.batch(block, blocks.position - len(block), row)
+        return self._protocol.fitted(self._file, batch)
+
+    def _begin(self, names: list[str], scorer: Scorer) -> None:
+        """Write the header, if it is to be here, and what is held."""
+        self._progress.columns = scorer.columns = names
+        if not self._shard or self._shard.number == 1:
+            header = self._protocol.header(self._file, names)
+            self._upload.write(header)
+            self._progress.written += len(header)
+        for each, found in self._held:
             self._write(each, found)
         self._held = []
 
@@ -222,10 +278,12 @@ class _Output:
         summary = f"More records are bad than max_errors allows ({self._limit}); the last of them: {error.summary}"
         return type(error)(summary, error.remedy, **{**error.details, "rejected": told[: rejects.TOLD]})
 
-    def _none_scored(self) -> Exception:
+    def _none_scored(self, which: str = "first {} records") -> Exception:
         told = [one for batch, held in self._held for one in self._file.bad_records(batch, held.bad)]
+        if self._shard:
+            which = f"{{}} records from row {self._shard.row} on, which one pod had, and none of those elsewhere"
         return ModelFailed(
-            f"None of the first {len(told)} records could be scored. {told[0].reason}",
+            f"None of the {which.format(len(told))} could be scored. {told[0].reason}",
             rejected=[one.to_json() for one in told[: rejects.TOLD]],
         )
 
@@ -239,17 +297,7 @@ class _Output:
         """
         progress = self._progress
         if self._held:
-            told = [bad for _, held in self._held for bad in held.bad.values()]
-            which = f"the file's {len(told)} records"
-            if self._shard:
-                which = f"the records {self._shard.row} to {self._shard.last_row}, which one pod had,"
-            raise ModelFailed(
-                f"None of {which} could be scored. {told[0]}",
-                "Repair the model or the records, or tag the file with pods=1; then drop it again."
-                if self._shard
-                else None,
-                rejected=told[: rejects.TOLD],
-            )
+            raise self._none_scored("file's {} records")
         if self._shard and progress.rows != self._shard.records:
             raise ScoringFailed(
                 f"{progress.rows} records were found from row {self._shard.row} on, where {self._shard.records} had been "

@@ -11,9 +11,10 @@ from typing import Any
 
 from scoring import pauses
 from scoring.errors import ModelTimeout
+from scoring.files import rejects
 from scoring.files.checksums import Digest
 from scoring.files.formats import Spec
-from scoring.files.rejects import TOLD, Limit
+from scoring.files.rejects import Limit
 from scoring.intake.identity import Source
 from scoring.intake.shard import Shard
 from scoring.protocols.model import Model
@@ -22,7 +23,6 @@ from scoring.streaming.uploads import Uploads
 
 RESERVE_SECONDS = 20.0
 """What is kept of a Lambda's time for closing down in good order."""
-_MANY_SHARDS = 8
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,11 @@ class Job:
         return self.seconds_left() > 2 * (RESERVE_SECONDS + seconds)
 
     def digest(self, offset: int = 0, crc: int = 0) -> Digest:
-        """A checksum of the file's bytes from `offset` on; see `checksums.Digest`."""
-        return Digest(self.source, self.scoring.get("checksum", {}), offset, crc)
+        """A checksum of the file's bytes from `offset` on; see `checksums.Digest`. Of a shard it is its CRC, since those of all
+        of them come to that of the file.
+        """
+        expected = {"CRC32": ""} if self.shard else self.scoring.get("checksum", {})
+        return Digest(self.source, expected, offset, crc)
 
     def uploads(self, progress: Progress) -> Uploads:
         """What the outcome is written to, on from where `progress` says."""
@@ -88,7 +91,9 @@ class Job:
         return kept | {"status": "RUNNING", "wait_seconds": wait_seconds}
 
     def pause(self, asked_seconds: float = 0.0) -> int:
-        """Seconds to leave a model alone that works on: a tenth of its time so far or what it asked for, 5 s to 5 min."""
+        """Seconds to leave a model alone that works on: a tenth of its time so far or what it asked for, 5 s to 5 min (10
+        min after a day).
+        """
         return pauses.working(self.seconds_since(self.scoring["started"]), asked_seconds)
 
     def seconds_since(self, moment: str) -> float:
@@ -111,6 +116,5 @@ class Job:
             names = hashlib.sha256(json.dumps(progress.columns).encode()).hexdigest()
             result |= {"crc": progress.crc, "columns": names}
             if progress.rejected:
-                # All of them together have to fit the state of the file's attempt.
-                result["first"] = progress.first[: max(TOLD * _MANY_SHARDS // max(shard.count, _MANY_SHARDS), 1)]
+                result["first"] = rejects.of_shard(progress.first, shard.count)
         return dict(self.scoring) | {"status": "DONE"} | result

@@ -57,7 +57,7 @@ class Progress:
     etag: str = ""
 
     def save(self, s3: Any, output: Mapping[str, str]) -> None:
-        """Write it, if it is still what was loaded.
+        """Write it, if it is still what was loaded; the first one of an attempt, if there is none yet.
 
         A function that nobody waits for any more may be at work yet: its execution was stopped and torn down, or its
         successor is under way. It must neither bring back what was deleted nor undo what the other one did.
@@ -65,14 +65,15 @@ class Progress:
         Raises
         ------
         AwsThrottled
-            Somebody else has written it or deleted it: whoever is waited for loads it anew.
+            Somebody else has written it or deleted it: whoever is waited for loads it anew. Or AWS asks to come back later;
+            then it may be written all the same.
         AccessDenied
         """
         told = asdict(self)
         tail, rejected_tail, etag = told.pop("tail"), told.pop("rejected_tail"), told.pop("etag")
         told["tail_bytes"] = len(tail)
         body = json.dumps(told).encode() + b"\n" + tail + rejected_tail
-        condition = {"IfMatch": etag} if etag else {}
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         with aws.errors_named(f"s3:PutObject of s3://{output['bucket']}/{output['progress']}"):
             try:
                 answer = s3.put_object(Bucket=output["bucket"], Key=output["progress"], Body=body, **condition)
