@@ -78,7 +78,7 @@ def files_table(rows: Sequence[tuple[Run, str]], name_of: Mapping[str, str], now
     table.add_column("what", overflow="fold")
     for run, doing in rows:
         colour = COLOURS[run.state]
-        told = doing if run.state == "running" else f"{run.error}: {run.cause}" if run.is_failed else ""
+        told = doing if run.state == "running" else short_error(run) if run.is_failed else ""
         if run.rejected:
             told = f"{run.rejected:,} bad records"
         table.add_row(
@@ -96,6 +96,12 @@ def files_table(rows: Sequence[tuple[Run, str]], name_of: Mapping[str, str], now
 def ago(moment: datetime, now: datetime) -> str:
     seconds = (now - moment).total_seconds()
     return "just now" if seconds < 5 else f"{duration(round(seconds)).replace('.0 s', ' s')} ago"
+
+
+def short_error(run: Run) -> str:
+    """What a run has failed with, in its first sentence."""
+    sentence, stop, _ = run.cause.partition(". ")
+    return f"{run.error}: {sentence}{stop.strip()}" if sentence else run.error
 
 
 def _short(text: str, most: int = 120) -> str:
