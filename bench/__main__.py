@@ -20,7 +20,7 @@ from bench import cost, s3, standins
 from bench import durations as functions
 from bench import stack as embedded
 from bench.plan import FULL, QUICK, ROOT, Plan
-from bench.rows import files, imports, memory, throughput
+from bench.rows import files, imports, memory, shards, throughput
 from bench.table import Missing, Row, show, write
 
 RESULTS = ROOT / "bench/results.json"
@@ -68,11 +68,14 @@ def measure(plan: Plan, only: list[str], durations: dict[str, float]) -> tuple[l
     with ExitStack() as running:
         s3_url, model_url = (running.enter_context(standins.running(name)) for name in ("bench.s3", "bench.model"))
         slow_url = running.enter_context(standins.running("bench.s3", *s3.AS_AWS_PLANS))
+        sleeping_url = running.enter_context(standins.running("bench.model", "--mb-s", str(plan.slow_model_mb_s)))
         take(
             ("sas throughput", lambda: throughput.sas(plan, s3_url, model_url)),
             ("row protocols", lambda: throughput.rows(plan, s3_url, model_url)),
             ("odd files", lambda: throughput.kinds(plan, s3_url, model_url)),
             ("throttled S3", lambda: throughput.throttled(plan, s3_url, slow_url, model_url)),
+            ("pods side by side", lambda: shards.side_by_side(plan, s3_url, sleeping_url)),
+            ("plans", lambda: shards.planning(plan, slow_url)),
             ("memory", lambda: memory.rows(plan, s3_url, model_url)),
         )
     take(("imports", lambda: imports.rows(plan)), ("stack", lambda: on_stack(plan, durations)))

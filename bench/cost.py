@@ -107,7 +107,7 @@ def dropscore(case: Case) -> Bill:
     start = case.given["model_start_seconds"]
     waits = int(start // (WATCH_SECONDS + WAIT_SECONDS))
     streams = math.ceil(case.scoring_seconds / (LAMBDA_SECONDS - RESERVE_SECONDS))
-    calls = dict.fromkeys(seconds, 1) | {"await_pod": 1 + waits, "stream_file": 1 + streams}  # one opens the upload
+    calls = dict.fromkeys(seconds, 1) | {"await_pod": 1 + waits, "stream_file": streams}
     busy = {name: seconds[name] * calls[name] for name in calls}
     busy["await_pod"] += start - waits * WAIT_SECONDS
     busy["stream_file"] += case.scoring_seconds

@@ -3,7 +3,7 @@
     python -m bench.engine --protocol sas --model URL --file 5000.csv
 
 runs in a process of its own, because peak memory is a process's, and prints what it measured as JSON. This is the only
-module that knows how the engine is called.
+module that knows how the engine is called, but for shards.py.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import data, s3
 from bench.standins import ROOT
+
+if TYPE_CHECKING:
+    from scoring.intake.identity import Source
 
 LAMBDA_SECONDS = 900.0
 
@@ -50,8 +53,13 @@ def run(
     """Score a file in a fresh process; `reading` is how it is to be read, where not in the usual way. With `fixed`, nothing
     is found out: so many bytes a batch, so many batches in flight.
     """
-    command = [sys.executable, "-m", "bench.engine", "--protocol", protocol, "--file", file.name]
-    command += ["--format", json.dumps(reading or {}), "--fixed", json.dumps(fixed)]
+    options = ["--protocol", protocol, "--file", file.name, "--model", model_url]
+    options += ["--format", json.dumps(reading or {}), "--fixed", json.dumps(fixed)]
+    return Run(**measured("bench.engine", options, s3_url))
+
+
+def measured(module: str, options: Sequence[str], s3_url: str) -> dict[str, Any]:
+    """What a module that uses the engine prints, run in a fresh process as in a Lambda."""
     environment = {
         "PATH": os.environ["PATH"],
         "MALLOC_ARENA_MAX": "1",  # as in template.yaml
@@ -63,22 +71,40 @@ def run(
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
-    done = subprocess.run(
-        [*command, "--model", model_url], cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True
-    )
-    return Run(**json.loads(done.stdout))
+    command = [sys.executable, "-m", module, *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def score(protocol: str, model_url: str, file: data.File, reading: Mapping[str, Any] | None = None) -> Run:
     """Score a file in this process, from the opening of its upload to its publication."""
-    from scoring import aws, streaming
-    from scoring.intake.identity import Source
+    from scoring import aws
     from scoring.outcome import files as outcome
-    from scoring.protocols.model import Model
 
-    client, model = aws.client("s3"), Model(model_url)
-    source = Source("input", f"incoming/{file.name}", "", s3.ETAG, file.size, "1")
-    request: dict[str, Any] = {
+    client, found, asked = aws.client("s3"), source(file), request(protocol, file, reading)
+    tags = outcome.scored_tags(found, asked, "bench")
+
+    idle = reset_peak()
+    began, cpu_began = time.perf_counter(), time.process_time()
+    scoring, invocations = scored(client, model_url, found, asked, tags)
+    outcome.publish(client, asked["output"], scoring, tags)
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    if scoring["rows"] != file.records:
+        raise RuntimeError(f"{scoring['rows']} rows came out of {file.records} records")
+    return Run(seconds, cpu_seconds, idle, memory("VmHWM"), invocations)
+
+
+def source(file: data.File) -> Source:
+    """The file as an event tells of it."""
+    from scoring.intake.identity import Source
+
+    return Source("input", f"incoming/{file.name}", "", s3.ETAG, file.size, "1")
+
+
+def request(protocol: str, file: data.File, reading: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The request of an attempt to score it."""
+    return {
         "image": "bench@sha256:0",
         "cluster": "bench",
         "namespace": "bench",
@@ -93,11 +119,17 @@ def score(protocol: str, model_url: str, file: data.File, reading: Mapping[str, 
         },
         "deadlines": {"start_seconds": 900, "route_seconds": 120, "scoring_seconds": 86_400},
     }
-    tags = outcome.scored_tags(source, request, "bench")
 
-    idle = reset_peak()
-    began, cpu_began, invocations = time.perf_counter(), time.process_time(), 1
-    scoring: Mapping[str, Any] = streaming.open_upload(client, source, request, tags, datetime.now(UTC))
+
+def scored(
+    client: Any, model_url: str, source: Source, request: Mapping[str, Any], tags: Mapping[str, str]
+) -> tuple[dict[str, Any], int]:
+    """The `scoring` of an attempt that is DONE with its file or shard, and how many functions it took."""
+    from scoring import streaming
+    from scoring.protocols.model import Model
+
+    invocations, model = 1, Model(model_url)
+    scoring = streaming.open_upload(client, source, request, tags, datetime.now(UTC))
     while scoring.get("status") != "DONE":
         scoring = streaming.advance(
             streaming.Job(
@@ -107,16 +139,12 @@ def score(protocol: str, model_url: str, file: data.File, reading: Mapping[str, 
                 request=request,
                 pod_uid="bench",
                 scoring=scoring,
-                seconds_left=partial(_seconds_to, time.monotonic() + LAMBDA_SECONDS),
+                seconds_left=partial(seconds_to, time.monotonic() + LAMBDA_SECONDS),
                 now=lambda: datetime.now(UTC),
             )
         )
         invocations += 1
-    outcome.publish(client, request["output"], scoring, tags)
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    if scoring["rows"] != file.records:
-        raise RuntimeError(f"{scoring['rows']} rows came out of {file.records} records")
-    return Run(seconds, cpu_seconds, idle, memory("VmHWM"), invocations)
+    return scoring, invocations
 
 
 def fix(size: int, in_flight: int) -> None:
@@ -130,7 +158,7 @@ def fix(size: int, in_flight: int) -> None:
         setattr(Pace, name, value)
 
 
-def _seconds_to(moment: float) -> float:
+def seconds_to(moment: float) -> float:
     return moment - time.monotonic()
 
 

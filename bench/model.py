@@ -6,6 +6,11 @@ that came: what is measured is who feeds it. For files of data.py only (no newli
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import math
+from collections import defaultdict
+
 from aiohttp import web
 
 from bench.standins import serve
@@ -63,8 +68,22 @@ def predictions(rows: int, *, as_json: bool) -> bytes:
     return (PREDICTION + b"\n") * rows
 
 
-def application() -> web.Application:
+SPEED = web.AppKey("speed", float)
+BUSY = web.AppKey("busy", defaultdict[str, asyncio.Lock])
+
+
+async def slow_invocations(request: web.Request) -> web.Response:
+    """The same of a model, one of several by its path, that takes one request at a time and sleeps over it."""
+    async with request.app[BUSY][request.match_info["pod"]]:
+        answer = await invocations(request)
+        await asyncio.sleep((request.content_length or 0) / request.app[SPEED])
+        return answer
+
+
+def application(speed: float = math.inf) -> web.Application:
     app = web.Application(client_max_size=0)
+    app[SPEED], app[BUSY] = speed, defaultdict(asyncio.Lock)
+    app.router.add_post("/{pod}/invocations", slow_invocations)
     app.router.add_get("/", pong)
     app.router.add_get("/ping", pong)
     app.router.add_post("/executions", execute)
@@ -74,5 +93,11 @@ def application() -> web.Application:
     return app
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.model", description=__doc__)
+    parser.add_argument("--mb-s", type=float, default=math.inf, help="MB a second that /<pod>/invocations takes")
+    serve(application(parser.parse_args().mb_s * 1e6))
+
+
 if __name__ == "__main__":
-    serve(application())
+    main()

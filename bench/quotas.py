@@ -107,13 +107,13 @@ class Durations:
 
     def hold(self, start: float, scoring: float) -> float:
         """How long a pod counts for the namespace's quota: from its creation until it is gone."""
-        names = ("await_pod", "stream_file", "stream_file", "persist_output", "tear_down")  # one opens the upload
+        names = ("await_pod", "stream_file", "persist_output", "tear_down")
         return start + scoring + sum(self.functions[name] for name in names) + self.release
 
     @property
     def functions_seconds(self) -> float:
         """How long functions run for a file, waiting included: what counts as concurrency."""
-        return sum(self.functions.values()) + self.functions["stream_file"] + self.start + self.scoring
+        return sum(self.functions.values()) + self.start + self.scoring
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,12 @@ async def get(request: web.Request) -> web.StreamResponse:
         return list_parts(request)
     if "tagging" in request.query:
         raise refusal(web.HTTPNotFound, "NoSuchKey")  # nothing was published here before
+    if request.path in request.app[COMPLETED]:
+        size = request.app[COMPLETED][request.path]
+        wanted = _RANGE.fullmatch(request.headers.get("Range", "")) or _RANGE.fullmatch("bytes=0-")
+        assert wanted
+        body = bytes((int(wanted[2]) + 1 if wanted[2] else size) - int(wanted[1]))
+        return web.Response(status=206, body=body, headers={"ETag": f'"{ETAG}"'})
     if request.path in request.app[SMALL]:
         return web.Response(body=request.app[SMALL][request.path], headers={"ETag": f'"{ETAG}"'})
     if not request.path.endswith(".csv"):
@@ -153,6 +159,8 @@ async def put(request: web.Request) -> web.Response:
     if "uploadId" not in request.query:
         request.app[SMALL][request.path] = await request.read()
         return web.Response(headers={"ETag": f'"{ETAG}"'})
+    if copied := request.headers.get("x-amz-copy-source-range"):
+        return copy(request, copied)
     size, checksum = await taken(request)
     claimed = request.headers.get("x-amz-checksum-crc32")
     if claimed and base64.b64decode(claimed) != checksum.to_bytes(4, "big"):
@@ -162,6 +170,19 @@ async def put(request: web.Request) -> web.Response:
     parts = request.app[UPLOADS].of(request.query["uploadId"])
     parts[int(request.query["partNumber"])] = Part(etag, size, checksums)
     return web.Response(headers={"ETag": etag})
+
+
+def copy(request: web.Request, copied: str) -> web.Response:
+    """A part that is a range of an object that was completed."""
+    wanted, source = _RANGE.fullmatch(copied), "/" + request.headers["x-amz-copy-source"].lstrip("/")
+    if source not in request.app[COMPLETED]:
+        raise refusal(web.HTTPNotFound, "NoSuchKey")
+    if not wanted or int(wanted[2]) >= request.app[COMPLETED][source]:
+        raise refusal(web.HTTPBadRequest, "InvalidArgument")
+    number, size = int(request.query["partNumber"]), int(wanted[2]) + 1 - int(wanted[1])
+    part = Part(f'"{number:08x}"', size, {})
+    request.app[UPLOADS].of(request.query["uploadId"])[number] = part
+    return answer(f"<CopyPartResult><ETag>{part.etag}</ETag></CopyPartResult>")
 
 
 async def taken(request: web.Request) -> tuple[int, int]:
@@ -196,6 +217,7 @@ async def post(request: web.Request) -> web.Response:
         number, etag = part.findtext("{*}PartNumber", ""), part.findtext("{*}ETag", "")
         if int(number) not in parts or parts[int(number)].etag.strip('"') != etag.strip('"'):
             raise refusal(web.HTTPBadRequest, "InvalidPart")
+    request.app[COMPLETED][request.path] = sum(part.size for part in parts.values())
     return answer(f"<CompleteMultipartUploadResult><ETag>{ETAG}</ETag></CompleteMultipartUploadResult>")
 
 
@@ -206,12 +228,14 @@ async def delete(request: web.Request) -> web.Response:
 
 UPLOADS = web.AppKey("uploads", Uploads)
 SMALL = web.AppKey("small", dict[str, bytes])
+# Of each object that was uploaded in parts, its size; read, it is zeros.
+COMPLETED = web.AppKey("completed", dict[str, int])
 SPEEDS = web.AppKey("speeds", Speeds)
 
 
 def application(speeds: Speeds) -> web.Application:
     app = web.Application(client_max_size=_MOST_SMALL_BYTES)
-    app[UPLOADS], app[SMALL], app[SPEEDS] = Uploads(), {}, speeds
+    app[UPLOADS], app[SMALL], app[COMPLETED], app[SPEEDS] = Uploads(), {}, {}, speeds
     app.router.add_get("/{key:.+}", get)  # and HEAD
     app.router.add_put("/{key:.+}", put)
     app.router.add_post("/{key:.+}", post)

@@ -152,7 +152,6 @@ class Crowd:
             return
         yield from self.queue.room(self, file)
         yield from self._await(file)
-        yield from self.task("stream_file", seconds["stream_file"])
         yield from self.transition(4)
         yield from self.task("stream_file", seconds["stream_file"] + file.scoring)
         yield from self.task("persist_output", seconds["persist_output"])

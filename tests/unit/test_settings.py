@@ -34,20 +34,32 @@ def test_the_tests_go_by_what_the_template_ships() -> None:
         assert parameter_takes(name, parameters[name]["Default"])
 
 
-def test_stream_file_shares_the_accounts_concurrency_unless_the_stack_says_how_much_is_its_own() -> None:
-    """A crowd of large files may take all of it; a reservation of 0 would stop every file."""
-    assert template()["Parameters"]["StreamConcurrency"]["Default"] == ""
-    assert [
-        text for text in ("", "0", "1", "50", "-1", "05", "1.5", "ten") if parameter_takes("StreamConcurrency", text)
-    ] == [
+LIMITED = {"StartScoring": "StartConcurrency", "StreamFile": "StreamConcurrency"}
+
+
+@pytest.mark.parametrize("parameter", LIMITED.values())
+def test_functions_share_the_accounts_concurrency_unless_the_stack_says_how_much_is_their_own(parameter: str) -> None:
+    """A new account has too little to reserve any; a reservation of 0 would stop every file."""
+    assert template()["Parameters"][parameter]["Default"] == ""
+    assert [text for text in ("", "0", "1", "50", "-1", "05", "1.5", "ten") if parameter_takes(parameter, text)] == [
         "",
         "1",
         "50",
     ]
-    limited = [
+
+
+def test_only_what_a_crowd_may_call_at_once_has_a_concurrency_of_its_own() -> None:
+    limited = {
         name for name, one in template()["Resources"].items() if "ReservedConcurrentExecutions" in one["Properties"]
-    ]
-    assert limited == ["StreamFile"]
+    }
+    assert limited == LIMITED.keys()
+
+
+def test_an_event_that_finds_no_room_is_tried_for_as_long_as_lambda_tries() -> None:
+    """Lambda Developer Guide, "Configuring error handling settings for asynchronous invocations": six hours."""
+    config = template()["Resources"]["StartScoring"]["Properties"]["EventInvokeConfig"]
+    assert (config["MaximumEventAgeInSeconds"], config["MaximumRetryAttempts"]) == (6 * 3_600, 2)
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == "!GetAtt NotStarted.Arn"
 
 
 def test_what_is_not_set_keeps_its_default() -> None:

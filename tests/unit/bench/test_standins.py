@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -10,7 +11,7 @@ import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from bench import data, engine, s3, standins
+from bench import data, engine, s3, shards, standins
 
 FILE = data.File(8)
 WHOLE = b"".join(FILE.read())
@@ -84,6 +85,44 @@ def test_the_model_answers_for_each_record(model_url: str) -> None:
     answer = requests.post(f"{model_url}/executions", files={"file": ("input.csv", WHOLE)}, timeout=10).json()
     scored = requests.get(f"{model_url}/query/{answer['id']}", timeout=10).text
     assert len(scored.splitlines()) == 1 + FILE.records
+
+
+def test_a_part_is_a_range_of_an_object_that_was_uploaded(client: Any) -> None:
+    place = WHERE | {"Key": "scored/1.scoreout"}
+    for copied in (False, True):
+        upload = client.create_multipart_upload(**place)["UploadId"]
+        part = place | {"UploadId": upload, "PartNumber": 1}
+        if copied:
+            source = {"CopySource": {"Bucket": "output", "Key": "scored/1.scoreout"}, "CopySourceRange": "bytes=2-4"}
+            assert client.upload_part_copy(**part, **source)["CopyPartResult"]["ETag"]
+            with pytest.raises(ClientError, match="InvalidArgument"):
+                client.upload_part_copy(**part, **source | {"CopySourceRange": f"bytes=0-{FILE.size}"})
+        else:
+            client.upload_part(**part, Body=WHOLE)
+        (found,) = client.list_parts(**place, UploadId=upload)["Parts"]
+        assert found["Size"] == (3 if copied else FILE.size)
+        done = [{"PartNumber": 1, "ETag": found["ETag"]}]
+        client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": done})
+    assert client.get_object(**place, Range="bytes=0-1")["Body"].read() == bytes(2)
+
+
+def test_a_pod_that_sleeps_takes_one_request_at_a_time() -> None:
+    with standins.running("bench.model", "--mb-s", "1") as url:
+
+        def ask(pod: str) -> int:
+            return requests.post(f"{url}/{pod}/invocations", data=b"1\n" * 150_000, timeout=10).status_code
+
+        with ThreadPoolExecutor(4) as pool:
+            began = time.monotonic()
+            assert list(pool.map(ask, ["1", "1", "2", "2"])) == [200] * 4
+        # Of each pod, twice 0.3 s.
+        assert time.monotonic() - began > 0.6
+
+
+def test_a_file_is_scored_on_several_pods_and_planned_alone(s3_url: str) -> None:
+    with standins.running("bench.model", "--mb-s", "100") as sleeping:
+        assert shards.run(s3_url, data.File(12), 3, sleeping).cpu_seconds > 0
+    assert shards.run(s3_url, data.File(12), 3).seconds > 0
 
 
 @pytest.mark.parametrize("protocol", ["sas", "sagemaker", "mlflow"])
