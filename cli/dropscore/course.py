@@ -79,11 +79,15 @@ class Progress:
         return min(most / self.total, 1.0) if self.total and most else None
 
     @property
+    def seconds(self) -> float:
+        """For how long it had been scored when the record was saved."""
+        return (self.saved - self.started).total_seconds() if self.started else 0.0
+
+    @property
     def bytes_per_second(self) -> float:
         if self.shards:
             return sum(each.bytes_per_second for each in self.shards)
-        seconds = (self.saved - self.started).total_seconds() if self.started else 0.0
-        return self.done / seconds if seconds > 0 else 0.0
+        return self.done / self.seconds if self.seconds > 0 else 0.0
 
     def seconds_left(self, now: datetime) -> float | None:
         """As it goes on as until now; None where nothing can be said."""

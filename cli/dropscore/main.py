@@ -21,6 +21,7 @@ from dropscore.check import command as checking
 from dropscore.course import Course
 from dropscore.dropping import Drop, Dropped, Outcome
 from dropscore.stack import DEFAULT_NAME, Stack, Unusable
+from dropscore.ui import serve as serving
 from dropscore.watching import Bars, Lines, Steps
 from scoring.errors import DropscoreError
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX
@@ -326,6 +327,16 @@ def check(target: str, sample: Path, protocol: str | None, pairs: Sequence[str],
         # Of the sample or its tags: what a model does is a finding.
         raise click.UsageError(f"{wrong.summary} {wrong.remedy}") from wrong
     return SCORED if is_fit else ERROR_FILE
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of this machine; by itself a free one.")
+@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+@_stack
+def ui(port: int, no_open: bool, stack_name: str) -> int:
+    """Show the files of the last days as a page, on this machine alone."""
+    serving.serve(console, Stack.find(stack_name), port, opens=not no_open)
+    return SCORED
 
 
 def main() -> None:

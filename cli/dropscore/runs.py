@@ -187,6 +187,17 @@ def _failure(run: Run, described: Mapping[str, Any]) -> tuple[str, str, str]:
     return str(name), str(child.get("Cause") or ""), str(child.get("ExecutionArn") or "")
 
 
+def find_execution(stack: Stack, name: str) -> Run:
+    """The run of this name.
+
+    Raises
+    ------
+    Unusable
+        There is none.
+    """
+    return _only(stack, stack.score_file.replace(":stateMachine:", ":execution:") + f":{name}")
+
+
 def find(stack: Stack, file: str) -> Run:
     """The newest run of a file, by its name below the input folder, its key, its URI, its execution, or a path that ends
     with its name.

@@ -1,0 +1,47 @@
+"""Serve the page until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import webbrowser
+
+import uvicorn
+from rich.console import Console
+
+from dropscore.stack import Stack, Unusable
+from dropscore.ui import app
+from dropscore.ui.board import Board
+
+
+def serve(console: Console, stack: Stack, port: int, *, opens: bool) -> None:
+    """Serve the page of a stack on loopback, on a free port if it is 0; say where, and open it if there is a browser.
+
+    Raises
+    ------
+    Unusable
+        The port is taken.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        raise Unusable(f"Port {port} of this machine is taken: {error}", "Name another with --port.") from error
+    token = secrets.token_urlsafe(24)
+    taken = listening.getsockname()[1]
+    address = f"http://127.0.0.1:{taken}/?token={token}"
+    console.print(f"The page is at {address} (Ctrl-C ends it)", soft_wrap=True)
+    if opens and _has_browser():
+        webbrowser.open(address)
+    config = uvicorn.Config(app.make(Board(stack), taken, token), log_level="warning", lifespan="off", access_log=False)
+    with listening:
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _has_browser() -> bool:
+    """Whether a browser can show itself here: one in a terminal would take that away."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(each) for each in ("DISPLAY", "WAYLAND_DISPLAY"))
