@@ -305,7 +305,7 @@ def read_progress(stack: Stack, key: str, total: int) -> Progress | None:
     try:
         answer = stack.s3.get_object(Bucket=stack.output_bucket, Key=key, Range=f"bytes=0-{_RECORD_BYTES - 1}")
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+        if stack.is_missing(error, key):
             return None
         raise
     line = answer["Body"].read().partition(b"\n")[0]

@@ -301,7 +301,7 @@ def read_error(stack: Stack, key: str) -> dict[str, Any] | None:
     try:
         body = stack.s3.get_object(Bucket=stack.output_bucket, Key=key)["Body"].read()
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+        if stack.is_missing(error, key):
             return None
         raise
     document: dict[str, Any] = json.loads(body)

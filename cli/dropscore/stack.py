@@ -81,6 +81,23 @@ class Stack:
     def stepfunctions(self) -> Any:
         return self._client("stepfunctions")
 
+    def is_missing(self, error: ClientError, key: str) -> bool:
+        """Whether S3 has refused to read what is below the output folder because it is not there.
+
+        Who may list no more than a folder is told 403 then, not 404 (Amazon S3 API Reference, "GetObject").
+
+        Raises
+        ------
+        ClientError
+        """
+        code = error.response["Error"]["Code"]
+        if code in ("NoSuchKey", "404"):
+            return True
+        if code not in ("AccessDenied", "403"):
+            return False
+        listed = self.s3.list_objects_v2(Bucket=self.output_bucket, Prefix=key, MaxKeys=1).get("Contents", ())
+        return all(each["Key"] != key for each in listed)
+
     def _client(self, service: str) -> Any:
         return self.session.client(service, config=_CONFIG, endpoint_url=self.endpoint)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,7 @@ import pytest
 from dropscore.cache import Cache
 from dropscore.runs import Run, described, find, of_description, span, to_redrive
 from dropscore.stack import Stack, Unusable
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-ARN = "arn:aws:states:us-east-1:000000000000:execution:score-file:"
+from tests.unit.cli.stand_ins import ARN, NOW, stack_of
 
 
 def run(key: str, status: str = "FAILED", started: int = 30, stopped: int | None = 20) -> Run:
@@ -92,38 +90,6 @@ def test_a_failed_run_tells_the_words_of_its_attempt(status: str, said: dict[str
     assert (found.error, found.cause) == (error, cause)
     assert found.is_redrivable(NOW)
     assert not replace(found, stopped=NOW - timedelta(days=15)).is_redrivable(NOW)
-
-
-class StepFunctions:
-    """Some executions; `described` are those that were asked for."""
-
-    def __init__(self, keys: dict[str, str]) -> None:
-        self.keys, self.described = keys, list[str]()
-
-    def get_paginator(self, _: str) -> Any:
-        return self
-
-    def paginate(self, **_: Any) -> Any:
-        entries = [
-            {"executionArn": ARN + name, "name": name, "status": "SUCCEEDED", "startDate": NOW, "stopDate": NOW}
-            for name in self.keys
-        ]
-        yield {"executions": entries}
-
-    def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803
-        name = executionArn.removeprefix(ARN)
-        self.described.append(name)
-        source = json.dumps({"source": {"bucket": "in", "key": self.keys[name], "size": 1}})
-        return {"input": source, "output": json.dumps({"output": {"rows": 1}}), "status": "SUCCEEDED", "startDate": NOW}
-
-
-def stack_of(keys: dict[str, str]) -> tuple[Stack, StepFunctions]:
-    stack, stepfunctions = (
-        Stack("s", "in", "incoming/", "out", "scored/", "arn:score", "arn:attempt"),
-        StepFunctions(keys),
-    )
-    stack.__dict__["stepfunctions"] = stepfunctions
-    return stack, stepfunctions
 
 
 def test_what_has_ended_is_asked_for_once(tmp_path: Path) -> None:
