@@ -29,7 +29,7 @@ from ministack.services import lambda_svc
 from ministack.services import stepfunctions as engine
 from ministack.services.cloudformation import provisioners
 
-from local.aws import access
+from local.aws import access, callbacks
 
 NESTED_RULE = "StepFunctionsGetEventsForStepFunctionsExecutionRule"
 
@@ -174,6 +174,7 @@ def repair() -> None:
     engine._run_sub_machine = run_map_item
     engine._invoke_nested_start_execution_sync = run_nested_execution
     engine.handle_request = handle
+    callbacks.repair(_running.get, ended)
 
 
 def time_limit(execution: Execution) -> float:
@@ -273,6 +274,7 @@ def time_out(execution: Execution) -> None:
 def finish(arn: str) -> None:
     """Wake whatever waits in an execution that is over, and stop what it has started."""
     ended(arn).set()
+    callbacks.end(arn)
     stop_children(arn)
 
 

@@ -1,0 +1,269 @@
+"""The queue of a full namespace: files sleep in it, and each that is torn down calls the first; first come, first served.
+
+A file's place is an object in S3, which lists keys in their order, and a key begins with when its attempt did. In it is the
+token of the Task that sleeps. A file is called by SendTaskSuccess with its token; or, while it is awake to try by itself, by
+its place being taken away. Where there is a Kueue, that queues the pods, and nothing here is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scoring import aws, settings
+from scoring.cluster.containers import parse_time
+from scoring.cluster.manifest import GRACE_SECONDS
+from scoring.errors import DropscoreError, QuotaExceeded
+from scoring.intake.quantities import quantity
+from scoring.observability import logger
+
+Size = Mapping[str, float]
+"""What a pod takes of a quota, or lacks: cores, bytes and pieces by resource (`cpu`, `memory`, `pods`, …)."""
+
+# Of a token whose Task sleeps no more: it was called, its time was up, or its execution was stopped.
+_OVER = {"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
+# What a request asks for, as a quota names it.
+_RESOURCES = {"cpu": "cpu", "memory": "memory", "gpu": "nvidia.com/gpu", "ephemeral_storage": "ephemeral-storage"}
+# Amazon S3 User Guide, "Conditional requests".
+_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"}
+
+
+class NoRoom(DropscoreError):
+    """The namespace has no room, or others wait for it already; the state machine queues the file."""
+
+    retryable = True
+
+
+class NoRoomYet(DropscoreError):
+    """The file was called, but the pod that makes room for it is not gone yet; the state machine tries again."""
+
+    retryable = True
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The files that wait for room in one namespace; `folder` is where their places are, ending in a slash."""
+
+    bucket: str
+    folder: str
+
+    @classmethod
+    def of(cls, cluster: str, namespace: str) -> Queue:
+        configured = settings.current()
+        return cls(configured.output_bucket, f"{configured.output_prefix}.queue/{cluster}/{namespace}/")
+
+    def place(self, started: str, attempt_id: str) -> str:
+        """The key of an attempt's place, by when the attempt started (RFC 3339): the same each time that it queues."""
+        time = parse_time(started).astimezone(UTC)
+        return f"{self.folder}{time:%Y%m%dT%H%M%S}.{time.microsecond // 1000:03}Z-{attempt_id}"
+
+    def first(self) -> str:
+        """The first place; empty if nobody waits.
+
+        Raises
+        ------
+        AccessDenied, AwsThrottled
+        """
+        with aws.errors_named(f"s3:ListObjectsV2 of s3://{self.bucket}/{self.folder}"):
+            listed = aws.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=self.folder, MaxKeys=1)
+        return str(listed["Contents"][0]["Key"]) if listed.get("Contents") else ""
+
+    def enter(self, place: str, token: str, lacks: Size, awake: str) -> tuple[str, bool]:
+        """Sleep at a place; `awake` is its ETag where it was kept while the file was awake.
+
+        Returns
+        -------
+        tuple of str and bool
+            The ETag of the place, and whether somebody has called the file while it was awake.
+
+        Raises
+        ------
+        AccessDenied, AwsThrottled
+        """
+        told = {"token": token, "lacks": lacks, "freed": {}}
+        kept = self._write(place, told, awake) if awake else ""
+        return kept or self._write(place, told), bool(awake and not kept)
+
+    def leave(self, place: str) -> None:
+        """Give a place up; that there is none is success."""
+        with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{place}"):
+            aws.client("s3").delete_object(Bucket=self.bucket, Key=place)
+
+    def call(self, freed: Size | None) -> str:
+        """Call the first file that sleeps, unless what was `freed` is not all that it lacks: then that is noted down.
+
+        Whoever does not know what was freed passes None: the file then keeps its place while it tries.
+
+        Returns
+        -------
+        str
+            The place of the file that was called; empty if none was.
+
+        Raises
+        ------
+        AccessDenied, AwsThrottled
+        """
+        while place := self.first():
+            told, etag = self._read(place)
+            if freed is not None:
+                told["freed"] = plus(told.get("freed", {}), freed)
+                told["lacks"] = minus(told.get("lacks", {}), freed)
+                if told["lacks"]:
+                    if self._write(place, told, etag):
+                        return ""
+                    continue
+            wake = woken(told["freed"]) if freed is not None else woken(None, etag, wait_seconds=1)
+            called = self.wake(told.get("token", ""), wake)
+            if not called or freed is not None:
+                self._remove(place, etag)
+            if called:
+                logger.info("called", place=place, freed=freed)
+                return place
+        return ""
+
+    def wake(self, token: str, message: Mapping[str, Any]) -> bool:
+        """Wake who sleeps with a token; False if nobody does any more."""
+        if not token:
+            return False
+        with aws.errors_named("states:SendTaskSuccess"):
+            try:
+                aws.client("stepfunctions").send_task_success(taskToken=token, output=json.dumps(message))
+            except ClientError as error:
+                if aws.code(error) in _OVER:
+                    return False
+                raise
+        return True
+
+    def _read(self, place: str) -> tuple[dict[str, Any], str]:
+        with aws.errors_named(f"s3:GetObject of s3://{self.bucket}/{place}"):
+            try:
+                answer = aws.client("s3").get_object(Bucket=self.bucket, Key=place)
+                told = json.loads(answer["Body"].read())
+            except ClientError as error:
+                if aws.code(error) != "NoSuchKey":
+                    raise
+                return {}, ""
+            except ValueError:
+                told = {}
+        return (told if isinstance(told, dict) else {}), answer["ETag"]
+
+    def _write(self, place: str, told: Mapping[str, Any], etag: str = "") -> str:
+        """Its new ETag; empty if it is not what had the ETag any more."""
+        condition = {"IfMatch": etag} if etag else {}
+        with aws.errors_named(f"s3:PutObject of s3://{self.bucket}/{place}"):
+            try:
+                body = json.dumps(told).encode()
+                answer = aws.client("s3").put_object(Bucket=self.bucket, Key=place, Body=body, **condition)
+            except ClientError as error:
+                if etag and aws.code(error) in _CHANGED:
+                    return ""
+                raise
+        return str(answer["ETag"])
+
+    def _remove(self, place: str, etag: str) -> None:
+        """Unless the file sleeps there anew."""
+        with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{place}"):
+            try:
+                aws.client("s3").delete_object(Bucket=self.bucket, Key=place, IfMatch=etag)
+            except ClientError as error:
+                if aws.code(error) not in _CHANGED:
+                    raise
+
+
+def woken(freed: Size | None, awake: str = "", wait_seconds: int = GRACE_SECONDS) -> dict[str, Any]:
+    """The `called` of an attempt's state: what was freed, if that is known, and until when it is (a pod that is deleted
+    counts until it is gone); or the ETag of the place that the file keeps while it tries.
+    """
+    return {"wait_seconds": wait_seconds, "freed": freed, "awake": awake}
+
+
+def tries_by_itself(place: str, first: str, *, awake: bool, was_called: bool) -> bool:
+    """Whether a file that has just queued tries once more before it sleeps (pure).
+
+    A tear_down that looked before the file was there has called nobody, and its pod may count yet. With its place kept,
+    nobody's call is lost while it tries.
+    """
+    return was_called or (place == first and not awake)
+
+
+def must_wait(place: str, first: str, called: Mapping[str, Any]) -> bool:
+    """Whether others come before a file that asks for room: unless it was called, for what was freed (pure)."""
+    return not called.get("freed") and "" < first < place
+
+
+def no_room(refused: QuotaExceeded, called: Mapping[str, Any]) -> DropscoreError:
+    """What a quota's refusal means for a file that may queue (pure)."""
+    kind = NoRoomYet if called.get("freed") else NoRoom
+    return kind(refused.summary, refused.remedy, **refused.details)
+
+
+def size(request: Mapping[str, Any]) -> dict[str, float]:
+    """What a request's pod takes of a quota (pure)."""
+    amounts = {name: quantity(str(request["resources"].get(asked, "0"))) for asked, name in _RESOURCES.items()}
+    return {"pods": 1, "services": 1, **{name: float(amount or 0) for name, amount in amounts.items()}}
+
+
+def plus(one: Size, other: Size) -> dict[str, float]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
+
+
+def minus(one: Size, other: Size) -> dict[str, float]:
+    """What is left of one size without another; of a resource that the other does not know, nothing."""
+    left = {name: round(one[name] - other[name], 6) for name in one if name in other}
+    return {name: amount for name, amount in left.items() if amount > 0}
+
+
+def rest(called: Mapping[str, Any], own: Size) -> tuple[bool, Size | None]:
+    """Whether a file that was called and has launched its pod calls the next one, and with what room (pure)."""
+    if "wait_seconds" not in called:
+        return False, None
+    freed = called.get("freed")
+    if freed is None:
+        return True, None
+    left = minus(freed, own)
+    return bool(left), left
+
+
+def made_by(event: Mapping[str, Any], state: Mapping[str, Any], deleted: list[str]) -> tuple[bool, Size | None]:
+    """Whether a tear-down makes room that nobody knows of yet, and how much (pure).
+
+    The state machine tears each pod down once; EventBridge tells of its attempts again.
+    """
+    called = state.get("called", {})
+    if event.get("keep_upload"):
+        # The attempt launches another pod in the place of this one.
+        return False, None
+    if any(each.startswith("pods/") for each in deleted) or ("pod" in state and "detail" not in event):
+        return True, size(state["request"])
+    if "wait_seconds" in called and "pod" not in state and "detail" not in event:
+        # It was called, and could not take the room.
+        return True, called.get("freed")
+    return False, None
+
+
+def leave(event: Mapping[str, Any], state: Mapping[str, Any], attempt_id: str, deleted: list[str]) -> None:
+    """After the tear-down of an attempt: its place goes if it has queued, and the next file is called to its room.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    request = state["request"]
+    if request.get("cluster_settings", {}).get("queue"):
+        return
+    queue = Queue.of(request["cluster"], request["namespace"])
+    if "full" in state and not event.get("keep_upload"):
+        queue.leave(queue.place(event.get("started") or _started(event["detail"]), attempt_id))
+    is_made, freed = made_by(event, state, deleted)
+    if is_made:
+        queue.call(freed)
+
+
+def _started(detail: Mapping[str, Any]) -> str:
+    """When an execution started that EventBridge tells of, in milliseconds there."""
+    return datetime.fromtimestamp(detail["startDate"] / 1000, UTC).isoformat()
