@@ -15,14 +15,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     ------
     AccessDenied, AwsThrottled
     """
-    state, token = event["state"], event["token"]
+    state = event["state"]
     request, called = state["request"], state.get("called", {})
     waiting = queue.Queue.of(request["cluster"], request["namespace"])
-    place = waiting.place(event["started"], event["attempt_id"])
-    lacks, awake = Failure.from_state(state["full"]).details.get("lacks", {}), called.get("awake", "")
-    etag, was_called = waiting.enter(place, token, lacks, awake)
+    place, awake = waiting.place(event["started"], event["attempt_id"]), called.get("awake", "")
+    told = queue.sleeper(event["token"], Failure.from_state(state["full"]).details.get("lacks", {}))
+    etag, was_called = waiting.enter(place, told, awake)
     if queue.tries_by_itself(place, waiting.first(), awake=bool(awake), was_called=was_called):
-        waiting.wake(token, queue.woken(None, etag))
+        waiting.rouse(place, told, etag)
     elif "Error" in called:
         # It has slept for as long as it may: nobody looks after those before it.
         waiting.call(None)

@@ -45,7 +45,7 @@ def drop_many(stage: Stage) -> Iterable[str]:
         for execution in executions:
             pipeline.ended(execution, 240)
     launched = [pipeline.state(execution, "await_pod")["pod"]["created"] for execution in executions]
-    assert launched == sorted(launched), "somebody has overtaken"
+    assert launched == sorted(launched), f"somebody has overtaken: {launched}"
     counts = [launches(pipeline, execution) for execution in executions]
     assert counts[-1] > 1, "nobody had to wait"
     assert max(counts) <= MOST_LAUNCHES, counts

@@ -48,7 +48,7 @@ def sleep(waiting: Queue, sleepers: Sleepers, second: int, lacks: dict[str, floa
     """A file that sleeps, with a token of its second's name."""
     place = waiting.place(f"2026-11-22T10:00:{second:02}.000Z", f"attempt-{second}")
     sleepers.asleep.add(str(second))
-    waiting.enter(place, str(second), lacks or {}, awake="")
+    waiting.enter(place, queue.sleeper(str(second), lacks or {}), awake="")
     return place
 
 
@@ -99,15 +99,30 @@ def test_who_is_called_without_knowing_for_what_keeps_its_place(s3: Any, waiting
     awake = sleepers.woken["1"]["awake"]
     assert sleepers.woken["1"]["freed"] is None
     assert places(s3) == [place]
-    assert waiting.enter(place, "again", {}, awake)[1] is False
+    assert waiting.enter(place, queue.sleeper("again", {}), awake)[1] is False
 
 
 @pytest.mark.parametrize("freed", [FREED, {**FREED, "cpu": 0.1}])
-def test_a_call_to_who_is_awake_is_not_lost(waiting: Queue, sleepers: Sleepers, freed: dict[str, float]) -> None:
+def test_a_call_to_who_is_awake_is_neither_lost_nor_anothers(
+    waiting: Queue, sleepers: Sleepers, freed: dict[str, float]
+) -> None:
     place = sleep(waiting, sleepers, 1, {"cpu": 0.5})
+    sleep(waiting, sleepers, 2)
     waiting.call(None)
-    assert waiting.call(freed) == "", "nobody sleeps"
-    assert waiting.enter(place, "again", {}, sleepers.woken["1"]["awake"])[1] is True
+    waiting.call(None)  # it tries already
+    waiting.call(freed)
+    assert sleepers.asleep == {"2"}
+    assert waiting.enter(place, queue.sleeper("again", {}), sleepers.woken["1"]["awake"])[1] is True
+
+
+def test_who_was_stopped_while_it_was_awake_keeps_nobody_from_being_called(
+    waiting: Queue, sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep(waiting, sleepers, 1)
+    second = sleep(waiting, sleepers, 2)
+    waiting.call(None)
+    monkeypatch.setattr(queue, "_AWAKE_SECONDS", 0)
+    assert waiting.call(FREED) == second
 
 
 def test_who_has_queued_anew_meanwhile_is_not_forgotten(s3: Any, waiting: Queue, sleepers: Sleepers) -> None:
@@ -116,7 +131,7 @@ def test_who_has_queued_anew_meanwhile_is_not_forgotten(s3: Any, waiting: Queue,
 
     def queue_anew(taskToken: str, output: str) -> None:  # noqa: N803
         if taskToken == "1":
-            waiting.enter(place, "new", {}, awake="")
+            waiting.enter(place, queue.sleeper("new", {}), awake="")
             raise ClientError({"Error": {"Code": "TaskTimedOut", "Message": ""}}, "SendTaskSuccess")
 
     sleepers.send_task_success = queue_anew  # type: ignore[method-assign]

@@ -89,8 +89,8 @@ def test_a_pod_in_a_lost_ones_place_has_another_name(s3: Any, api: FakeApi) -> N
 
 
 def test_queue_file_takes_its_sample(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    woken = {}
-    monkeypatch.setattr(Queue, "wake", lambda _, token, message: woken.update({token: message}))
+    woken: dict[str, Any] = {}
+    monkeypatch.setattr(Queue, "wake", lambda _, token, message: woken.setdefault(token, message))
     place = run("queue_file")["place"]
     assert place.startswith("scored/.queue/dropscore-local/dropscore/20261122T095221.448Z-")
     etag = s3.head_object(Bucket=OUTPUT_BUCKET, Key=place)["ETag"]

@@ -46,7 +46,7 @@ def launch(**more: Any) -> dict[str, Any]:
 
 
 def test_whoever_comes_while_others_wait_waits_behind_them(api: FakeApi, waiting: Queue) -> None:
-    waiting.enter(waiting.place("2026-11-22T09:59:00Z", "older"), "token", {}, awake="")
+    waiting.enter(waiting.place("2026-11-22T09:59:00Z", "older"), {"token": "token"}, awake="")
     with pytest.raises(NoRoom, match="Other files wait"):
         launch()
     assert f"POST {PODS}" not in api.calls
@@ -55,14 +55,14 @@ def test_whoever_comes_while_others_wait_waits_behind_them(api: FakeApi, waiting
 
 def test_whoever_was_there_before_them_need_not_wait(api: FakeApi, waiting: Queue) -> None:
     """Its pod was lost, or it took longer to resolve."""
-    waiting.enter(waiting.place("2026-11-22T10:01:00Z", "newer"), "token", {}, awake="")
+    waiting.enter(waiting.place("2026-11-22T10:01:00Z", "newer"), {"token": "token"}, awake="")
     assert launch()["namespace"] == NAMESPACE
 
 
 def test_a_pod_that_is_there_already_is_adopted_whoever_waits(api: FakeApi, waiting: Queue) -> None:
     """The function was killed when it had launched it: asleep, its file would hold the room that it waits for."""
     launched = launch()
-    waiting.enter(waiting.place("2026-11-22T09:59:00Z", "older"), "token", {}, awake="")
+    waiting.enter(waiting.place("2026-11-22T09:59:00Z", "older"), {"token": "token"}, awake="")
     assert launch() == launched
 
 
@@ -88,6 +88,6 @@ def test_where_a_kueue_queues_the_pods_nobody_asks_for_another_queue(api: FakeAp
 def test_whoever_has_room_gives_up_its_place_and_passes_on_what_it_does_not_need(
     api: FakeApi, waiting: Queue, calls: list[Any]
 ) -> None:
-    waiting.enter(waiting.place("2026-11-22T10:00:00Z", envelope({})["attempt_id"]), "token", {}, awake="")
+    waiting.enter(waiting.place("2026-11-22T10:00:00Z", envelope({})["attempt_id"]), {"token": "token"}, awake="")
     launch(full={"Error": "NoRoom"}, called={"wait_seconds": 5, "freed": {"pods": 1, "cpu": 4}})
     assert (waiting.first(), calls) == ("", [{"cpu": 3.5}])

@@ -174,7 +174,7 @@ def test_whoever_was_stopped_while_it_waited_gives_up_its_place_and_calls_nobody
 ) -> None:
     api.objects.clear()
     waiting = Queue.of(CLUSTER, NAMESPACE)
-    waiting.enter(waiting.place("2026-11-22T10:00:00.123Z", ATTEMPT_ID), "token", {}, awake="")
+    waiting.enter(waiting.place("2026-11-22T10:00:00.123Z", ATTEMPT_ID), {"token": "token"}, awake="")
     histories[EXECUTION] = state(request=request(), full={"Error": "NoRoom"})
     tear_down(STOPPED)
     assert (waiting.first(), calls) == ("", [])

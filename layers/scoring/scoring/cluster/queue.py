@@ -25,6 +25,8 @@ from scoring.observability import logger
 Size = Mapping[str, float]
 """What a pod takes of a quota, or lacks: cores, bytes and pieces by resource (`cpu`, `memory`, `pods`, …)."""
 
+# How long a file may take from when it was woken until it sleeps again.
+_AWAKE_SECONDS = 60
 # Of a token whose Task sleeps no more: it was called, its time was up, or its execution was stopped.
 _OVER = {"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
 # What a request asks for, as a quota names it.
@@ -73,8 +75,8 @@ class Queue:
             listed = aws.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=self.folder, MaxKeys=1)
         return str(listed["Contents"][0]["Key"]) if listed.get("Contents") else ""
 
-    def enter(self, place: str, token: str, lacks: Size, awake: str) -> tuple[str, bool]:
-        """Sleep at a place; `awake` is its ETag where it was kept while the file was awake.
+    def enter(self, place: str, told: Mapping[str, Any], awake: str) -> tuple[str, bool]:
+        """Sleep at a place, with what `sleeper` tells; `awake` is its ETag where it was kept while the file was awake.
 
         Returns
         -------
@@ -85,7 +87,6 @@ class Queue:
         ------
         AccessDenied, AwsThrottled
         """
-        told = {"token": token, "lacks": lacks, "freed": {}}
         kept = self._write(place, told, awake) if awake else ""
         return kept or self._write(place, told), bool(awake and not kept)
 
@@ -110,21 +111,35 @@ class Queue:
         """
         while place := self.first():
             told, etag = self._read(place)
-            if freed is not None:
-                told["freed"] = plus(told.get("freed", {}), freed)
-                told["lacks"] = minus(told.get("lacks", {}), freed)
-                if told["lacks"]:
-                    if self._write(place, told, etag):
-                        return ""
-                    continue
-            wake = woken(told["freed"]) if freed is not None else woken(None, etag, wait_seconds=1)
-            called = self.wake(told.get("token", ""), wake)
-            if not called or freed is not None:
-                self._remove(place, etag)
-            if called:
+            if not etag:
+                continue
+            if freed is None:
+                if _is_awake(told) or self.rouse(place, told, etag, wait_seconds=1):
+                    return place
+                continue
+            told["freed"] = plus(told.get("freed", {}), freed)
+            told["lacks"] = minus(told.get("lacks", {}), freed)
+            if told["lacks"]:
+                if self._write(place, told, etag):
+                    return ""
+                continue
+            is_called = self.wake(told.get("token", ""), woken(told["freed"]))
+            # Who is awake is called by that: it finds its place gone.
+            is_gone = self._remove(place, etag)
+            if is_called or (_is_awake(told) and is_gone):
                 logger.info("called", place=place, freed=freed)
                 return place
         return ""
+
+    def rouse(self, place: str, told: Mapping[str, Any], etag: str, wait_seconds: int = GRACE_SECONDS) -> bool:
+        """Wake a file for it to try by itself, with its place kept; False if it sleeps there no more."""
+        awake = self._write(place, {**told, "awake": datetime.now(UTC).isoformat()}, etag)
+        if not awake:
+            return False
+        if self.wake(told.get("token", ""), woken(None, awake, wait_seconds)):
+            return True
+        self._remove(place, awake)
+        return False
 
     def wake(self, token: str, message: Mapping[str, Any]) -> bool:
         """Wake who sleeps with a token; False if nobody does any more."""
@@ -140,6 +155,7 @@ class Queue:
         return True
 
     def _read(self, place: str) -> tuple[dict[str, Any], str]:
+        """What a place tells, and its ETag; that is empty if the place is gone."""
         with aws.errors_named(f"s3:GetObject of s3://{self.bucket}/{place}"):
             try:
                 answer = aws.client("s3").get_object(Bucket=self.bucket, Key=place)
@@ -165,14 +181,27 @@ class Queue:
                 raise
         return str(answer["ETag"])
 
-    def _remove(self, place: str, etag: str) -> None:
-        """Unless the file sleeps there anew."""
+    def _remove(self, place: str, etag: str) -> bool:
+        """False if it is not what had the ETag any more: the file sleeps there anew, or somebody else was first."""
         with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{place}"):
             try:
                 aws.client("s3").delete_object(Bucket=self.bucket, Key=place, IfMatch=etag)
             except ClientError as error:
                 if aws.code(error) not in _CHANGED:
                     raise
+                return False
+        return True
+
+
+def sleeper(token: str, lacks: Size) -> dict[str, Any]:
+    """What a place tells: who sleeps there, what a quota lacks for it if it was asked, and what was freed since."""
+    return {"token": token, "lacks": lacks, "freed": {}}
+
+
+def _is_awake(told: Mapping[str, Any]) -> bool:
+    """Whether the file of a place tries by itself just now; for how long, nobody knows of one that was stopped meanwhile."""
+    since = told.get("awake")
+    return bool(since) and (datetime.now(UTC) - parse_time(str(since))).total_seconds() < _AWAKE_SECONDS
 
 
 def woken(freed: Size | None, awake: str = "", wait_seconds: int = GRACE_SECONDS) -> dict[str, Any]:
