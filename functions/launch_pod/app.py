@@ -37,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return pods.launch(api, attempt, cluster)
     waiting, called = queue.Queue.of(request["cluster"], request["namespace"]), state.get("called", {})
     place = waiting.place(event["started"], event["attempt_id"])
-    if queue.must_wait(place, waiting.first(), called) and not pods.exists(api, attempt):
+    if not called.get("freed") and waiting.is_before(place) and not pods.exists(api, attempt):
         raise queue.NoRoom("Other files wait for room in the namespace already.")
     try:
         pod = pods.launch(api, attempt, cluster)

@@ -70,10 +70,10 @@ def test_places_are_in_the_order_in_which_attempts_began(waiting: Queue) -> None
 
 def test_who_makes_room_calls_the_first_and_each_the_next(s3: Any, waiting: Queue, sleepers: Sleepers) -> None:
     second, first = sleep(waiting, sleepers, 2), sleep(waiting, sleepers, 1)
-    sleep(Queue.of(CLUSTER, "batch"), sleepers, 0)
+    sleeping_elsewhere = sleep(Queue.of(CLUSTER, "batch"), sleepers, 0)
     assert [waiting.call(FREED) for _ in range(3)] == [first, second, ""]
     assert sleepers.woken == {key: {"wait_seconds": 5, "freed": FREED, "awake": ""} for key in "12"}
-    assert len(places(s3)) == 1, "another namespace's"
+    assert [place for place in places(s3) if "/called/" not in place] == [sleeping_elsewhere]
 
 
 def test_who_sleeps_no_more_is_passed_over_and_forgotten(s3: Any, waiting: Queue, sleepers: Sleepers) -> None:
@@ -82,6 +82,7 @@ def test_who_sleeps_no_more_is_passed_over_and_forgotten(s3: Any, waiting: Queue
     s3.put_object(Bucket=OUTPUT_BUCKET, Key=f"{waiting.folder}0", Body=b"nobody's [")
     last = sleep(waiting, sleepers, 2)
     assert waiting.call(FREED) == last
+    waiting.leave(last)
     assert places(s3) == []
 
 
@@ -112,6 +113,7 @@ def test_a_call_to_who_is_awake_is_neither_lost_nor_anothers(
     waiting.call(None)  # it tries already
     waiting.call(freed)
     assert sleepers.asleep == {"2"}
+    assert waiting.first() == place, "or others would find the queue empty"
     assert waiting.enter(place, queue.sleeper("again", {}), sleepers.woken["1"]["awake"])[1] is True
 
 
@@ -136,23 +138,23 @@ def test_who_has_queued_anew_meanwhile_is_not_forgotten(s3: Any, waiting: Queue,
 
     sleepers.send_task_success = queue_anew  # type: ignore[method-assign]
     assert waiting.call(FREED) == place
-    assert places(s3) == []
+    assert waiting.first() == ""
 
 
-@pytest.mark.parametrize(
-    ("first", "called", "waits"),
-    [
-        ("", {}, False),
-        ("b", {}, False),
-        ("a", {}, True),
-        ("c", {}, False),
-        ("a", {"freed": FREED}, False),
-        ("a", {"freed": None}, True),
-        ("a", {"Error": "States.Timeout"}, True),
-    ],
-)
-def test_nobody_overtakes_but_who_was_called(first: str, called: dict[str, Any], waits: bool) -> None:
-    assert queue.must_wait("b", first, called) is waits
+def test_nobody_overtakes_who_sleeps_or_is_about_to_launch(
+    waiting: Queue, sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = (waiting.place(f"2026-11-22T{hour}:00:00Z", "other") for hour in ("09", "11"))
+    assert not waiting.is_before(newer)
+    place = sleep(waiting, sleepers, 1)
+    assert (waiting.is_before(older), waiting.is_before(place), waiting.is_before(newer)) == (False, False, True)
+    waiting.call(FREED)
+    assert (waiting.is_before(older), waiting.is_before(newer)) == (False, True), "it was called, and has no pod yet"
+    with monkeypatch.context() as later:
+        later.setattr(queue, "_AWAKE_SECONDS", 0)
+        assert not waiting.is_before(newer), "it was stopped"
+    waiting.leave(place)
+    assert not waiting.is_before(newer)
 
 
 def test_only_who_was_called_for_what_was_freed_tries_again_at_once() -> None:

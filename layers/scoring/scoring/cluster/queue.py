@@ -2,7 +2,7 @@
 
 A file's place is an object in S3, which lists keys in their order, and a key begins with when its attempt did. In it is the
 token of the Task that sleeps. A file is called by SendTaskSuccess with its token; or, while it is awake to try by itself, by
-its place being taken away. Where there is a Kueue, that queues the pods, and nothing here is asked.
+a change of its place. Where there is a Kueue, that queues the pods, and nothing here is asked.
 """
 
 from __future__ import annotations
@@ -65,15 +65,36 @@ class Queue:
         return f"{self.folder}{time:%Y%m%dT%H%M%S}.{time.microsecond // 1000:03}Z-{attempt_id}"
 
     def first(self) -> str:
-        """The first place; empty if nobody waits.
+        """The first place of those that sleep; empty if nobody does.
 
         Raises
         ------
         AccessDenied, AwsThrottled
         """
+        found, _ = self._first()
+        return "" if found.startswith(self._called("")) else found
+
+    def is_before(self, place: str) -> bool:
+        """Whether a file that began before sleeps, or was called just now and is about to launch.
+
+        Raises
+        ------
+        AccessDenied, AwsThrottled
+        """
+        found, since = self._first()
+        if found.startswith(self._called("")):
+            return found < self._called(place) and _is_recent(since)
+        return "" < found < place
+
+    def _called(self, place: str) -> str:
+        """Where a file is while it was called and has not launched yet: behind all places, so that it is no place."""
+        return f"{self.folder}called/{place.removeprefix(self.folder)}"
+
+    def _first(self) -> tuple[str, datetime]:
         with aws.errors_named(f"s3:ListObjectsV2 of s3://{self.bucket}/{self.folder}"):
             listed = aws.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=self.folder, MaxKeys=1)
-        return str(listed["Contents"][0]["Key"]) if listed.get("Contents") else ""
+        found = listed.get("Contents") or [{"Key": "", "LastModified": datetime.now(UTC)}]
+        return found[0]["Key"], found[0]["LastModified"]
 
     def enter(self, place: str, told: Mapping[str, Any], awake: str) -> tuple[str, bool]:
         """Sleep at a place, with what `sleeper` tells; `awake` is its ETag where it was kept while the file was awake.
@@ -87,13 +108,17 @@ class Queue:
         ------
         AccessDenied, AwsThrottled
         """
-        kept = self._write(place, told, awake) if awake else ""
-        return kept or self._write(place, told), bool(awake and not kept)
+        if awake:
+            kept = self._write(place, told, awake)
+            return kept or self._write(place, told), not kept
+        etag = self._write(place, told)
+        self._delete(self._called(place))
+        return etag, False
 
     def leave(self, place: str) -> None:
         """Give a place up; that there is none is success."""
-        with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{place}"):
-            aws.client("s3").delete_object(Bucket=self.bucket, Key=place)
+        self._delete(place)
+        self._delete(self._called(place))
 
     def call(self, freed: Size | None) -> str:
         """Call the first file that sleeps, unless what was `freed` is not all that it lacks: then that is noted down.
@@ -123,12 +148,17 @@ class Queue:
                 if self._write(place, told, etag):
                     return ""
                 continue
-            is_called = self.wake(told.get("token", ""), woken(told["freed"]))
-            # Who is awake is called by that: it finds its place gone.
-            is_gone = self._remove(place, etag)
-            if is_called or (_is_awake(told) and is_gone):
+            if self.wake(told.get("token", ""), woken(told["freed"])):
+                self._write(self._called(place), told)
+                self._remove(place, etag)
                 logger.info("called", place=place, freed=freed)
                 return place
+            if _is_awake(told):
+                # It finds its place changed, and tries again. Gone, others would find the queue empty.
+                if self._write(place, told, etag):
+                    return place
+                continue
+            self._remove(place, etag)
         return ""
 
     def rouse(self, place: str, told: Mapping[str, Any], etag: str, wait_seconds: int = GRACE_SECONDS) -> bool:
@@ -181,16 +211,18 @@ class Queue:
                 raise
         return str(answer["ETag"])
 
-    def _remove(self, place: str, etag: str) -> bool:
-        """False if it is not what had the ETag any more: the file sleeps there anew, or somebody else was first."""
+    def _delete(self, key: str) -> None:
+        with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{key}"):
+            aws.client("s3").delete_object(Bucket=self.bucket, Key=key)
+
+    def _remove(self, place: str, etag: str) -> None:
+        """Unless it is not what had the ETag any more: the file sleeps there anew, or somebody else was first."""
         with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{place}"):
             try:
                 aws.client("s3").delete_object(Bucket=self.bucket, Key=place, IfMatch=etag)
             except ClientError as error:
                 if aws.code(error) not in _CHANGED:
                     raise
-                return False
-        return True
 
 
 def sleeper(token: str, lacks: Size) -> dict[str, Any]:
@@ -200,8 +232,11 @@ def sleeper(token: str, lacks: Size) -> dict[str, Any]:
 
 def _is_awake(told: Mapping[str, Any]) -> bool:
     """Whether the file of a place tries by itself just now; for how long, nobody knows of one that was stopped meanwhile."""
-    since = told.get("awake")
-    return bool(since) and (datetime.now(UTC) - parse_time(str(since))).total_seconds() < _AWAKE_SECONDS
+    return "awake" in told and _is_recent(parse_time(str(told["awake"])))
+
+
+def _is_recent(since: datetime) -> bool:
+    return (datetime.now(UTC) - since).total_seconds() < _AWAKE_SECONDS
 
 
 def woken(freed: Size | None, awake: str = "", wait_seconds: int = GRACE_SECONDS) -> dict[str, Any]:
@@ -218,11 +253,6 @@ def tries_by_itself(place: str, first: str, *, awake: bool, was_called: bool) ->
     nobody's call is lost while it tries.
     """
     return was_called or (place == first and not awake)
-
-
-def must_wait(place: str, first: str, called: Mapping[str, Any]) -> bool:
-    """Whether others come before a file that asks for room: unless it was called, for what was freed (pure)."""
-    return not called.get("freed") and "" < first < place
 
 
 def no_room(refused: QuotaExceeded, called: Mapping[str, Any]) -> DropscoreError:
