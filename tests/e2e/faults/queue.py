@@ -20,7 +20,7 @@ def in_queue(pipeline: Pipeline, execution: str) -> bool:
         return False
     events = pipeline.history(pipeline.attempt(execution))
     entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
-    return entered[-1] == "queue_file" and bool(pipeline.place(pipeline.attempt(execution).rpartition(":")[2]))
+    return entered[-1:] == ["queue_file"] and bool(pipeline.place(pipeline.attempt(execution).rpartition(":")[2]))
 
 
 def wait_in_queue(stage: Stage, execution: str) -> None:
@@ -53,37 +53,37 @@ def drop_many(stage: Stage) -> Iterable[str]:
 
 
 def stop_one_that_waits(stage: Stage) -> Iterable[str]:
-    """One file scores, two wait, and the first of them is stopped."""
+    """Two files wait, and the first of them is stopped."""
     pipeline = stage.pipeline
-    with disturb.quota(pipeline, pods="1"):
-        scoring = stage.drop("scoring.csv", model_image=models.push(pipeline, "slow"))
-        stage.scoring(scoring)
-        stopped, waiting = stage.drop("stopped.csv"), stage.drop("waiting.csv")
-        for each in (stopped, waiting):
-            wait_in_queue(stage, each)
+    with disturb.full(pipeline, pods="1"):
+        stopped = stage.drop("stopped.csv")
+        wait_in_queue(stage, stopped)
+        waiting = stage.drop("waiting.csv")
+        wait_in_queue(stage, waiting)
         pipeline.sfn.stop_execution(executionArn=stopped)
-        pipeline.ended(waiting, 120)
-    yield scoring
+        key = f"scored/{stage.case.name}/stopped.csv.error"
+        wait_for(key, lambda: pipeline.read(key), 60)
+        assert pipeline.read_outcome(key).error["error"] == "Aborted"
+        pipeline.assert_nothing_left(stopped)
+    room_again(stage)
     yield waiting
-    key = f"scored/{stage.case.name}/stopped.csv.error"
-    wait_for(key, lambda: pipeline.read(key), 60)
-    assert pipeline.read_outcome(key).error["error"] == "Aborted"
-    pipeline.assert_nothing_left(stopped)
 
 
 def call_nobody(stage: Stage) -> Iterable[str]:
     """The tear_down that makes room may not read who waits; the sweeper comes later."""
     pipeline = stage.pipeline
     with disturb.quota(pipeline, pods="1"):
-        scoring = stage.drop("scoring.csv", model_image=models.push(pipeline, "slow"))
+        scoring = stage.drop("scoring.csv", model_image=models.push(pipeline, "stuck"))
         stage.scoring(scoring)
         waiting = stage.drop("waiting.csv")
         wait_in_queue(stage, waiting)
+        # The first of the queue has tried once more by itself.
+        wait_for("its second try", lambda: launches(pipeline, waiting) == 2 and in_queue(pipeline, waiting), 60)
         with disturb.denied(
             pipeline, pipeline.stack.output_bucket, "s3:GetObject", f"{pipeline.stack.output_prefix}.queue/*"
         ):
-            assert pipeline.ended(scoring)["status"] == "SUCCEEDED"
-        yield scoring
+            pipeline.sfn.stop_execution(executionArn=scoring)
+            pipeline.assert_nothing_left(scoring)
         assert in_queue(pipeline, waiting)
         pipeline.invoke("SweepOrphans", {})
         pipeline.ended(waiting, 60)
