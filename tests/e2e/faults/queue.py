@@ -23,9 +23,14 @@ def in_queue(pipeline: Pipeline, execution: str) -> bool:
     return entered[-1:] == ["queue_file"] and bool(pipeline.place(pipeline.attempt(execution).rpartition(":")[2]))
 
 
-def wait_in_queue(stage: Stage, execution: str) -> None:
-    """Wait until a file sleeps; the first that does has tried once more by then."""
-    wait_for(f"{execution} in the queue", lambda: in_queue(stage.pipeline, execution), 60)
+def wait_in_queue(stage: Stage, execution: str, tries: int = 2) -> None:
+    """Wait until a file sleeps for good: the first of a queue tries once more by itself before it does."""
+    pipeline = stage.pipeline
+    wait_for(
+        f"{execution} in the queue",
+        lambda: in_queue(pipeline, execution) and launches(pipeline, execution) == tries,
+        60,
+    )
 
 
 def launches(pipeline: Pipeline, execution: str) -> int:
@@ -59,7 +64,7 @@ def stop_one_that_waits(stage: Stage) -> Iterable[str]:
         stopped = stage.drop("stopped.csv")
         wait_in_queue(stage, stopped)
         waiting = stage.drop("waiting.csv")
-        wait_in_queue(stage, waiting)
+        wait_in_queue(stage, waiting, tries=1)
         pipeline.sfn.stop_execution(executionArn=stopped)
         key = f"scored/{stage.case.name}/stopped.csv.error"
         wait_for(key, lambda: pipeline.read(key), 60)
@@ -77,8 +82,6 @@ def call_nobody(stage: Stage) -> Iterable[str]:
         stage.scoring(scoring)
         waiting = stage.drop("waiting.csv")
         wait_in_queue(stage, waiting)
-        # The first of the queue has tried once more by itself.
-        wait_for("its second try", lambda: launches(pipeline, waiting) == 2 and in_queue(pipeline, waiting), 60)
         with disturb.denied(
             pipeline, pipeline.stack.output_bucket, "s3:GetObject", f"{pipeline.stack.output_prefix}.queue/*"
         ):
@@ -92,10 +95,12 @@ def call_nobody(stage: Stage) -> Iterable[str]:
 
 def room_again(stage: Stage) -> None:
     """Nobody calls when it is not a file's pod that goes: the sweeper finds it out, every quarter of an hour."""
-    pods = PATHS["pods"]
-    wait_for(
-        "the neighbour to go", lambda: not stage.pipeline.call("GET", pods, {"labelSelector": "!app"})["items"], 30
-    )
+
+    def has_gone() -> bool:
+        pods = stage.pipeline.call("GET", PATHS["pods"])["items"]
+        return all(pod["metadata"]["name"] != "neighbour" for pod in pods)
+
+    wait_for("the neighbour to go", has_gone, 30)
     stage.pipeline.invoke("SweepOrphans", {})
 
 
