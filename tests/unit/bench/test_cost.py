@@ -65,7 +65,7 @@ def test_dropscore_pays_for_functions_at_work_and_for_its_pod() -> None:
     assert bill.gb_seconds == pytest.approx((0.5 + 30) / 2 + (2 * 0.25 + 10) * 2)
     assert bill.invocations == 1 + 2
     assert cost.PART_MIB << 20 == objects._PART_BYTES
-    assert bill.writes == 5 + 14 + 9  # 150 MiB in parts of 5, 10 and then 12; a record of progress for each 16
+    assert bill.writes == 7 + 14 + 9  # 150 MiB in parts of 5, 10 and then 12; a record of progress for each 16
     assert bill.reads == 5 + 2
     assert bill.node_seconds == pytest.approx((30 + 10) / 4)
 
