@@ -134,9 +134,14 @@ def test_a_task_waits_for_its_token_and_the_first_answer_counts(aws: Aws, worker
 
 def test_a_token_is_over_with_its_execution_and_with_its_time(aws: Aws, worker: str, tmp_path: Path) -> None:
     stopped, late = tmp_path / "stopped", tmp_path / "late"
-    execution = aws.start(aws.machine("stopped", sleeping(worker)), {"file": str(stopped), "raise": ""})
+    catch = {"ErrorEquals": ["States.ALL"], "Next": "caught"}
+    definition = sleeping(worker, Catch=[catch])
+    definition["States"]["caught"] = {"Type": "Succeed"}
+    execution = aws.start(aws.machine("stopped", definition), {"file": str(stopped), "raise": ""})
     token = told(stopped)
     aws.states.stop_execution(executionArn=execution)
+    wait_for(lambda: "TaskFailed" in aws.entered(execution))
+    assert "TaskStateExited" not in aws.entered(execution), "nothing is caught any more"
     with pytest.raises(aws.states.exceptions.TaskTimedOut):
         aws.states.send_task_success(taskToken=token, output="{}")
     ended = aws.end(
