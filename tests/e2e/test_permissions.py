@@ -16,6 +16,7 @@ FUNCTIONS = (
     "StartScoring",
     "ResolveRequest",
     "LaunchPod",
+    "QueueFile",
     "AwaitPod",
     "StreamFile",
     "PersistOutput",
@@ -36,6 +37,7 @@ def handler(event, context):
 """
 IN, OUT = "dropscore-input", "dropscore-output"
 ARN = "arn:aws:states:us-east-1:000000000000"
+PLACE = "scored/.queue/probe/probe/probe"
 NO_UPLOAD = {"UploadId": "none"}
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "read a file": ("s3", "get_object", {"Bucket": IN, "Key": "incoming/probe.csv"}),
@@ -64,6 +66,10 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "delete what was rejected": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.rejected"}),
     "delete a scored file": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.scoreout"}),
     "delete an error": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.error"}),
+    "read a place": ("s3", "get_object", {"Bucket": OUT, "Key": PLACE}),
+    "take a place": ("s3", "put_object", {"Bucket": OUT, "Key": PLACE, "Body": ""}),
+    "give a place up": ("s3", "delete_object", {"Bucket": OUT, "Key": PLACE}),
+    "call a file": ("stepfunctions", "send_task_success", {"taskToken": "none", "output": "{}"}),
     "look an image up": ("ecr", "describe_images", {"repositoryName": "sas-anomaly"}),
     "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
     "list clusters": ("eks", "list_clusters", {}),
@@ -77,7 +83,8 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 # What is not there is no matter of permission.
-DONE = ("ok", "NoSuchUpload", "NoSuchKey")
+DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken")
+QUEUE = {"read a place", "take a place", "give a place up", "call a file"}
 MAY = {
     "StartScoring": set(),
     "ResolveRequest": {
@@ -88,7 +95,8 @@ MAY = {
         "read profiles",
         "read clusters",
     },
-    "LaunchPod": {"look a cluster up"},
+    "LaunchPod": {"look a cluster up", *QUEUE},
+    "QueueFile": QUEUE,
     "AwaitPod": {"look a cluster up"},
     "StreamFile": {"read a file", "write a scored file", "write what was rejected", "look a cluster up"},
     "PersistOutput": {
@@ -101,8 +109,8 @@ MAY = {
         "delete an error",
     },
     "PersistError": {"write an error", "look a cluster up"},
-    "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up"},
-    "SweepOrphans": {"look a cluster up", "read clusters"},
+    "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up", *QUEUE},
+    "SweepOrphans": {"look a cluster up", "read clusters", *QUEUE},
 }
 
 
