@@ -28,14 +28,14 @@ _CROWDS = {
     "busy": f"{scenarios.BUSY} times as many, for a while",
     "once": "100,000 at once, until they are started",
     "reserved": "the same, reserved concurrency for start_scoring",
-    "called": "the same to their end, with files that are called",
+    "called": "the same to their end",
 }
 _QUEUES = {
-    "retries": "**today**: retries by chance",
-    "gates": "gated pods (Kueue, or gates of our own), looked after as today",
-    "gates_paced": "**gated pods (Kueue), looked after by their place**",
+    "calls": "**as it is**: files that are called by a tear_down",
+    "retries": "as it was: retries by chance",
+    "gates": "gated pods (Kueue, or gates of our own), looked after by their age",
+    "gates_paced": "gated pods (Kueue), looked after by their place",
     "estimates": "launch_pod answers how long to wait, by the place",
-    "calls": "**files that are called by a tear_down**",
 }
 
 

@@ -1,4 +1,4 @@
-"""What files wait for room in a full namespace with: today's retries, and the ways that docs/scale.md weighs against them."""
+"""What files wait for room in a full namespace with: calls, as it is, and the ways that docs/scale.md weighs against them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import Protocol
 import simpy
 
 from bench.cost import TRANSITIONS_OF_A_ROUND
-from bench.quotas import Backoff
-from bench.simulation import FULL, LEAST_LOOK_SECONDS, MOST_GATED_SECONDS, Crowd, File, Steps
+from bench.simulation import CALLED, FULL, LEAST_LOOK_SECONDS, MOST_GATED_SECONDS, Crowd, File, Steps
 
 # What an estimate of the waiting time goes by: so many of the last tear-downs.
 _LAST = 50
 # What part of its estimate a file waits before it looks again. Where a late look leaves room empty, more of it is a spiral:
 # the pace falls, and the estimates grow.
 _SHARE, _SHARE_IF_ROOM_WAITS = 0.9, 0.8
-# A file that was called and finds no room (a pod that is slow to go) tries again so.
-_CALLED = Backoff(2, 1.5, 30)
 
 
 class Queue(Protocol):
@@ -42,7 +39,7 @@ def _launch(crowd: Crowd) -> Steps:
 
 
 class Retries:
-    """Today's: launch_pod fails with QuotaExceeded, and the state machine tries again, after a time by chance."""
+    """As it was: launch_pod fails with QuotaExceeded, and the state machine tries again, after a time by chance."""
 
     def room(self, crowd: Crowd, file: File) -> Steps:
         while True:
@@ -84,7 +81,7 @@ class Pace:
 class Gates:
     """A pod that waits with a scheduling gate and is admitted in its turn, by Kueue or by another file's tear_down.
 
-    await_pod looks after it as it does today, the less often the longer it has waited; or, with a `pace`, by its place.
+    await_pod looks after it the less often the longer it has waited; or, with a `pace`, by its place.
     """
 
     def __init__(self, pace: Pace | None = None) -> None:
@@ -152,7 +149,7 @@ class Estimates:
 
 
 class Calls:
-    """A file that finds no room leaves its task token and sleeps; the tear_down of another one calls the oldest.
+    """As it is: a file that finds no room leaves its task token and sleeps; the tear_down of another one calls the oldest.
 
     The called one waits until the pod that goes is gone, and launches again. Who comes meanwhile waits behind the others.
     """
@@ -168,7 +165,7 @@ class Calls:
         yield from crowd.task("queue_file", crowd.durations.functions["launch_pod"])
         called = crowd.env.event()
         self._asleep.append(called)
-        # The token written, the queue read by launch_pod and by the tear_down that calls.
+        # Its place, the queue read, that it was called. (launch_pod and tear_down read it for each file: `cost.dropscore`.)
         file.retries, file.transitions, file.writes = 1, 3, 3
         yield called
         yield crowd.env.timeout(crowd.durations.release)
@@ -179,7 +176,7 @@ class Calls:
             file.retries += 1
             if crowd.grant(file):
                 return
-            yield crowd.env.timeout(_CALLED.delay(nth, crowd.random))
+            yield crowd.env.timeout(CALLED.delay(nth, crowd.random))
             file.transitions += 1
             nth += 1
 

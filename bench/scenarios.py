@@ -52,10 +52,10 @@ def plans(inputs: Inputs) -> dict[str, Plan]:
     reserved = replace(once, name="reserved", start_concurrency=START_CONCURRENCY)
     called = Scenario("called", at_once, CROWD_PODS, seed, True, None, START_CONCURRENCY)
     found = {
-        "day": Plan(day, "retries"),
-        "busy": Plan(busy, "retries"),
-        "once": Plan(once, "retries"),
-        "reserved": Plan(reserved, "retries"),
+        "day": Plan(day, "calls"),
+        "busy": Plan(busy, "calls"),
+        "once": Plan(once, "calls"),
+        "reserved": Plan(reserved, "calls"),
         "called": Plan(called, "calls"),
     }
     durations = Durations.of(inputs)

@@ -35,9 +35,10 @@ def retry_of(states: dict[str, Any], state: str, error: str) -> Backoff:
 
 
 FULL = retry_of(_ATTEMPT, "launch_pod", "QuotaExceeded")
+CALLED = retry_of(_ATTEMPT, "launch_pod", "NoRoomYet")
 _THROTTLED = retry_of(_ATTEMPT, "launch_pod", "Lambda.TooManyRequestsException")
 _BUSY = retry_of(_SCORE_FILE, "attempt", "StepFunctions.ThrottlingException")
-RETRIES = (FULL, _THROTTLED, _BUSY)
+RETRIES = (FULL, CALLED, _THROTTLED, _BUSY)
 # After so many retries, a file that found no room has failed.
 MOST_RETRIES = next(
     int(retry["MaxAttempts"]) for retry in _ATTEMPT["launch_pod"]["Retry"] if "QuotaExceeded" in retry["ErrorEquals"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -42,7 +43,7 @@ def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
     """Many small files dropped together: seconds a file against those of the first batch that fills the cores."""
     seconds: dict[int, Sample] = {}
     steps: dict[int, Sample] = {}
-    retries: dict[int, Sample] = {}
+    waits: dict[int, Sample] = {}
     for files in plan.at_once:
         began = time.time()
         for number in range(files):
@@ -51,7 +52,7 @@ def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
         last = max(one["stopDate"].timestamp() for one in executions)
         seconds[files] = Sample(((last - began) / files,))
         counted = [_counted(bench, one["executionArn"]) for one in executions]
-        steps[files], retries[files] = (Sample(values) for values in zip(*counted, strict=True))
+        steps[files], waits[files] = (Sample(values) for values in zip(*counted, strict=True))
     busy = next((files for files in plan.at_once if files >= _BUSY_FROM), plan.at_once[-1])
     for files, taken in seconds.items():
         compared = files > busy
@@ -67,9 +68,13 @@ def at_once(plan: Plan, bench: Bench) -> Iterator[Row]:
     for files, taken in steps.items():
         constant = holds("constant", set(taken.values) == set(first.values))
         yield Row(transitions_row(files), taken, "", first, f"{plan.at_once[0]} at once", constant)
-        if any(retries[files].values):
-            # As many pods as the namespace's quota allows run at a time; the other files wait and try again.
-            yield Row(f"{files} at once, retries (namespace full)", retries[files], "")
+        if any(waits[files].values):
+            # As many pods as the namespace's quota allows run at a time; the other files wait until they are called.
+            yield Row(f"{files} at once, more of them (namespace full)", waits[files], "")
+
+
+# The steps of a file that waits for room; launch_pod comes again after them.
+_QUEUED = ("queue_file", "wait_for_room")
 
 
 def _drop(bench: Bench, name: str) -> None:
@@ -96,15 +101,20 @@ def _ended(bench: Bench, prefix: str, files: int) -> list[dict[str, Any]]:
 
 def _counted(bench: Bench, execution: str) -> tuple[int, int]:
     each = [transitions(bench.pipeline.history(arn)) for arn in (execution, bench.pipeline.attempt(execution))]
-    return sum(steps for steps, _ in each), sum(retries for _, retries in each)
+    return sum(steps for steps, _ in each), sum(waits for _, waits in each)
 
 
 def transitions(events: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    """State transitions that AWS bills for an execution with this history: its steps, and its retries.
+    """State transitions that AWS bills for an execution with this history: its steps, and what it had to wait with, in a
+    queue or by retries.
 
     Step Functions pricing, its first example: the start and the end count as well as each state.
     """
-    kinds = [str(event["type"]) for event in events]
-    steps = sum(kind.endswith("StateEntered") for kind in kinds) + 2
+    listed = list(events)
+    kinds = [str(event["type"]) for event in listed]
+    entered = [
+        event.get("stateEnteredEventDetails", {}).get("name") for event in listed if "StateEntered" in event["type"]
+    ]
+    queued = sum(name in _QUEUED or before in _QUEUED for before, name in pairwise(entered))
     tries = sum(kind in ("TaskScheduled", "LambdaFunctionScheduled") for kind in kinds)
-    return steps, tries - kinds.count("TaskStateEntered")
+    return len(entered) - queued + 2, queued + tries - kinds.count("TaskStateEntered")

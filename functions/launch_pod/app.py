@@ -1,9 +1,10 @@
-"""Request → a pod of the file's own, its Service and its route."""
+"""Request → a pod of the file's own, its Service and its route; where there is no room, a place in the queue is next."""
 
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import manifest, pods
+from scoring.cluster import manifest, pods, queue
+from scoring.errors import QuotaExceeded
 from scoring.intake import clusters as configured
 from scoring.intake import identity
 from scoring.observability import observed
@@ -15,7 +16,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises
     ------
-    QuotaExceeded, PodRefused, ClusterNotFound, ClusterAccessDenied, ClusterUnreachable
+    NoRoom, NoRoomYet
+        The namespace is full, or others wait for it already.
+    QuotaExceeded
+        The same where a Kueue queues the pods.
+    PodRefused, ClusterNotFound, ClusterAccessDenied, ClusterUnreachable, AccessDenied, AwsThrottled
     """
     state = event["state"]
     request = state["request"]
@@ -27,4 +32,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request,
         state["lost_pods"]["count"],
     )
-    return pods.launch(clusters.connect(request["cluster"]), attempt, configured.of_request(request))
+    api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
+    if cluster.queue:
+        return pods.launch(api, attempt, cluster)
+    waiting, called = queue.Queue.of(request["cluster"], request["namespace"]), state.get("called", {})
+    place = waiting.place(event["started"], event["attempt_id"])
+    if not called.get("freed") and waiting.is_before(place) and not pods.exists(api, attempt):
+        raise queue.NoRoom("Other files wait for room in the namespace already.")
+    try:
+        pod = pods.launch(api, attempt, cluster)
+    except QuotaExceeded as error:
+        raise queue.no_room(error, called) from error
+    if "full" in state:
+        waiting.leave(place)
+    is_left, room = queue.rest(called, queue.size(request))
+    if is_left:
+        waiting.call(room)
+    return pod

@@ -1,4 +1,4 @@
-"""Every few minutes: pods whose attempt is over → gone. The net under tear_down."""
+"""Every few minutes: pods whose attempt is over → gone, and who waits for room is called. The net under tear_down."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from scoring import aws, settings
 from scoring.cluster import api as clusters
 from scoring.cluster import pods
+from scoring.cluster.queue import Queue
 from scoring.errors import DropscoreError
 from scoring.intake import clusters as configured
 from scoring.intake import parameters
@@ -16,7 +17,8 @@ from scoring.settings import ClusterSettings
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
-    """Tear down each attempt that has a pod and no running execution; measure how old the oldest running attempt is.
+    """Tear down each attempt that has a pod and no running execution; call the first file that waits for room in each
+    namespace, since somebody may have made some; measure how old the oldest running attempt is.
 
     Raises
     ------
@@ -51,4 +53,6 @@ def _sweep(cluster: ClusterSettings, stepfunctions: Any, state_machine: str) -> 
                 deleted = pods.tear_down(api, namespace, attempt_id)
                 logger.warning("orphan swept", attempt_id=attempt_id, cluster=cluster.name, deleted=deleted)
                 swept.append(attempt_id)
+        if not cluster.queue:
+            Queue.of(cluster.name, namespace).call(None)
     return swept

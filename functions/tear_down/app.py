@@ -1,10 +1,10 @@
-"""An attempt that is over → nothing of it left: pod, Service, route, unfinished upload."""
+"""An attempt that is over → nothing of it left: pod, Service, route, unfinished upload; its room goes to the next file."""
 
 from typing import Any
 
 from scoring import aws
 from scoring.cluster import api as clusters
-from scoring.cluster import pods
+from scoring.cluster import pods, queue
 from scoring.intake import shard
 from scoring.observability import logger, observed
 from scoring.outcome import files as outcome
@@ -45,7 +45,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
             outcome.forget_shard(s3, request["output"])
         if "shards" in scoring:
             outcome.forget_shards(s3, request["output"], len(scoring["shards"]))
-    return {"deleted": deleted + pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)}
+    torn_down = pods.tear_down(clusters.connect(request["cluster"]), request["namespace"], attempt_id)
+    queue.leave(event, state, attempt_id, torn_down)
+    return {"deleted": deleted + torn_down}
 
 
 def _recorded_uploads(s3: Any, output: dict[str, str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from ministack.services import lambda_svc
 from ministack.services import stepfunctions as engine
 from ministack.services.cloudformation import provisioners
 
-from local.aws import access
+from local.aws import access, callbacks
 
 NESTED_RULE = "StepFunctionsGetEventsForStepFunctionsExecutionRule"
 
@@ -49,8 +49,9 @@ def repair() -> None:
         engine._run_execution,
         engine._fail_execution,
     )
-    find_retrier, execute_task, call_lambda, handle_request, run_items, run_item = (
+    find_retrier, find_catcher, execute_task, call_lambda, handle_request, run_items, run_item = (
         engine._find_matching_retrier,
+        engine._find_matching_catcher,
         engine._execute_task,
         engine._call_lambda,
         engine.handle_request,
@@ -106,6 +107,10 @@ def repair() -> None:
                 delay = random.uniform(0, delay)
             retrier = {**retrier, "IntervalSeconds": delay, "BackoffRate": 1.0}
         return retrier, index
+
+    def find_matching_catcher(catchers: list[dict[str, Any]], error: str) -> Any:
+        # What ends a task of an execution that has ended leads nowhere.
+        return None if ended(_running.get()).is_set() else find_catcher(catchers, error)
 
     def execute_task_in_time(
         state: dict[str, Any], given: object, execution: Execution, context: dict[str, Any]
@@ -168,12 +173,14 @@ def repair() -> None:
     engine._fail_execution = fail_execution
     engine._scaled_sleep = sleep
     engine._find_matching_retrier = find_matching_retrier
+    engine._find_matching_catcher = find_matching_catcher
     engine._execute_task = execute_task_in_time
     engine._call_lambda = call_lambda_if_allowed
     engine._run_map_items = run_map_items
     engine._run_sub_machine = run_map_item
     engine._invoke_nested_start_execution_sync = run_nested_execution
     engine.handle_request = handle
+    callbacks.repair(_running.get, ended)
 
 
 def time_limit(execution: Execution) -> float:
@@ -273,6 +280,7 @@ def time_out(execution: Execution) -> None:
 def finish(arn: str) -> None:
     """Wake whatever waits in an execution that is over, and stop what it has started."""
     ended(arn).set()
+    callbacks.end(arn)
     stop_children(arn)
 
 

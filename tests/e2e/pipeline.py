@@ -292,11 +292,18 @@ class Pipeline:
         listed = self.s3.list_objects_v2(Bucket=self.stack.output_bucket, Prefix=prefix)
         return [each["Key"] for each in listed.get("Contents", ())]
 
+    def place(self, attempt_id: str) -> str:
+        """Where an attempt waits for room in its namespace; empty if it does not."""
+        found = [key for key in self.keys(f"{self.stack.output_prefix}.queue/") if key.endswith(attempt_id)]
+        return found[0] if found else ""
+
     def _is_torn_down(self, attempt_id: str) -> bool:
-        return not self.objects(attempt_id)
+        return not self.objects(attempt_id) and not self.place(attempt_id)
 
     def assert_nothing_left(self, execution: str) -> None:
-        """No pod, Service, route, unfinished upload or record of the file; a pod may take its grace period to go."""
+        """No pod, Service, route, unfinished upload or record of the file, and no place in a queue; a pod may take its grace
+        period to go.
+        """
         attempt = self.attempt(execution)
         for each in (attempt, *self.shards(execution)):
             name = each.rsplit(":", 1)[-1]

@@ -16,6 +16,7 @@ FUNCTIONS = (
     "StartScoring",
     "ResolveRequest",
     "LaunchPod",
+    "QueueFile",
     "AwaitPod",
     "StreamFile",
     "PersistOutput",
@@ -36,6 +37,7 @@ def handler(event, context):
 """
 IN, OUT = "dropscore-input", "dropscore-output"
 ARN = "arn:aws:states:us-east-1:000000000000"
+PLACE = "scored/.queue/probe/probe/probe"
 NO_UPLOAD = {"UploadId": "none"}
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "read a file": ("s3", "get_object", {"Bucket": IN, "Key": "incoming/probe.csv"}),
@@ -70,6 +72,10 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"Entries": [{"Source": "probe", "DetailType": "Probe", "Detail": "{}"}]},
     ),
     "record what was told": ("s3", "put_object", {"Bucket": OUT, "Key": "scored/.progress/.told/probe", "Body": ""}),
+    "read a place": ("s3", "get_object", {"Bucket": OUT, "Key": PLACE}),
+    "take a place": ("s3", "put_object", {"Bucket": OUT, "Key": PLACE, "Body": ""}),
+    "give a place up": ("s3", "delete_object", {"Bucket": OUT, "Key": PLACE}),
+    "call a file": ("stepfunctions", "send_task_success", {"taskToken": "none", "output": "{}"}),
     "look an image up": ("ecr", "describe_images", {"repositoryName": "sas-anomaly"}),
     "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
     "list clusters": ("eks", "list_clusters", {}),
@@ -83,7 +89,8 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 # What is not there is no matter of permission.
-DONE = ("ok", "NoSuchUpload", "NoSuchKey")
+DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken")
+QUEUE = {"read a place", "take a place", "give a place up", "call a file"}
 MAY = {
     "StartScoring": set(),
     "ResolveRequest": {
@@ -94,7 +101,8 @@ MAY = {
         "read profiles",
         "read clusters",
     },
-    "LaunchPod": {"look a cluster up"},
+    "LaunchPod": {"look a cluster up", *QUEUE},
+    "QueueFile": QUEUE,
     "AwaitPod": {"look a cluster up"},
     # It may write all records of progress.
     "StreamFile": {
@@ -116,8 +124,8 @@ MAY = {
         "record what was told",
     },
     "PersistError": {"write an error", "tell EventBridge", "record what was told", "look a cluster up"},
-    "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up"},
-    "SweepOrphans": {"look a cluster up", "read clusters"},
+    "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up", *QUEUE},
+    "SweepOrphans": {"look a cluster up", "read clusters", *QUEUE},
 }
 
 

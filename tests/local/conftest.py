@@ -27,6 +27,7 @@ class ModelFailed(Exception): pass
 def handler(event, context):
     if event.get("raise"): raise ModelFailed(event["raise"])
     if event.get("exit"): os._exit(event["exit"])
+    if event.get("file"): open(event["file"], "w").write(event["token"])
     time.sleep(event.get("sleep", 0))
     return {"path": sys.path, "environment": dict(os.environ), "event": event}
 """

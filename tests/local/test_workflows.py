@@ -110,6 +110,53 @@ def test_the_time_of_a_task_may_come_from_its_input(aws: Aws, worker: str) -> No
     assert aws.end(execution)["error"] == "States.Timeout"
 
 
+def sleeping(function: str, **fields: Any) -> dict[str, Any]:
+    """Give a state machine of one task that waits for its token: it is told to the function's `file`."""
+    payload = {"token.$": "$$.Task.Token", "file.$": "$.file", "raise.$": "$.raise"}
+    parameters = {"FunctionName": function, "Payload": payload}
+    return task("arn:aws:states:::lambda:invoke.waitForTaskToken", Parameters=parameters, **fields)
+
+
+def told(file: Path) -> str:
+    return str(wait_for(lambda: file.exists() and file.read_text()))
+
+
+def test_a_task_waits_for_its_token_and_the_first_answer_counts(aws: Aws, worker: str, tmp_path: Path) -> None:
+    execution = aws.start(aws.machine("called", sleeping(worker)), {"file": str(tmp_path / "token"), "raise": ""})
+    token = told(tmp_path / "token")
+    aws.states.send_task_success(taskToken=token, output='{"freed": 1}')
+    with pytest.raises(aws.states.exceptions.TaskTimedOut):
+        aws.states.send_task_success(taskToken=token, output='{"freed": 2}')
+    assert json.loads(aws.end(execution)["output"]) == {"freed": 1}
+    with pytest.raises(aws.states.exceptions.InvalidToken):
+        aws.states.send_task_success(taskToken="none", output="{}")
+
+
+def test_a_token_is_over_with_its_execution_and_with_its_time(aws: Aws, worker: str, tmp_path: Path) -> None:
+    stopped, late = tmp_path / "stopped", tmp_path / "late"
+    catch = {"ErrorEquals": ["States.ALL"], "Next": "caught"}
+    definition = sleeping(worker, Catch=[catch])
+    definition["States"]["caught"] = {"Type": "Succeed"}
+    execution = aws.start(aws.machine("stopped", definition), {"file": str(stopped), "raise": ""})
+    token = told(stopped)
+    aws.states.stop_execution(executionArn=execution)
+    wait_for(lambda: "TaskFailed" in aws.entered(execution))
+    assert "TaskStateExited" not in aws.entered(execution), "nothing is caught any more"
+    with pytest.raises(aws.states.exceptions.TaskTimedOut):
+        aws.states.send_task_success(taskToken=token, output="{}")
+    ended = aws.end(
+        aws.start(aws.machine("late-call", sleeping(worker, TimeoutSeconds=2)), {"file": str(late), "raise": ""})
+    )
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
+    with pytest.raises(aws.states.exceptions.TaskTimedOut):
+        aws.states.send_task_success(taskToken=told(late), output="{}")
+
+
+def test_a_function_that_fails_with_a_token_fails_its_task(aws: Aws, worker: str) -> None:
+    ended = aws.end(aws.start(aws.machine("never-asleep", sleeping(worker)), {"file": "", "raise": "no"}))
+    assert (ended["status"], ended["error"]) == ("FAILED", "ModelFailed")
+
+
 def test_the_same_start_while_it_runs_gets_the_first_ones_answer(aws: Aws) -> None:
     machine = aws.machine("once", waiting(60))
     first = aws.start(machine, {"a": 1}, name="file")

@@ -38,6 +38,7 @@ def look_up_at_each_try() -> None:
 
     engine._execute_task = execute
     engine._invoke_resource = invoke
+    engine._invoke_with_callback = lambda resource, given, *_: invoke(resource, given)
     engine._get_mock_response = lambda *_: None
 
 

@@ -9,6 +9,7 @@ from tests.statemachine.conftest import CASES, MOCKS, Outcome, Run
 from tests.statemachine.definitions import items, states, tasks
 
 UP_TO_A_POD = ["resolve_request", "how_many_pods", "launch_pod", "await_pod", "is_pod_ready"]
+FROM_A_POD = ["await_pod", "is_pod_ready"]
 SCORED = ["stream_file", "is_file_scored", "persist_output"]
 TO_AN_OUTPUT = ["tear_down"]
 TO_AN_ERROR = ["persist_error", "tear_down_after_error", "is_error_written", "failed"]
@@ -106,6 +107,7 @@ def test_a_shard_is_scored_by_the_same_state_machine() -> None:
         ("FailsInPlanShards", "InvalidFile", PLANNED[:-1]),
         ("FailsInResolveRequest", "ImageNotFound", ["resolve_request"]),
         ("FailsInLaunchPod", "PodRefused", ["resolve_request", "how_many_pods", "launch_pod"]),
+        ("FailsInQueueFile", "AccessDenied", ["resolve_request", "how_many_pods", "launch_pod", "queue_file"]),
         ("FailsInAwaitPod", "PodCrashed", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"]),
         ("FailsWithoutAName", "KeyError", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"]),
         ("FailsInStreamFile", "ModelFailed", [*UP_TO_A_POD, "stream_file"]),
@@ -141,8 +143,28 @@ def test_errors_that_pass_are_waited_out_on_the_way_to_an_error_too(run: Run) ->
     assert outcome.path == run("FailsInAwaitPod").path
 
 
-def test_a_full_namespace_is_a_queue(run: Run) -> None:
-    succeeded(run("NamespaceIsFullForLong"))
+def test_a_namespace_that_is_full_behind_a_kueue_is_tried_again(run: Run) -> None:
+    succeeded(run("QuotaIsFullBehindAKueue"))
+
+
+IN_THE_QUEUE = ["queue_file", "wait_for_room", "launch_pod"]
+
+
+@pytest.mark.parametrize(
+    ("case", "queued"),
+    [
+        ("WaitsForRoom", IN_THE_QUEUE),
+        ("IsCalledInVain", [*IN_THE_QUEUE, *IN_THE_QUEUE]),
+        ("NobodyCalls", ["queue_file", "launch_pod", *IN_THE_QUEUE]),
+    ],
+)
+def test_a_file_without_room_sleeps_until_it_is_called(run: Run, case: str, queued: list[str]) -> None:
+    outcome = run(case)
+    succeeded(outcome)
+    before, after = UP_TO_A_POD[: -len(FROM_A_POD)], FROM_A_POD
+    assert outcome.path == [*before, *queued, *after, *SCORED, *TO_AN_OUTPUT]
+    assert outcome.input_of["queue_file"]["full"]["Error"] == "NoRoom"
+    assert outcome.input_of["wait_for_room"]["called"] == {"wait_seconds": 5, "freed": {"pods": 1}, "awake": ""}
 
 
 def test_a_function_that_is_killed_again_and_again_is_an_error(run: Run) -> None:

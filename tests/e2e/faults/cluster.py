@@ -1,4 +1,4 @@
-"""A cluster that is full, away, frozen or refuses the functions (on the rough stack)."""
+"""A cluster that is away, frozen or refuses the functions or a pod (on the rough stack)."""
 
 from __future__ import annotations
 
@@ -6,33 +6,12 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 from tests.builders import REGISTRY
-from tests.e2e import models
 from tests.e2e.faults import disturb
 from tests.e2e.faults.case import Case, Stage
 from tests.e2e.faults.model import says
 from tests.e2e.pipeline import Pipeline, wait_for
 
 AWAY_SECONDS, SHORTLY = 20, 6
-
-
-def while_full(**hard: str) -> Callable[[Stage], Iterable[str]]:
-    """Let the file wait behind a quota that somebody else takes up, until that one is gone."""
-
-    def inject(stage: Stage) -> Iterable[str]:
-        with disturb.full(stage.pipeline, **hard):
-            execution = stage.drop()
-            refused(stage, execution, "launch_pod", "QuotaExceeded", times=2)
-        yield execution
-
-    return inject
-
-
-def while_paused(stage: Stage) -> Iterable[str]:
-    """Somebody has paused the namespace by a quota of no pods, and goes on later."""
-    with disturb.quota(stage.pipeline, pods="0"):
-        execution = stage.drop()
-        refused(stage, execution, "launch_pod", "QuotaExceeded", times=2)
-    yield execution
 
 
 def ask_for_more_than_all(stage: Stage) -> Iterable[str]:
@@ -52,23 +31,6 @@ def failures(stage: Stage, execution: str, error: str) -> int:
     """How many times a step of the newest attempt has failed with an error."""
     events = stage.pipeline.history(stage.pipeline.attempt(execution))
     return sum(1 for event in events if event.get("taskFailedEventDetails", {}).get("error") == error)
-
-
-def stop_while_full(stage: Stage) -> Iterable[str]:
-    with disturb.full(stage.pipeline, pods="1"):
-        execution = stage.drop()
-        refused(stage, execution, "launch_pod", "QuotaExceeded")
-        stage.pipeline.sfn.stop_execution(executionArn=execution)
-        yield execution
-
-
-def delete_the_image_while_full(stage: Stage) -> Iterable[str]:
-    repository = models.push(stage.pipeline, "well", f"tests/{stage.case.name}")
-    with disturb.full(stage.pipeline, pods="1"):
-        execution = stage.drop(model_image=repository)
-        refused(stage, execution, "launch_pod", "QuotaExceeded")
-        stage.pipeline.stack.client("ecr").delete_repository(repositoryName=repository, force=True)
-    yield execution
 
 
 def beside_a_page_for_everything(stage: Stage) -> Iterable[str]:
@@ -156,18 +118,7 @@ def use_old_tokens(stage: Stage) -> Iterable[str]:
     yield stage.drop("second.csv")
 
 
-QUEUED = "scored as soon as there is room"
 CASES = (
-    Case(
-        "namespace-paused",
-        "somebody has paused the namespace: its quota has room for no pod at all",
-        but="scored when there is room again",
-        inject=while_paused,
-        rough=True,
-    ),
-    Case("quota-of-pods", "the namespace has no room for a pod", but=QUEUED, inject=while_full(pods="1"), rough=True),
-    Case("quota-of-services", "… for a Service", but=QUEUED, inject=while_full(services="1"), rough=True),
-    Case("quota-of-cpu", "… for the pod's cpu", but=QUEUED, inject=while_full(requests_cpu="30m"), rough=True),
     Case(
         "quota-smaller-than-the-pod",
         "the pod asks for more cpu than the namespace's whole quota: no waiting helps",
@@ -175,25 +126,6 @@ CASES = (
         "more than the whole namespace may use",
         "Correct the request",
         inject=ask_for_more_than_all,
-        rough=True,
-    ),
-    Case(
-        "stopped-in-the-queue",
-        "somebody stops the execution while the file waits for room",
-        "Aborted",
-        "Somebody stopped the execution",
-        "Redrive the execution",
-        inject=stop_while_full,
-        status="ABORTED",
-        rough=True,
-    ),
-    Case(
-        "image-deleted",
-        "the image is deleted when the file has been resolved and its pod not yet been launched (ErrImagePull)",
-        "ImagePullFailed",
-        "is not in its registry",
-        "Check that the image is still there",
-        inject=delete_the_image_while_full,
         rough=True,
     ),
     Case(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.faults import aws, beside, cluster, files, model, pod, requests, script, shards, workflow
+from tests.e2e.faults import aws, beside, cluster, files, model, pod, queue, requests, script, shards, workflow
 from tests.e2e.faults.case import Case
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -14,6 +14,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "A script in a `sas` container": script.CASES,
     "The execution": workflow.CASES,
     "One of a file's several pods": shards.CASES,
+    "A namespace that is full": queue.CASES,
     "The cluster": cluster.CASES,
     "AWS": aws.CASES,
 }

@@ -32,6 +32,11 @@ def test_each_retry_is_counted_apart() -> None:
     assert transitions(event(kind) for kind in kinds) == (2 + 1, 1)
 
 
+def test_what_a_file_that_waits_for_room_goes_through_besides_is_counted_apart() -> None:
+    names = ["launch_pod", "queue_file", "wait_for_room", "launch_pod", "queue_file", "launch_pod", "await_pod"]
+    assert transitions(event("WaitStateEntered", name) for name in names) == (2 + 2, 5)
+
+
 def test_aws_has_another_name_for_the_tasks_of_functions() -> None:
     kinds = ["TaskStateEntered", "LambdaFunctionScheduled", "LambdaFunctionFailed", "LambdaFunctionScheduled"]
     assert transitions(event(kind) for kind in kinds) == (2 + 1, 1)

@@ -8,6 +8,8 @@ import pytest
 from scoring.cluster import api as clusters
 from scoring.cluster import readiness
 from scoring.cluster.containers import parse_time
+from scoring.cluster.queue import Queue
+from scoring.errors import Failure
 from scoring.files import objects
 from scoring.outcome import history
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, ROOT, Context, FakeApi, crashed, event, function, running
@@ -25,13 +27,15 @@ def test_each_function_has_a_sample() -> None:
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name in ATTEMPT])
 def test_a_sample_is_what_the_state_machine_gives(name: str) -> None:
-    sample = event(name)
-    assert sample.keys() == {key.removesuffix(".$") for key in ATTEMPT[name]["Parameters"]}
+    sample, given = event(name), ATTEMPT[name]["Parameters"]
+    assert sample.keys() == {key.removesuffix(".$") for key in given.get("Payload", given)}
     assert sample["execution"].endswith(f":{sample['attempt_id']}")
     assert sample["file_id"] == sample["state"]["file_id"]
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name in ATTEMPT and name != "persist_error"])
+@pytest.mark.parametrize(
+    "name", [name for name in FUNCTIONS if name in ATTEMPT and name not in ("persist_error", "queue_file")]
+)
 def test_a_sample_holds_what_the_steps_before_have_added(name: str) -> None:
     before: set[str] = set()
     one_pod = ("launch_pod", "await_pod", "stream_file")
@@ -46,6 +50,12 @@ def test_a_sample_holds_what_the_steps_before_have_added(name: str) -> None:
         before.add(ATTEMPT[step]["ResultPath"].removeprefix("$."))
     given = {"source", "file_id", "lost_pods", history.STARTED_BY}
     assert event(name)["state"].keys() == given | before
+
+
+def test_a_sample_of_a_file_that_finds_no_room_holds_what_it_was_refused_with() -> None:
+    refused = event("queue_file")["state"]
+    assert refused.keys() == {*event("launch_pod")["state"], "full"}
+    assert Failure.from_state(refused["full"]).details["lacks"] == {"pods": 1}
 
 
 def run(name: str, given: dict[str, Any] | None = None, seconds: float = 60.0) -> dict[str, Any]:
@@ -63,7 +73,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     return found
 
 
-def test_launch_pod_takes_its_sample(api: FakeApi) -> None:
+def test_launch_pod_takes_its_sample(s3: Any, api: FakeApi) -> None:
     api.objects.clear()
     launched = run("launch_pod")
     assert launched.keys() == POD.keys()
@@ -72,11 +82,20 @@ def test_launch_pod_takes_its_sample(api: FakeApi) -> None:
     assert labels["dropscore.io/file"] == event("launch_pod")["file_id"]
 
 
-def test_a_pod_in_a_lost_ones_place_has_another_name(api: FakeApi) -> None:
+def test_a_pod_in_a_lost_ones_place_has_another_name(s3: Any, api: FakeApi) -> None:
     given = event("launch_pod")
     given["state"]["lost_pods"] = {"count": 2}
     launched = run("launch_pod", given)
     assert (launched["name"], launched["replaces"]) == (f"{POD['name']}-2", 2)
+
+
+def test_queue_file_takes_its_sample(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: dict[str, Any] = {}
+    monkeypatch.setattr(Queue, "wake", lambda _, token, message: woken.setdefault(token, message))
+    place = run("queue_file")["place"]
+    assert place.startswith("scored/.queue/dropscore-local/dropscore/20261122T095221.448Z-")
+    etag = s3.head_object(Bucket=OUTPUT_BUCKET, Key=place)["ETag"]
+    assert woken == {event("queue_file")["token"]: {"wait_seconds": 5, "freed": None, "awake": etag}}
 
 
 def test_await_pod_takes_its_sample(api: FakeApi, server: Server) -> None:

@@ -1,6 +1,7 @@
 """sweep_orphans: a pod goes when its attempt is over, and only then."""
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.cluster import api as clusters
+from scoring.cluster.queue import Queue
 from scoring.errors import AccessDenied, AwsThrottled, ClusterUnreachable, InvalidSettings
 from scoring.intake import parameters
 from scoring.intake.parameters import Stored
@@ -22,6 +24,7 @@ class StepFunctions:
 
     def __init__(self, **statuses: str) -> None:
         self.statuses = statuses
+        self.called: list[tuple[str, Any]] = []
 
     def describe_execution(self, executionArn: str) -> dict[str, str]:  # noqa: N803  (boto3's name)
         machine, _, name = executionArn.rpartition(":")
@@ -44,6 +47,7 @@ class StepFunctions:
 def stepfunctions(monkeypatch: pytest.MonkeyPatch) -> StepFunctions:
     found = StepFunctions()
     monkeypatch.setattr(aws, "client", lambda service: found)
+    monkeypatch.setattr(Queue, "call", lambda self, freed: found.called.append((self.folder, freed)))
     return found
 
 
@@ -154,3 +158,19 @@ def test_a_parameter_store_that_refuses_keeps_the_stacks_own_clusters_from_nothi
     with pytest.raises(AccessDenied):
         sweep()
     assert not api.objects
+
+
+def test_whoever_waits_longest_in_a_namespace_is_called_without_knowing_for_what(
+    monkeypatch: pytest.MonkeyPatch, stepfunctions: StepFunctions
+) -> None:
+    """Somebody may have made room; a Kueue calls by itself."""
+    down = FakeApi()
+    down.refusals["GET"] = ClusterUnreachable("down")
+    connect(monkeypatch, lab=cluster("over"), kueue=FakeApi(), down=down)
+    entries = json.loads(os.environ["CLUSTERS"])
+    entries["lab"]["namespaces"].append("batch")
+    entries["kueue"]["queue"] = "risk"
+    monkeypatch.setenv("CLUSTERS", json.dumps(entries))
+    with pytest.raises(ClusterUnreachable):
+        sweep()
+    assert stepfunctions.called == [("scored/.queue/lab/dropscore/", None), ("scored/.queue/lab/batch/", None)]

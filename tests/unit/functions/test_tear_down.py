@@ -6,6 +6,7 @@ import pytest
 
 from scoring import aws
 from scoring.cluster import api as clusters
+from scoring.cluster.queue import Queue, size
 from scoring.errors import ClusterUnreachable
 from scoring.files import objects
 from scoring.intake import shard
@@ -14,7 +15,9 @@ from scoring.outcome import history
 from scoring.streaming.progress import Progress
 from tests.builders import (
     ATTEMPT_ID,
+    CLUSTER,
     EXECUTION,
+    NAMESPACE,
     OUTPUT_BUCKET,
     POD_NAME,
     Context,
@@ -22,6 +25,7 @@ from tests.builders import (
     envelope,
     function,
     path,
+    pod_state,
     request,
     running,
     state,
@@ -53,7 +57,7 @@ def histories(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 # EventBridge's event of an attempt that somebody stopped.
-STOPPED = {"detail": {"name": ATTEMPT_ID, "executionArn": EXECUTION, "status": "ABORTED", "input": None}}
+STOPPED = {"detail": {"name": ATTEMPT_ID, "executionArn": EXECUTION, "status": "ABORTED", "startDate": 1795341600123}}
 
 
 def uploads(s3: Any) -> list[str]:
@@ -165,9 +169,41 @@ def test_what_could_not_be_torn_down_fails_the_call_so_that_it_is_repeated(mocke
         tear_down(envelope(state(request=request())))
 
 
-def test_aws_is_not_asked_for_what_the_state_tells(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_is_not_asked_for_what_the_state_tells_where_a_kueue_queues_the_pods(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_client(service: str) -> None:
         raise AssertionError(service)
 
     monkeypatch.setattr(aws, "client", no_client)
-    assert tear_down(envelope(state(request=request()))) == [f"pods/{POD_NAME}"]
+    settings = request()["cluster_settings"] | {"queue": "risk"}
+    assert tear_down(envelope(state(request=request(cluster_settings=settings)))) == [f"pods/{POD_NAME}"]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the files that wait were called for."""
+    found: list[Any] = []
+    monkeypatch.setattr(Queue, "call", lambda self, freed: found.append((self.folder, freed)))
+    return found
+
+
+def test_whoever_waits_is_called_to_the_room_of_a_pod_that_goes_and_only_once(
+    s3: Any, api: FakeApi, calls: list[Any], histories: dict[str, Any]
+) -> None:
+    whole = state(request=request(), pod=pod_state(), error={"Error": "ModelFailed"})
+    tear_down(envelope(whole))
+    histories[EXECUTION] = whole | {"failure": {}}
+    tear_down(STOPPED)
+    assert calls == [(f"scored/.queue/{CLUSTER}/{NAMESPACE}/", size(request()))]
+
+
+def test_whoever_was_stopped_while_it_waited_gives_up_its_place_and_calls_nobody(
+    s3: Any, api: FakeApi, calls: list[Any], histories: dict[str, Any]
+) -> None:
+    api.objects.clear()
+    waiting = Queue.of(CLUSTER, NAMESPACE)
+    waiting.enter(waiting.place("2026-11-22T10:00:00.123Z", ATTEMPT_ID), {"token": "token"}, awake="")
+    histories[EXECUTION] = state(request=request(), full={"Error": "NoRoom"})
+    tear_down(STOPPED)
+    assert (waiting.first(), calls) == ("", [])

@@ -35,6 +35,9 @@ _NAMED = {
     "runtimeClassName": "runtime_class",
 }
 
+GRACE_SECONDS = 5
+"""How long a pod that is deleted may take to end; it counts for a quota until it is gone."""
+
 # What the pod may outlive its own deadlines by: tearing down and the queues in between.
 _SLACK_SECONDS = 3_600
 
@@ -98,7 +101,7 @@ def pod(attempt: Attempt, cluster: ClusterSettings) -> dict[str, Any]:
             # The last net: a pod ends by itself even when nothing of dropscore is left to end it.
             "activeDeadlineSeconds": sum(deadlines.values()) + _SLACK_SECONDS,
             # A model has nothing to finish once nobody waits for it.
-            "terminationGracePeriodSeconds": 5,
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
             "enableServiceLinks": False,
             # Not even for a service account of a profile's: EKS hands out AWS credentials by a volume of its own.
             "automountServiceAccountToken": False,

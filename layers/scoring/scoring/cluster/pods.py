@@ -70,6 +70,15 @@ def _create_or_adopt(api: Api, path: str, body: dict[str, Any]) -> dict[str, Any
         raise Leftover(f"A {body['kind']} {name} of an earlier pod is still being removed.") from None
 
 
+def exists(api: Api, attempt: Attempt) -> bool:
+    """Whether an earlier call of the same attempt has created the pod."""
+    try:
+        api.call("GET", f"{namespace_path(attempt.request['namespace'])}/pods/{attempt.name}")
+    except NotFound:
+        return False
+    return True
+
+
 class Leftover(DropscoreError):
     """An object of an earlier pod of the same attempt is not gone yet; the state machine tries again."""
 
@@ -85,13 +94,15 @@ def tear_down(api: Api, namespace: str, attempt_id: str) -> list[str]:
     Returns
     -------
     list of str
-        What was deleted, as `kind/name`.
+        What was deleted, as `kind/name`; what somebody has deleted before and is not gone yet is none of it.
     """
     deleted = []
     core = namespace_path(namespace)
     paths = [f"{core}/pods", f"{core}/services", *(routes.path(route, namespace) for route in ("gateway", "ingress"))]
     for path in paths:
         for item in _ours(api, path, f"{ATTEMPT_LABEL}={attempt_id}"):
+            if "deletionTimestamp" in item["metadata"]:
+                continue
             options = {
                 "apiVersion": "v1",
                 "kind": "DeleteOptions",

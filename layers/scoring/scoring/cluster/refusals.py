@@ -52,9 +52,12 @@ def refusal(cluster: str, call: str, status: int, body: Any, http_reason: str) -
     if status == 403 and "exceeded quota" in message:
         if asks_for_more_than_all(message):
             return PodRefused(f"The pod asks for more than the whole namespace may use: {said}")
+        lacks = lacking(message)
         if is_paused(message):
-            return QuotaExceeded(f"Somebody has paused the namespace by a quota of nothing: {said}", _PAUSED)
-        return QuotaExceeded(f"The namespace is full: {said}")
+            return QuotaExceeded(
+                f"Somebody has paused the namespace by a quota of nothing: {said}", _PAUSED, lacks=lacks
+            )
+        return QuotaExceeded(f"The namespace is full: {said}", lacks=lacks)
     if status == 401:
         return ClusterAccessDenied(f"The cluster does not know this function's role: {said}")
     if status == 403 and "User " in message and " cannot " in message:
@@ -70,21 +73,36 @@ def asks_for_more_than_all(message: str) -> bool:
     The sentence is the API server's own: `… requested: pods=1,requests.cpu=8, used: …, limited: pods=50,requests.cpu=4`.
     A limit of nothing on what every pod needs is no such verdict, but a pause.
     """
-    return any(amount > limit for name, amount, limit in _exceeded(message) if limit or name not in _EVERY_POD_NEEDS)
+    exceeded = _exceeded(message)
+    return any(amount > limit for name, amount, _, limit in exceeded if limit or name not in _EVERY_POD_NEEDS)
 
 
 def is_paused(message: str) -> bool:
     """Whether a quota's refusal says that nothing at all may run: somebody has paused the namespace, and will go on."""
-    return any(not limit for name, _, limit in _exceeded(message) if name in _EVERY_POD_NEEDS)
+    return any(not limit for name, _, _, limit in _exceeded(message) if name in _EVERY_POD_NEEDS)
 
 
-def _exceeded(message: str) -> list[tuple[str, Decimal, Decimal]]:
-    """Name, request and limit of what a quota's refusal lists."""
-    found = re.search(r"requested: (.*?), used: .*?, limited: (.*)", message)
+def lacking(message: str) -> dict[str, float]:
+    """How much has to be freed of each resource (`pods`, `cpu`, `memory`, …) before a quota takes what it refused."""
+    found: dict[str, float] = {}
+    for name, amount, used, limit in _exceeded(message):
+        resource = re.sub(r"^(count/|requests\.|limits\.)", "", name)
+        found[resource] = max(found.get(resource, 0), float(amount + used - limit))
+    return {resource: amount for resource, amount in found.items() if amount > 0}
+
+
+def _exceeded(message: str) -> list[tuple[str, Decimal, Decimal, Decimal]]:
+    """Name, request, use and limit of what a quota's refusal lists."""
+    found = re.search(r"requested: (.*?), used: (.*?), limited: (.*)", message)
     if not found:
         return []
-    requested, limited = (
-        dict(item.split("=", 1) for item in text.split(",") if "=" in item) for text in found.groups()
+    requested, used, limited = (
+        {name: quantity(amount) for name, _, amount in (item.partition("=") for item in text.split(","))}
+        for text in found.groups()
     )
-    amounts = ((name, quantity(text), quantity(limited.get(name, ""))) for name, text in requested.items())
-    return [(name, amount, limit) for name, amount, limit in amounts if amount is not None and limit is not None]
+    listed = ((name, amount, used.get(name) or Decimal(0), limited.get(name)) for name, amount in requested.items())
+    return [
+        (name, amount, in_use, limit)
+        for name, amount, in_use, limit in listed
+        if amount is not None and limit is not None
+    ]

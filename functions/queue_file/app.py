@@ -1,0 +1,29 @@
+"""A file that finds no room → its place in the queue of the namespace, where a tear_down calls it."""
+
+from typing import Any
+
+from scoring.cluster import queue
+from scoring.errors import Failure
+from scoring.observability import observed
+
+
+@observed
+def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """Put the token of the Task at the attempt's place; whoever makes room answers it with the `called` of the state.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    state = event["state"]
+    request, called = state["request"], state.get("called", {})
+    waiting = queue.Queue.of(request["cluster"], request["namespace"])
+    place, awake = waiting.place(event["started"], event["attempt_id"]), called.get("awake", "")
+    told = queue.sleeper(event["token"], Failure.from_state(state["full"]).details.get("lacks", {}))
+    etag, was_called = waiting.enter(place, told, awake)
+    if queue.tries_by_itself(place, waiting.first(), awake=bool(awake), was_called=was_called):
+        waiting.rouse(place, told, etag)
+    elif "Error" in called:
+        # It has slept for as long as it may: nobody looks after those before it.
+        waiting.call(None)
+    return {"place": place}
