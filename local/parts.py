@@ -137,7 +137,7 @@ def create_eks_clusters(endpoint_url: str) -> None:
 
 
 def create_access_entries(endpoint_url: str, cluster_roles: str) -> None:
-    """Give the functions' roles access to the clusters that the template does not, as the README tells to.
+    """Give the functions' roles access to the clusters that the template does not, as docs/deploy.md tells to.
 
     Parameters
     ----------

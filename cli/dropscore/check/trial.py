@@ -149,10 +149,7 @@ def wait_until_ready(
 
 
 class NotReady(DropscoreError):
-    remedy = (
-        "Let it listen on port 8080 of all addresses (0.0.0.0), and answer the ping of one of the protocols (README, “The "
-        "model's side of it”); a larger model needs more time: --wait."
-    )
+    remedy = "Let it listen on port 8080 of all addresses (0.0.0.0), and answer the ping of one of the protocols (docs/models.md); a larger model needs more time: --wait."
 
 
 def run(

@@ -51,7 +51,7 @@ class InvalidTags(DropscoreError):
 
 class InvalidProfile(DropscoreError):
     remedy = (
-        "Ask the administrator to correct the parameter in SSM Parameter Store (a String of JSON, see the README), then "
+        "Ask the administrator to correct the parameter in SSM Parameter Store (a String of JSON, see docs/files.md), then "
         "redrive the execution a minute later or drop the file again."
     )
 

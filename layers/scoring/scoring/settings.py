@@ -1,6 +1,6 @@
 """The only place that reads the environment.
 
-Each variable is set by template.yaml from a parameter of the stack; the README's table of settings documents them.
+Each variable is set by template.yaml from a parameter of the stack; the table of settings in docs/deploy.md documents them.
 """
 
 from __future__ import annotations

@@ -324,7 +324,7 @@ def test_an_error_tells_of_the_profile_that_may_be_the_reason() -> None:
     assert told["details"] == {"profile": "risk:3"}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/containers.md"])
+@pytest.mark.parametrize("page", ["docs/files.md", "docs/containers.md"])
 def test_every_profile_in_the_documentation_is_one(page: str) -> None:
     text = (ROOT / page).read_text()
     shown = re.findall(r"```json\n(\{.*?\})\n```", text, re.DOTALL) + re.findall(
@@ -336,5 +336,5 @@ def test_every_profile_in_the_documentation_is_one(page: str) -> None:
 
 
 def test_every_key_is_in_the_documentation() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/files.md").read_text()
     assert not [key for key in schema.SCHEMA["properties"] if f"`{key}`" not in text and f'"{key}"' not in text]
