@@ -1,176 +1,17 @@
-"""How far a file is: the steps of its attempts and shards, and the record of progress that each keeps in S3."""
+"""The course of a file: its attempts, their shards, and how far they are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from dropscore import progress
+from dropscore.progress import Progress
 from dropscore.runs import Run, describe
 from dropscore.stack import Stack
-
-# States that only wait belong to the step that they wait for.
-_PART_OF = {
-    "wait_for_room": "queue_file",
-    "wait_for_pod": "await_pod",
-    "wait_for_model": "stream_file",
-    "count_lost_pod": "tear_down_lost_pod",
-}
-# What people are told of a file whose attempt is in this step.
-_SCORING = "scoring"
-_DOING = {
-    "resolve_request": "reading its tags",
-    "launch_pod": "getting a pod",
-    "queue_file": "waiting for room",
-    "await_pod": "starting its pod",
-    "stream_file": _SCORING,
-    "plan_shards": "cutting it into shards",
-    "score_shards": _SCORING,
-    "persist_output": "publishing",
-    "persist_error": "writing the error",
-    "tear_down_lost_pod": "starting again after a lost pod",
-}
-_TEAR_DOWN = "tear_down"
-# A line of JSON is far below this; what follows it may be megabytes.
-_RECORD_BYTES = 256 << 10
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step of an attempt, with `failures` of tries that were repeated: (error, how often)."""
-
-    name: str
-    entered: datetime
-    left: datetime | None = None
-    failures: tuple[tuple[str, int], ...] = ()
-
-    def seconds(self, now: datetime) -> float:
-        return ((self.left or now) - self.entered).total_seconds()
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The record of progress: `done` of `total` bytes of the input (0: not known, of a compressed file), `rows` scored,
-    at the time that it was `saved`. `sent` bytes have gone to a container that takes the file whole.
-
-    Of a file with shards, `shards` are those that are being scored, and `waiting` ones have not begun.
-    """
-
-    done: int
-    total: int
-    rows: int
-    started: datetime | None
-    saved: datetime
-    sent: int = 0
-    rejected: int = 0
-    batch_bytes: int = 0
-    in_flight: int = 0
-    shards: tuple[Progress, ...] = ()
-    waiting: int = 0
-
-    @property
-    def fraction(self) -> float | None:
-        """From 0 to 1; None where it cannot be told."""
-        most = max(self.done, self.sent)
-        return min(most / self.total, 1.0) if self.total and most else None
-
-    @property
-    def seconds(self) -> float:
-        """For how long it had been scored when the record was saved."""
-        return (self.saved - self.started).total_seconds() if self.started else 0.0
-
-    @property
-    def bytes_per_second(self) -> float:
-        if self.shards:
-            return sum(each.bytes_per_second for each in self.shards)
-        return self.done / self.seconds if self.seconds > 0 else 0.0
-
-    def seconds_left(self, now: datetime) -> float | None:
-        """As it goes on as until now; None where nothing can be said."""
-        if self.shards:
-            left = [each.seconds_left(now) for each in self.shards]
-            known = [each for each in left if each is not None]
-            # Side by side: the last one ends it.
-            return max(known) if len(known) == len(left) and not self.waiting else None
-        if not self.total or not self.done or not self.bytes_per_second:
-            return None
-        return max((self.total - self.done) / self.bytes_per_second - (now - self.saved).total_seconds(), 0.0)
-
-
-@dataclass
-class Attempt:
-    """An execution of `attempt`, on a whole file or on its shard of this `number`, as its events tell so far."""
-
-    arn: str
-    number: int | None = None
-    events: list[dict[str, Any]] = field(default_factory=list)
-    state: dict[str, Any] = field(default_factory=dict)
-    """The newest state that its history shows."""
-
-    @property
-    def steps(self) -> list[Step]:
-        return steps(self.events)
-
-    @property
-    def is_over(self) -> bool:
-        return bool(self.events) and self.events[-1]["type"] in _LAST
-
-    @property
-    def doing(self) -> str:
-        """In a word or three."""
-        made = self.steps
-        if not made:
-            return "starting"
-        if made[-1].name.startswith(_TEAR_DOWN) and made[-1].name != "tear_down_lost_pod":
-            return "tearing down"
-        if made[-1].name == "launch_pod" and any(error == "QuotaExceeded" for error, _ in made[-1].failures):
-            return _DOING["queue_file"]
-        return _DOING.get(made[-1].name, made[-1].name)
-
-
-_LAST = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut")
-
-
-def steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
-    """The steps that the history of an attempt tells of; loops of one are one."""
-    made: list[Step] = []
-    for event in events:
-        if entered := event.get("stateEnteredEventDetails"):
-            name = _PART_OF.get(entered["name"], entered["name"])
-            if event["type"] not in ("TaskStateEntered", "WaitStateEntered", "MapStateEntered", "PassStateEntered"):
-                continue
-            if entered["name"] == "score_shard":
-                continue
-            if made and made[-1].name == name:
-                made[-1] = replace(made[-1], left=None)
-            else:
-                made.append(Step(name, event["timestamp"]))
-        elif exited := event.get("stateExitedEventDetails"):
-            if made and made[-1].name == _PART_OF.get(exited["name"], exited["name"]):
-                made[-1] = replace(made[-1], left=event["timestamp"])
-        elif made and (error := _error_of(event)):
-            failures = dict(made[-1].failures)
-            failures[error] = failures.get(error, 0) + 1
-            made[-1] = replace(made[-1], failures=tuple(failures.items()))
-        elif event["type"] in _LAST and made and not made[-1].left:
-            made[-1] = replace(made[-1], left=event["timestamp"])
-    return made
-
-
-def _error_of(event: Mapping[str, Any]) -> str:
-    for details in (
-        "taskFailedEventDetails",
-        "lambdaFunctionFailedEventDetails",
-        "lambdaFunctionTimedOutEventDetails",
-        "taskTimedOutEventDetails",
-    ):
-        if details in event:
-            return str(event[details].get("error") or "States.Timeout")
-    return ""
+from dropscore.steps import SCORING, Attempt, state_in
 
 
 class Course:
@@ -197,10 +38,12 @@ class Course:
             more = self._more(attempt.arn, attempt.events)
             new += [(event, attempt) for event in more]
             for event in more:
-                attempt.state = _state(event) or attempt.state
+                attempt.state = state_in(event) or attempt.state
                 if attempt.number is None:
                     # While this goes on: the shards come after it.
                     self._take(event, attempt)
+        for event, _ in new:
+            _lighten(event)
         return sorted(new, key=lambda each: each[0]["timestamp"])
 
     @property
@@ -222,7 +65,7 @@ class Course:
 
     def progress(self) -> Progress | None:
         """How far it is; None before it is being scored and after that."""
-        if not self.whole or self.whole.is_over or self.whole.doing != _SCORING:
+        if not self.whole or self.whole.is_over or self.whole.doing != SCORING:
             return None
         request = self.whole.state.get("request", {})
         if "output" not in request:
@@ -230,7 +73,7 @@ class Course:
         if request.get("pods", 1) > 1:
             return self._of_shards(request)
         size = 0 if request.get("format", {}).get("compression") else self.run.size
-        return read_progress(self._stack, request["output"]["progress"], size)
+        return progress.read(self._stack, request["output"]["progress"], size)
 
     def _of_shards(self, request: Mapping[str, Any]) -> Progress | None:
         planned = (self.whole.state if self.whole else {}).get("scoring", {}).get("shards") or []
@@ -239,7 +82,7 @@ class Course:
         over = {each.number for each in self.shards if each.is_over}
         for each in planned:
             size = each["stop"] - each["start"]
-            found = read_progress(self._stack, f"{request['output']['progress']}/{each['number']}", size)
+            found = progress.read(self._stack, f"{request['output']['progress']}/{each['number']}", size)
             if found:
                 found = replace(found, done=max(found.done - each["start"], 0))
                 begun.append(found)
@@ -287,46 +130,9 @@ class Course:
         self.attempts.append(Attempt(arn, number))
 
 
-def _state(event: Mapping[str, Any]) -> dict[str, Any]:
-    for details, name in (
-        ("stateExitedEventDetails", "output"),
-        ("stateEnteredEventDetails", "input"),
-        ("executionStartedEventDetails", "input"),
-    ):
-        told = event.get(details, {})
-        if told.get(name) and told.get("name") != "score_shard":
-            state = json.loads(told[name])
-            return state if isinstance(state, dict) else {}
-    return {}
-
-
-def read_progress(stack: Stack, key: str, total: int) -> Progress | None:
-    """The record of progress at a key, if it is there (still)."""
-    try:
-        answer = stack.s3.get_object(Bucket=stack.output_bucket, Key=key, Range=f"bytes=0-{_RECORD_BYTES - 1}")
-    except ClientError as error:
-        if stack.is_missing(error, key):
-            return None
-        raise
-    line = answer["Body"].read().partition(b"\n")[0]
-    return of_record(json.loads(line), total, answer["LastModified"])
-
-
-def of_record(record: Mapping[str, Any], total: int, saved: datetime) -> Progress:
-    """What a record of progress tells; see `scoring.streaming.progress`."""
-    pace = record.get("pace") or {}
-    return Progress(
-        done=record["offset"],
-        total=total,
-        rows=max(record["rows"], 0),
-        started=datetime.fromisoformat(record["started"]) if record.get("started") else None,
-        saved=saved,
-        sent=record.get("sent", 0),
-        rejected=record.get("rejected", 0),
-        batch_bytes=int(pace.get("size", 0)),
-        in_flight=int(pace.get("in_flight", 0)),
-    )
-
-
-def shards_of(attempts: Sequence[Attempt]) -> int:
-    return sum(each.number is not None for each in attempts)
+def _lighten(event: dict[str, Any]) -> None:
+    """Leave the states out of an event, which is kept as long as somebody looks: a file's history may have thousands of them."""
+    for details in event.values():
+        if isinstance(details, dict):
+            details.pop("input", None)
+            details.pop("output", None)

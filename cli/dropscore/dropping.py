@@ -16,9 +16,10 @@ from urllib.parse import urlencode
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
-from dropscore.course import Attempt, Course
+from dropscore.course import Course
 from dropscore.runs import Run, described, listed
 from dropscore.stack import Stack, Unusable
+from dropscore.steps import Attempt
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, REJECTED_SUFFIX, slug
 
 # S3 User Guide, "Categorizing your storage using tags".

@@ -14,9 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dropscore.course import Attempt, Course, Progress
+from dropscore.course import Course
 from dropscore.dropping import Outcome
+from dropscore.progress import Progress
 from dropscore.runs import Run
+from dropscore.steps import Attempt
 
 COLOURS = {"running": "cyan", "scored": "green", "failed": "red", "stopped": "yellow"}
 _ROWS_SHOWN, _COLUMNS_SHOWN, _LOG_LINES = 5, 6, 15

@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dropscore import telling
-from dropscore.course import Attempt, Progress
 from dropscore.dropping import Dropped
+from dropscore.progress import Progress
 from dropscore.runs import now
+from dropscore.steps import Attempt
 
 
 class Bars:

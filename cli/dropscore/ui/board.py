@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from dropscore import dropping, runs
 from dropscore.cache import Cache
-from dropscore.course import Course, Progress
+from dropscore.course import Course
+from dropscore.progress import Progress
 from dropscore.runs import Run
 from dropscore.stack import Stack
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, slug

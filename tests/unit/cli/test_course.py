@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dropscore import telling
-from dropscore.course import Attempt, Progress, of_record, steps
+from dropscore.progress import Progress, of_record
+from dropscore.steps import Attempt, steps
 
 BEGAN = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
