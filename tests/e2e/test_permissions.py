@@ -90,7 +90,21 @@ MAY = {
     },
     "LaunchPod": {"look a cluster up"},
     "AwaitPod": {"look a cluster up"},
-    "StreamFile": {"read a file", "write a scored file", "write what was rejected", "look a cluster up"},
+    "StreamFile": {
+        "read a file",
+        "write a scored file",
+        "write what was rejected",
+        "give a scored file up",
+        "give what was rejected up",
+        "look a cluster up",
+    },
+    "PlanShards": {
+        "read a file",
+        "write a scored file",
+        "write what was rejected",
+        "give a scored file up",
+        "give what was rejected up",
+    },
     "PersistOutput": {
         "write a scored file",
         "write what was rejected",
