@@ -18,6 +18,7 @@ FUNCTIONS = (
     "LaunchPod",
     "AwaitPod",
     "StreamFile",
+    "PlanShards",
     "PersistOutput",
     "PersistError",
     "TearDown",
