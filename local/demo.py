@@ -14,8 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
+from dropscore import score as scoring_drops
 from dropscore.dropping import Drop, drops_of, tags_of
-from dropscore.main import BROKEN, score_drops
+from dropscore.output import BROKEN
 from dropscore.stack import Stack as Deployed
 from dropscore.stack import Unusable
 from local import account, parts, sam
@@ -50,7 +51,9 @@ def score(stack: Stack, deployed: Deployed, sample: _Sample, out: Path) -> int:
     tags = tags_of(f"{name}={value}" for name, value in parse_qsl(sample.tags, keep_blank_values=True))
     drop = drops_of(deployed, [sample.path], "", tags)[0] if not sample.name else Drop(sample.path, sample.name, tags)
     console.print(f"\n[bold]{escape(drop.name)}[/]  [dim]{escape(sample.tags)}[/]", soft_wrap=True)
-    return score_drops(deployed, [drop], out, steps=True, look_seconds=_LOOK_SECONDS, check=lambda: check(stack))
+    return scoring_drops.score(
+        deployed, [drop], out, steps=True, look_seconds=_LOOK_SECONDS, check=lambda: check(stack)
+    )
 
 
 def what_ended(stack: Stack | None) -> StackFailed | None:

@@ -7,6 +7,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Read while Powertools and moto are imported, which any test may do first.
+os.environ |= {
+    "POWERTOOLS_SERVICE_NAME": "dropscore",
+    "POWERTOOLS_METRICS_NAMESPACE": "dropscore",
+    "MOTO_ACCOUNT_ID": "000000000000",
+}
+
 import pytest
 
 from local import stack

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,17 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from dropscore import dropping, runs, telling
+from dropscore import score as scoring_drops
+from dropscore import show as showing
 from dropscore.check import command as checking
 from dropscore.course import Course
-from dropscore.dropping import Drop, Dropped, Outcome
+from dropscore.output import BROKEN, ERROR_FILE, INTERRUPTED, SCORED, console
 from dropscore.stack import DEFAULT_NAME, Stack, Unusable
 from dropscore.ui import serve as serving
-from dropscore.watching import Bars, Lines, Steps
 from scoring.errors import DropscoreError
-from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX
-
-SCORED, BROKEN, WRONG_USE, ERROR_FILE = 0, 1, 2, 3
-INTERRUPTED = 130
-"""What a shell makes of SIGINT."""
-_UPLOADS = 4
-
-console = Console(highlight=False)
+from scoring.intake.identity import ERROR_SUFFIX
 
 
 class _Span(click.ParamType[timedelta]):
@@ -105,54 +97,13 @@ def score(
     except Unusable as wrong:
         raise click.UsageError(str(wrong)) from wrong
     try:
-        return score_drops(stack, drops, out, no_wait=no_wait, steps=steps)
+        return scoring_drops.score(stack, drops, out, no_wait=no_wait, steps=steps)
     except KeyboardInterrupt:
         names = escape(" ".join(each.name for each in drops))
         console.print(
             f"\nStopped looking; what is dropped goes on. Come back with `dropscore show {names}`.", soft_wrap=True
         )
         return INTERRUPTED
-
-
-def score_drops(
-    stack: Stack, drops: Sequence[Drop], out: Path, *, no_wait: bool = False, steps: bool = False, **following: Any
-) -> int:
-    """Drop files, follow them, fetch what comes of them; give the exit code.
-
-    Raises
-    ------
-    Unusable, BotoCoreError, ClientError
-    """
-    dropped = _upload(stack, drops)
-    names = " ".join(each.drop.name for each in dropped)
-    if no_wait:
-        console.print(f"Dropped. Look with `dropscore show {escape(names)}` or `dropscore ls`.", soft_wrap=True)
-        return SCORED
-    watcher = Steps(console) if steps else Bars(console) if console.is_terminal else Lines(console)
-    with watcher:
-        dropping.follow(stack, dropped, watcher, **following)
-    return max(_fetch(stack, each, out, with_rows=len(dropped) == 1) for each in dropped)
-
-
-def _upload(stack: Stack, drops: Sequence[Drop]) -> list[Dropped]:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with (
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
-        ThreadPoolExecutor(_UPLOADS) as pool,
-    ):
-
-        def upload(each: Drop) -> Dropped:
-            bar = bars.add_task(escape(each.name), total=each.path.stat().st_size)
-            return dropping.drop(stack, each, lambda count: bars.advance(bar, count))
-
-        return list(pool.map(upload, drops))
-
-
-def _fetch(stack: Stack, file: Dropped, out: Path, *, with_rows: bool) -> int:
-    outcome: Outcome = dropping.fetch(stack, file, out)
-    assert file.run is not None
-    telling.outcome(console, outcome, file.run.seconds(runs.now()), with_rows=with_rows)
-    return ERROR_FILE if outcome.error is not None else SCORED
 
 
 @cli.command("ls")
@@ -170,7 +121,7 @@ def list_files(since: timedelta | None, failed: bool, limit: int, as_json: bool,
         for run in found:
             click.echo(json.dumps(run.to_json()))
         return SCORED
-    told = _doing(stack, [run for run in found if run.status == "RUNNING"], moment)
+    told = showing.doing(stack, [run for run in found if run.status == "RUNNING"], moment)
     names = {run.arn: stack.name_of(run.key) for run in found}
     if not found:
         console.print(
@@ -183,17 +134,6 @@ def list_files(since: timedelta | None, failed: bool, limit: int, as_json: bool,
     if more:
         console.print(f"[dim]… and older ones; --limit {limit * 10} shows more.[/]")
     return SCORED
-
-
-def _doing(stack: Stack, running: Sequence[runs.Run], moment: datetime) -> dict[str, str]:
-    def look(run: runs.Run) -> tuple[str, str]:
-        course = Course(stack, run)
-        course.look()
-        far = telling.how_far(course.progress(), moment)
-        return run.arn, f"{course.doing}{f': {far}' if far else ''}"
-
-    with ThreadPoolExecutor(8) as pool:
-        return dict(pool.map(look, running))
 
 
 @cli.command()
@@ -223,40 +163,9 @@ def show(files: Sequence[str], as_json: bool, stack_name: str) -> int:
             ]
             click.echo(json.dumps(run.to_json() | {"steps": steps, "error_document": document}))
         else:
-            _show(stack, course, document)
+            showing.show(stack, course, document)
         code = max(code, ERROR_FILE if run.is_failed else SCORED)
     return code
-
-
-def _show(stack: Stack, course: Course, document: dict[str, Any] | None) -> None:
-    run, moment = course.run, runs.now()
-    console.print(telling.about(course, f"s3://{run.bucket}/{run.key}"))
-    console.print()
-    console.print(telling.steps_table(course, moment))
-    if run.state == "running":
-        far = telling.how_far(course.progress(), moment)
-        console.print(f"\n[cyan]{course.doing}[/]{f': {far}' if far else ''}", soft_wrap=True)
-    elif run.state == "scored":
-        console.print(
-            f"\n[green]✓[/] s3://{stack.output_bucket}/{stack.outcome_key(run.key, OUTPUT_SUFFIX)}", soft_wrap=True
-        )
-    elif document:
-        console.print()
-        console.print(telling.error(document, with_evidence=True), soft_wrap=True)
-        console.print(
-            f"\n[dim]s3://{stack.output_bucket}/{stack.outcome_key(run.key, ERROR_SUFFIX)}[/]", soft_wrap=True
-        )
-    else:
-        console.print(f"\n[red]✗[/] {escape(run.error)}: {escape(run.cause)}", soft_wrap=True)
-    if run.is_failed:
-        name = escape(stack.name_of(run.key))
-        console.print(f"[dim]`dropscore retry {name}` scores it again, with its tags read again.[/]", soft_wrap=True)
-    if stack.is_on_aws:
-        region = run.arn.split(":")[3]
-        console.print(
-            f"[dim]https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{run.arn}[/]",
-            soft_wrap=True,
-        )
 
 
 @cli.command()

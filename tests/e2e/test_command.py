@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dropscore import main
+from dropscore import main, output
 from tests.e2e.pipeline import Pipeline, wait_for
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -47,7 +47,7 @@ def dropscore(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main.console, "_width", 250)
+    monkeypatch.setattr(output.console, "_width", 250)
 
     def run(*given: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["dropscore", *given])

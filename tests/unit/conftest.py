@@ -6,13 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-# Read while Powertools and moto are imported.
-os.environ |= {
-    "POWERTOOLS_SERVICE_NAME": "dropscore",
-    "POWERTOOLS_METRICS_NAMESPACE": "dropscore",
-    "MOTO_ACCOUNT_ID": "000000000000",
-}
-
 import botocore.session
 import pytest
 from hypothesis import settings as hypothesis_settings
