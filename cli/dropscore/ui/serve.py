@@ -6,7 +6,9 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 import webbrowser
+from pathlib import Path
 
 import uvicorn
 from rich.console import Console
@@ -35,10 +37,14 @@ def serve(console: Console, stack: Stack, port: int, *, opens: bool) -> None:
     taken = listening.getsockname()[1]
     address = f"http://127.0.0.1:{taken}/?token={token}"
     console.print(f"The page is at {address} (Ctrl-C ends it)", soft_wrap=True)
-    if opens and _has_browser():
-        webbrowser.open(address)
     config = uvicorn.Config(app.make(Board(stack), taken, token), log_level="warning", lifespan="off", access_log=False)
-    with listening:
+    with listening, tempfile.TemporaryDirectory(prefix="dropscore-") as folder:
+        if opens and _has_browser():
+            # Not by its address: whoever lists the processes of this machine would see the token.
+            way = Path(folder) / "page.html"
+            way.write_text(f'<meta http-equiv="refresh" content="0; url={address}">')
+            way.chmod(0o600)
+            webbrowser.open(way.as_uri())
         uvicorn.Server(config).run(sockets=[listening])
 
 
