@@ -283,6 +283,9 @@ def main() -> None:
     print("A user of the folder, who may drop files, follow them and read what comes of them, has instead:")
     for name, value in stack.user.items():
         print(f"  export {name}={value}")
+    print(
+        "With these, `.venv/bin/dropscore ui` shows the files as a page, and `.venv/bin/dropscore score FILE` drops one."
+    )
 
 
 if __name__ == "__main__":
