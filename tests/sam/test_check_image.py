@@ -94,7 +94,12 @@ def test_an_image_that_wants_serve_is_found_out_and_fit(build: Build) -> None:
     ("lines", "more", "told", "profile"),
     [
         (["USER 0"], (), "starts as root", '"run_as_non_root": false'),
-        (["RUN useradd model", "USER model"], (), "a kubelet cannot tell", '"run_as_user": '),
+        (
+            ["RUN echo model:x:1000:1000::/:/bin/sh >> /etc/passwd", "USER model"],
+            (),
+            "a kubelet cannot tell",
+            '"run_as_user": ',
+        ),
         (["USER 1000", "ENV PORT=5000"], (), "on port 8080, but on 5000", ""),
         (["USER 1000", "ENV PORT=5000"], ("--port", "5000"), "It listens on port 5000.", '"port": 5000'),
         (["USER 1000", "ENV HOST=127.0.0.1"], (), "of loopback alone", ""),

@@ -83,6 +83,7 @@ class Board:
         self.stack = stack
         self._cache, self._clock = cache or Cache(), clock
         self._kept: dict[str, _Kept] = {}
+        self._described: dict[tuple[object, ...], Run] = {}
         self._lock = threading.Lock()
 
     def page(self, number: int = 1, state: str = "", text: str = "") -> Page:
@@ -96,7 +97,7 @@ class Board:
         matching = [run for run in named if not state or run.state == state]
         pages = max(-(-len(matching) // PAGE), 1)
         number = min(max(number, 1), pages)
-        shown = runs.described(self.stack, matching[(number - 1) * PAGE : number * PAGE], self._cache)
+        shown = self._describe(matching[(number - 1) * PAGE : number * PAGE])
         running = [run for run in shown if run.state == "running"][:_MOST_LOOKED_AT]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             looked = dict(zip((run.arn for run in running), pool.map(self._look, running), strict=True))
@@ -140,6 +141,16 @@ class Board:
         self.stack.stepfunctions.redrive_execution(executionArn=run.arn)
         with self._lock:
             self._kept.clear()
+
+    def _describe(self, listed: list[Run]) -> list[Run]:
+        """The runs with all that is known of them. Of one that goes on, nothing of that changes until it ends."""
+
+        def which(run: Run) -> tuple[object, ...]:
+            return run.arn, run.status, run.stopped
+
+        missing = [run for run in listed if which(run) not in self._described]
+        self._described |= {which(run): run for run in runs.described(self.stack, missing, self._cache)}
+        return [self._described[which(run)] for run in listed]
 
     def _look(self, run: Run) -> tuple[Course, Progress | None]:
         # The course of a run that is over does not change until it is redriven.

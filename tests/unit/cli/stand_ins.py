@@ -19,6 +19,7 @@ class StepFunctions:
 
     def __init__(self, keys: dict[str, str]) -> None:
         self.keys, self.described, self.listed = keys, list[str](), 0
+        self.status = "SUCCEEDED"
         self._asked = ""
 
     def get_paginator(self, asked: str) -> Any:
@@ -31,7 +32,8 @@ class StepFunctions:
             return
         self.listed += 1
         entries = [
-            {"executionArn": ARN + name, "name": name, "status": "SUCCEEDED", "startDate": NOW, "stopDate": NOW}
+            {"executionArn": ARN + name, "name": name, "status": self.status, "startDate": NOW}
+            | ({} if self.status == "RUNNING" else {"stopDate": NOW})
             for name in self.keys
         ]
         yield {"executions": entries}
@@ -43,7 +45,7 @@ class StepFunctions:
             raise ClientError(error, "DescribeExecution")  # type: ignore[arg-type]
         self.described.append(name)
         source = json.dumps({"source": {"bucket": "in", "key": self.keys[name], "size": 1}})
-        return {"input": source, "output": json.dumps({"output": {"rows": 1}}), "status": "SUCCEEDED", "startDate": NOW}
+        return {"input": source, "output": json.dumps({"output": {"rows": 1}}), "status": self.status, "startDate": NOW}
 
 
 def stack_of(keys: dict[str, str]) -> tuple[Stack, StepFunctions]:

@@ -118,6 +118,18 @@ def test_a_thousand_files_are_shown_by_a_hundred(
     assert stepfunctions.listed == 1
 
 
+def test_files_that_go_on_are_not_described_again(
+    page: str, browser: requests.Session, stepfunctions: StepFunctions
+) -> None:
+    """But for those that are looked at, which is not all of them."""
+    stepfunctions.status = "RUNNING"
+    browser.get(page, timeout=30)
+    asked = len(stepfunctions.described)
+    assert asked < 2 * PAGE
+    browser.get(f"{page}/rows", timeout=30)
+    assert len(stepfunctions.described) == asked
+
+
 def test_what_has_not_changed_is_not_sent_again(page: str, browser: requests.Session) -> None:
     rows = browser.get(f"{page}/rows", timeout=30)
     again = browser.get(f"{page}/rows", headers={"If-None-Match": rows.headers["etag"]}, timeout=30)
