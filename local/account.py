@@ -17,6 +17,7 @@ def session(credentials: Mapping[str, str] = CREDENTIALS) -> boto3.Session:
     return boto3.Session(
         aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
         region_name=REGION,
     )
 

@@ -7,6 +7,7 @@ from scoring import aws, streaming
 from scoring.intake import identity
 from scoring.observability import observed
 from scoring.outcome import files as outcome
+from scoring.outcome import history
 from scoring.streaming import planning
 
 
@@ -27,4 +28,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if planned["status"] == "PLANNING":
         return planned
     tags = outcome.scored_tags(source, request, event["execution"])
-    return streaming.open_upload(s3, source, request, tags, datetime.now(UTC)) | planned
+    version = {"state_machine": history.version_of(aws.client("stepfunctions"), event["execution"])}
+    return streaming.open_upload(s3, source, request, tags, datetime.now(UTC)) | planned | version

@@ -26,7 +26,7 @@ def main() -> None:
         AWS_ENDPOINT_URL=f"http://{options.host}:{options.port}",
         SFN_WAIT_SCALE=str(options.wait_scale),
     )
-    from local.aws import access, clusters, containers, functions, images, objects, workflows
+    from local.aws import access, clusters, containers, functions, images, objects, versions, workflows
 
     access.repair()
     functions.repair(python=options.lambda_python, cache=options.cache)
@@ -34,6 +34,7 @@ def main() -> None:
     containers.repair()
     images.repair()
     objects.repair()
+    versions.repair()
     workflows.repair()
 
     from ministack import app

@@ -99,10 +99,12 @@ def _parameters_path(body: bytes) -> str:
 
 def function_allows(function: str, service: str, source: str) -> bool:
     """Tell whether a function's policy lets a service invoke it for `source`."""
-    record, config, _ = lambda_svc._get_func_record_for_ref(function)
+    record, config, _ = lambda_svc._get_base_func_record_for_ref(function)
     if not config:
         return True  # there is no such function, which is MiniStack's to report
-    context = _context(service, "Service", INVOKE, config["FunctionArn"])
+    # A version's or an alias's statements name its own ARN.
+    qualified = function.startswith(config["FunctionArn"])
+    context = _context(service, "Service", INVOKE, function if qualified else config["FunctionArn"])
     context.service_context = {"aws:sourcearn": source, "aws:sourceaccount": get_account_id()}
     result = iam_evaluator.evaluate_resource_policy(record["policy"], context, service=service)
     return bool(result.decision == "Allow")

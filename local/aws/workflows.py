@@ -29,14 +29,14 @@ from ministack.services import lambda_svc
 from ministack.services import stepfunctions as engine
 from ministack.services.cloudformation import provisioners
 
-from local.aws import access, callbacks
+from local.aws import access, callbacks, versions
+from local.aws.versions import running as _running
 
 NESTED_RULE = "StepFunctionsGetEventsForStepFunctionsExecutionRule"
 
 Execution = dict[str, Any]
 Response = Any  # MiniStack's, which has no type hints: status, headers, body
 
-_running: contextvars.ContextVar[str] = contextvars.ContextVar("running_execution", default="")
 _ended: dict[str, threading.Event] = {}  # by execution ARN
 _children: dict[str, set[str]] = {}  # execution ARN -> ARNs of the nested executions it waits for
 _failed_maps: dict[str, Exception] = {}  # execution ARN -> what the first item of its Map failed with
@@ -185,9 +185,8 @@ def repair() -> None:
 
 def time_limit(execution: Execution) -> float:
     """Give the TimeoutSeconds of an execution's state machine. If that is gone or no JSON, MiniStack says so itself."""
-    machine = engine._state_machines.get(execution["stateMachineArn"])
     try:
-        return float(json.loads(machine["definition"])["TimeoutSeconds"])
+        return float(json.loads(versions.machine_of(execution)["definition"])["TimeoutSeconds"])
     except (TypeError, ValueError, KeyError):
         return threading.TIMEOUT_MAX
 
@@ -208,7 +207,9 @@ def vital() -> Iterator[None]:
 def run_nested_execution(_resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Start the child, wait for its end and answer as `startExecution.sync:2` does."""
     request = engine._nested_start_execution_request(parameters)
-    authorize("states:StartExecution", request["stateMachineArn"], error="StepFunctions.AccessDeniedException")
+    # Of a version or an alias, the policy names the state machine (Step Functions' resource-level permissions).
+    machine = engine._resolve_state_machine_arn(request["stateMachineArn"]) or request["stateMachineArn"]
+    authorize("states:StartExecution", machine, error="StepFunctions.AccessDeniedException")
     answer = engine._start_execution(request)
     if answer[0] != 200:
         raise engine._ExecutionError(f"StepFunctions.{error_type(answer)}", json.loads(answer[2])["message"])
@@ -256,7 +257,7 @@ def redrive_execution(request: dict[str, Any]) -> Response:
         for event in execution["events"]
         if "stateEnteredEventDetails" in event
     ]
-    first = json.loads(engine._state_machines[execution["stateMachineArn"]]["definition"])["StartAt"]
+    first = json.loads(versions.machine_of(execution)["definition"])["StartAt"]
     if entered and entered[-1] != first:
         return refused("ExecutionNotRedrivable", f"The embedded stack redrives only the first state, not {entered[-1]}")
     count = execution["redriveCount"] = execution.get("redriveCount", 0) + 1
@@ -296,10 +297,7 @@ def ended(arn: str) -> threading.Event:
 def authorize(action: str, resource: str, error: str) -> None:
     """Refuse what the role of the running state machine does not allow, in AWS's words."""
     arn = _running.get()
-    role, session = (
-        engine._state_machines[engine._executions[arn]["stateMachineArn"]]["roleArn"],
-        arn.rpartition(":")[2],
-    )
+    role, session = versions.machine_of(engine._executions[arn])["roleArn"], arn.rpartition(":")[2]
     if not access.role_allows(role, session, action, resource):
         raise engine._ExecutionError(
             error,

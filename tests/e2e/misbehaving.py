@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ SECONDS_OF_SLOWNESS = 4
 # Longer than a route may be missing in the fault suite, shorter than a pod may take to start.
 SECONDS_OF_LOADING = 14
 BEGAN = time.monotonic()
+RELEASED = threading.Event()
 MOST_BYTES = 10_000
 
 
@@ -36,6 +38,9 @@ class Model(BaseHTTPRequestHandler):
             self.describe(ready=self.path.endswith("/ready"))
         elif BEHAVIOUR == "loads" and time.monotonic() - BEGAN < SECONDS_OF_LOADING:
             self.answer(503, b"loading the weights")
+        elif self.path.endswith("/release"):
+            RELEASED.set()
+            self.answer(200, b"released")
         elif BEHAVIOUR == "unwell":
             self.answer(503 if self.path == "/" else 500, b"the weights are not loaded")
         else:
@@ -117,6 +122,12 @@ def well(model: Model, rows: int) -> None:
 
 def slow(model: Model, rows: int) -> None:
     time.sleep(SECONDS_OF_SLOWNESS)
+    well(model, rows)
+
+
+def held(model: Model, rows: int) -> None:
+    """Answer once somebody has asked for `/release`."""
+    RELEASED.wait()
     well(model, rows)
 
 
@@ -234,6 +245,7 @@ def answers_no_numbers(model: Model, rows: int) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     "slow": slow,
     "stuck": stuck,
+    "held": held,
     "refuses": refuses,
     "refuses-the-third-batch": refuses_the_third_batch,
     "has-enough": has_enough_requests,

@@ -6,7 +6,7 @@ import pytest
 
 from scoring.outcome import history
 from tests.statemachine.conftest import CASES, MOCKS, Outcome, Run
-from tests.statemachine.definitions import items, states, tasks
+from tests.statemachine.definitions import definition, items, states, tasks
 
 UP_TO_A_POD = ["resolve_request", "how_many_pods", "launch_pod", "await_pod", "is_pod_ready"]
 FROM_A_POD = ["await_pod", "is_pod_ready"]
@@ -79,7 +79,7 @@ def test_a_file_on_several_pods_is_planned_scored_side_by_side_and_put_together(
         *TO_AN_OUTPUT,
     ]
     assert [each["output"] for each in outcome.output["shards"]] == [{"rows": 1}, {"rows": 1}]
-    assert outcome.input_of["score_shard"].keys() == {"source", "file_id", "request", "shard"}
+    assert outcome.input_of["score_shard"].keys() == {"source", "file_id", "request", "state_machine", "shard"}
 
 
 def test_a_shard_that_fails_ends_the_file(run: Run) -> None:
@@ -95,9 +95,12 @@ def test_what_a_function_reads_of_a_history_is_the_state_of_the_attempt_and_not_
     assert set(history.OF_ITEMS) == items("attempt").keys()
 
 
-def test_a_shard_is_scored_by_the_same_state_machine() -> None:
+def test_a_shard_is_scored_by_the_version_of_the_state_machine_that_plan_shards_tells() -> None:
     given = items("attempt")["score_shard"]["Parameters"]
-    assert given["StateMachineArn.$"] == "$$.StateMachine.Id"
+    assert given["StateMachineArn.$"] == "$.state_machine"
+    assert (
+        definition("attempt")["States"]["score_shards"]["ItemSelector"]["state_machine.$"] == "$.scoring.state_machine"
+    )
     assert given["Input"].keys() > {"shard.$", "request.$", "source.$", "file_id.$", "lost_pods"}
 
 

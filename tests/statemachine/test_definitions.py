@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -180,11 +181,30 @@ def test_every_placeholder_is_filled_in_by_the_template_with_what_it_is_named_af
     assert substitutions.keys() == set(PLACEHOLDER.findall(text(machine)))
     for name, value in substitutions.items():
         resource = name.removesuffix("Arn")
-        assert value in (f"!GetAtt {resource}.Arn", f"!Ref {resource}")
-        assert resource in resources()
+        # What an attempt began with, it ends with; what a file begins anew is by what is deployed then.
+        assert value == (f"!Ref {resource}.Version" if machine == "attempt" else f"!Ref {resource}Aliaslive")
+        assert resources()[resource]["Properties"]["AutoPublishAlias"] == "live"
+
+
+def test_another_value_of_a_parameter_makes_another_version_of_each_function_that_an_attempt_calls() -> None:
+    content = resources()["Settings"]["Properties"]["Content"]
+    assert set(re.findall(r"'!Ref', value='(\w+)'", content)) == template()["Parameters"].keys()
+    assert template()["Globals"]["Function"]["Environment"]["Variables"]["SETTINGS_VERSION"] == "!Ref Settings"
+    for name in machine_of("attempt")["DefinitionSubstitutions"]:
+        function = resources()[name.removesuffix("Arn")]
+        assert function["Properties"]["AutoPublishAliasAllProperties"] is True
+        assert function["Properties"]["VersionDescription"] == "!Sub settings ${Settings}"
+        # For the versions, which have the function's.
+        assert (function["UpdateReplacePolicy"], "DeletionPolicy" in function) == ("Retain", False)
+    for layer in ("ScoringLayer", "KubernetesLayer"):
+        assert resources()[layer]["Properties"]["PublishLambdaVersion"] is True
 
 
 def test_the_attempts_role_may_call_each_of_its_functions_and_no_other() -> None:
     statements = [one for policy in machine_of("attempt")["Policies"] for one in policy["Statement"]]
     (allowed,) = (one["Resource"] for one in statements if one["Action"] == "lambda:InvokeFunction")
-    assert set(allowed) == set(machine_of("attempt")["DefinitionSubstitutions"].values())
+    functions = {name.removesuffix("Arn") for name in machine_of("attempt")["DefinitionSubstitutions"]}
+    # All versions: those that an attempt under way began with as well.
+    assert set(allowed) == {f"!Sub ${{{name}.Arn}}:*" for name in functions} | {
+        f"!GetAtt {name}.Arn" for name in functions
+    }

@@ -146,9 +146,14 @@ def test_stream_file_takes_its_sample(s3: Any, server: Server, api: FakeApi) -> 
 def test_plan_shards_takes_its_sample(s3: Any) -> None:
     given = event("plan_shards")
     drop(s3, given)
+    states = aws.client("stepfunctions")
+    role = "arn:aws:iam::000000000000:role/dropscore-attempt"
+    machine = states.create_state_machine(name="dropscore-attempt", definition="{}", roleArn=role)["stateMachineArn"]
+    states.start_execution(stateMachineArn=machine, name=given["attempt_id"])
     planned = run("plan_shards", given, seconds=900.0)
     assert (planned["status"], len(planned["shards"])) == ("PLANNED", given["state"]["request"]["pods"])
     assert planned["upload_id"]
+    assert planned["state_machine"] == machine
 
 
 def test_persist_output_takes_its_sample(s3: Any) -> None:

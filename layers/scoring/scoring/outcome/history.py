@@ -77,6 +77,18 @@ def is_over(stepfunctions: Any, state_machine: str, name: str) -> bool:
             raise
 
 
+def version_of(stepfunctions: Any, execution: str) -> str:
+    """The ARN of the version of the state machine that an execution runs; of the state machine itself if it was started so.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    with aws.errors_named(f"states:DescribeExecution of {execution}"):
+        described = stepfunctions.describe_execution(executionArn=execution)
+    return str(described.get("stateMachineVersionArn") or described["stateMachineArn"])
+
+
 def oldest_running_seconds(stepfunctions: Any, state_machine: str, now: datetime) -> float:
     """Age of the oldest running execution, 0 when none runs.
 

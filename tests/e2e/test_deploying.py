@@ -1,0 +1,145 @@
+"""A deployment while files run: each attempt ends with the code that it began with, and old versions go afterwards.
+
+It takes a stack of its own and two deployments, so that it runs with the faults.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local import account, parts, sam
+from local import stack as embedded
+from scoring.outcome import versions
+from tests.conftest import use
+from tests.e2e import models
+from tests.e2e.conftest import ROOT
+from tests.e2e.pipeline import Pipeline
+
+pytestmark = pytest.mark.faults
+
+STATE = ROOT / ".local/deploying"
+ROWS = b"a,b\n1,2\n3,4\n"
+SCORED = [b"a,b,prediction", b"1,2,1", b"3,4,1"]
+# The next release gives each function its state under another name: called by the old definition it fails, and so does
+# the old one that is called by the new definition.
+RELEASE = """
+
+_handler = handler
+
+
+def handler(event, context):
+    if "detail" in event or "Records" in event:
+        return _handler(event, context)
+    event["state"] = event.pop("whole")
+    return _handler(event, context)
+"""
+
+
+@pytest.fixture
+def pipeline(pytestconfig: pytest.Config) -> Iterator[Pipeline]:
+    use(STATE, pytestconfig)
+    yield Pipeline(embedded.up(STATE))
+    embedded.down(STATE)
+
+
+def next_release() -> Path:
+    """The build that is deployed, as a later release might be; its template."""
+    # Beside it, since the template names files from where it is.
+    folder = parts.BUILD / "next"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(parts.BUILD / "build", folder)
+    definition = json.loads((ROOT / "statemachine/attempt.asl.json").read_text())
+    for state in definition["States"].values():
+        given = state.get("Parameters", {}).get("Payload", state.get("Parameters", {}))
+        if "state.$" in given:
+            given["whole.$"] = given.pop("state.$")
+    (folder / "attempt.asl.json").write_text(json.dumps(definition))
+    template = yaml.safe_load((folder / "template.yaml").read_text())
+    for name, resource in template["Resources"].items():
+        if "attempt.asl.json" in resource.get("Properties", {}).get("DefinitionUri", ""):
+            resource["Properties"]["DefinitionUri"] = "attempt.asl.json"
+        elif resource["Type"] == "AWS::Serverless::Function" and "AutoPublishAlias" in resource["Properties"]:
+            app = folder / name / "app.py"
+            app.write_text(app.read_text() + RELEASE)
+    (folder / "template.yaml").write_text(yaml.safe_dump(template))
+    return folder / "template.yaml"
+
+
+def version_of(pipeline: Pipeline, attempt: str) -> str:
+    return str(pipeline.sfn.describe_execution(executionArn=attempt)["stateMachineVersionArn"])
+
+
+def clients_of(pipeline: Pipeline, function: str) -> tuple[Any, Any]:
+    """Step Functions and Lambda as the role of a function may use them."""
+    (found,) = (
+        each
+        for page in pipeline.stack.client("lambda").get_paginator("list_functions").paginate()
+        for each in page["Functions"]
+        if f"-{function}-" in each["FunctionName"]
+    )
+    issued = pipeline.stack.client("sts").assume_role(RoleArn=found["Role"], RoleSessionName="test")["Credentials"]
+    credentials = {
+        "AWS_ACCESS_KEY_ID": issued["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": issued["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": issued["SessionToken"],
+    }
+    url = pipeline.stack.endpoint_url
+    return account.client(url, "stepfunctions", credentials), account.client(url, "lambda", credentials)
+
+
+def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tmp_path: Path) -> None:
+    held, well = models.push(pipeline, "held"), models.push(pipeline, "well")
+    failed = pipeline.drop("failed.csv", ROWS, model_image=models.push(pipeline, "refuses"), protocol="sagemaker")
+    assert pipeline.ended(failed)["status"] == "FAILED"
+    old = pipeline.drop("old.csv", ROWS, model_image=held, protocol="sagemaker")
+    endpoint = pipeline.scoring(old)["endpoint"]["url"]
+    began_with = version_of(pipeline, pipeline.attempt(old))
+
+    clusters = {name: json.loads(parts.cluster_file(STATE, name).read_text()) for name in parts.CLUSTERS}
+    parameters = parts.template_parameters({name: found["gateway_url"] for name, found in clusters.items()})
+    sam.deploy(
+        ROOT,
+        next_release(),
+        pipeline.stack.endpoint_url,
+        {**parameters, "MaxCpu": "1"},
+        tmp_path / "deploy.log",
+    )
+
+    # Code, definition and settings are the new ones for what begins now, a Redrive included.
+    new = pipeline.drop("new.csv", ROWS, model_image=well, protocol="sagemaker")
+    assert pipeline.outcome(new).lines == SCORED
+    deployed = version_of(pipeline, pipeline.attempt(new))
+    assert deployed != began_with
+    assert pipeline.score("greedy.csv", ROWS, model_image=well, cpu="2").error["error"] == "InvalidTags"
+    pipeline.sfn.redrive_execution(executionArn=failed)
+    pipeline.ended(failed)
+    assert [version_of(pipeline, attempt) for attempt in pipeline.attempts(failed)] == [began_with, deployed]
+
+    # An attempt under way needs its versions; whoever sweeps may do that as the function's role lets it.
+    later = datetime.now(UTC) + timedelta(seconds=2 * versions.GRACE_SECONDS)
+    machine = pipeline.stack.attempt_arn
+    sweeper = clients_of(pipeline, "SweepVersions")
+    assert versions.sweep(*sweeper, machine, f"{machine}:live", later) == []
+    with urllib.request.urlopen(f"{endpoint}/release") as answer:
+        assert answer.status == 200
+    assert pipeline.outcome(old).lines == SCORED
+    pipeline.assert_nothing_left(old)
+
+    gone = versions.sweep(*sweeper, machine, f"{machine}:live", later)
+    assert gone[0] == began_with
+    assert len(gone) == 1 + len(versions.called(json.dumps(described(pipeline, deployed))))
+    assert pipeline.score("newer.csv", ROWS, model_image=well, protocol="sagemaker").lines == SCORED
+
+
+def described(pipeline: Pipeline, version: str) -> dict[str, Any]:
+    definition: dict[str, Any] = json.loads(pipeline.sfn.describe_state_machine(stateMachineArn=version)["definition"])
+    return definition
