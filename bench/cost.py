@@ -1,7 +1,8 @@
-"""What 1,000 files cost, beside two other ways: regenerates docs/cost.md.
+"""What files cost, beside two other ways: regenerates docs/cost.md, or says it of files of your own.
 
-    python -m bench.cost                     from the prices in the library and bench/assumptions.json
-    python -m bench.cost --take measured     first take over what the last full `make bench` has measured
+    python -m bench.cost                            from the prices in the library and bench/assumptions.json
+    python -m bench.cost --take measured            first take over what the last full `make bench` has measured
+    python -m bench.cost --files 100000 --mib 20    what that many files of that size cost; more options with --help
 
 Prices and assumptions are inputs; nothing here knows a price or a duration.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,16 +227,56 @@ def page(inputs: Inputs) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.cost", description=__doc__)
+# Of the assumptions, what a reader knows better: its name here, its option, what it takes, what it is.
+OPTIONS: dict[str, tuple[str, type, str]] = {
+    "files": ("--files", int, "how many"),
+    "sizes_mib": ("--mib", float, "MiB of each"),
+    "model_start_seconds": ("--start", float, "seconds until the model is ready"),
+    "model_mb_per_second": ("--speed", float, "MB/s that the model scores"),
+    "output_to_input": ("--output", float, "size of the scored file, the dropped one being 1"),
+    "pod_share_of_node": ("--share", float, "what a pod takes of a node (an m5.large), from 0 to 1"),
+}
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--take", choices=["measured"], help="take over bench/measured.json")
-    options = parser.parse_args()
+    for name, (option, kind, means) in OPTIONS.items():
+        parser.add_argument(option, dest=name, type=_positive(kind), metavar="N", help=means)
+    return parser.parse_args(arguments)
+
+
+def _positive(kind: type) -> Callable[[str], Any]:
+    def value(text: str) -> Any:
+        number = kind(text)
+        if not 0 < number < math.inf:
+            raise ValueError
+        return number
+
+    value.__name__ = f"positive {kind.__name__}"
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse_options(arguments)
     assumptions = json.loads(ASSUMPTIONS.read_text())
     if options.take:
         assumptions["measured"] = json.loads(MEASURED.read_text())
         ASSUMPTIONS.write_text(json.dumps(assumptions, indent=2) + "\n")
-    inputs = Inputs(json.loads(PRICES.read_text()), assumptions)
-    TARGET.write_text(page(inputs))
+    prices = json.loads(PRICES.read_text())
+    asked = {name: value for name in OPTIONS if (value := getattr(options, name)) is not None}
+    if not asked:
+        TARGET.write_text(page(Inputs(prices, assumptions)))
+        return
+    if "sizes_mib" in asked:
+        asked["sizes_mib"] = [asked["sizes_mib"]]
+    assumptions["given"] |= asked
+    inputs = Inputs(prices, assumptions)
+    print(f"{inputs.assumptions['given']['files']:,} files, US dollars ({prices['date']}, {prices['region']}):\n")
+    print(table(inputs))
+    print("\nWhat is in it, and what is assumed unless you say otherwise: docs/cost.md.")
 
 
 if __name__ == "__main__":

@@ -134,3 +134,25 @@ def test_each_price_has_a_public_source() -> None:
     prices = json.loads(cost.PRICES.read_text())
     assert prices["date"]
     assert all(price["source"].startswith("https://aws.amazon.com/") for price in prices["prices"].values())
+
+
+def test_the_calculator_tells_of_files_of_ones_own_and_leaves_the_page_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = cost.TARGET.read_text()
+    cost.main(["--files", "1000", "--mib", "1"])
+    told = capsys.readouterr().out
+    # The page's own numbers, since these are its files.
+    assert [line for line in told.splitlines() if "**dropscore**" in line] == [
+        line for line in before.splitlines() if line.startswith("| 1 MiB | **dropscore**")
+    ]
+    cost.main(["--files", "100000", "--mib", "1", "--start", "60"])
+    assert "100,000 files" in capsys.readouterr().out
+    assert cost.TARGET.read_text() == before
+
+
+@pytest.mark.parametrize("arguments", [["--files", "0"], ["--mib", "-1"], ["--speed", "inf"], ["--share", "much"]])
+def test_the_calculator_takes_no_nonsense(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cost.main(arguments)
+    assert ended.value.code == 2

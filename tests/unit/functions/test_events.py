@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scoring import aws
 from scoring.cluster import api as clusters
 from scoring.cluster import readiness
 from scoring.cluster.containers import parse_time
