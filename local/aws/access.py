@@ -5,7 +5,8 @@
 - S3, EventBridge and its schedules invoke a function only if they may: S3 and a rule by the function's own policy, for
   this bucket or rule, a schedule by its role. MiniStack does not look.
 - Who puts an object with tags needs leave to tag it, too. MiniStack does not ask for that.
-- Who reads parameters by their path needs leave for that path, and who asks for a stack for that stack. MiniStack asks for
+- Who reads parameters by their path needs leave for that path, who asks for a stack for that stack, and who does something
+  with a version or an alias of a state machine for that, as does who deletes a version of a function. MiniStack asks for
   leave for all of them.
 """
 
@@ -61,10 +62,14 @@ def repair() -> None:
     def resource_named(service: str, *request: Any) -> str:
         method, path, headers, body, query, region, account = request
         found: str = resource_of(service, method, path, headers, body, query, region, account)
+        if service == "lambda" and method == "DELETE" and (version := _first(query, "Qualifier")):
+            return f"{found}:{version}"
         if found != "*":
             return found
-        if service == "ssm" and (asked := _parameters_path(body)):
+        if service == "ssm" and (asked := _told(body, "Path")):
             return f"arn:aws:ssm:{region}:{account}:parameter{asked}"
+        if service == "states" and (asked := _told(body, "stateMachineVersionArn", "stateMachineAliasArn")):
+            return asked
         if service == "cloudformation" and (name := parse_qs(body.decode(errors="replace")).get("StackName")):
             return (
                 name[0]
@@ -88,13 +93,19 @@ def repair() -> None:
     eventbridge._invoke_target = invoke_if_allowed
 
 
-def _parameters_path(body: bytes) -> str:
-    """The path of a GetParametersByPath; empty for another call."""
+def _first(query: Any, name: str) -> str:
+    """A parameter of a query as MiniStack has parsed it: a list of values, or one."""
+    value = (query or {}).get(name, "")
+    return str(value[0] if isinstance(value, list) and value else value or "")
+
+
+def _told(body: bytes, *names: str) -> str:
+    """The first of these members that a JSON request has; empty if it has none."""
     try:
-        found = json.loads(body)["Path"]
-    except (ValueError, KeyError, TypeError):
+        request = json.loads(body)
+        return next((str(request[name]) for name in names if name in request), "")
+    except (ValueError, TypeError):
         return ""
-    return str(found)
 
 
 def function_allows(function: str, service: str, source: str) -> bool:
