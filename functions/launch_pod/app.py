@@ -19,7 +19,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     NoRoom, NoRoomYet
         The namespace is full, or others wait for it already.
     QuotaExceeded
-        The same where a Kueue queues the pods.
+        It is full where a Kueue queues the pods, or for an execution that began before a file could queue: those keep the
+        definition that they began with.
     PodRefused, ClusterNotFound, ClusterAccessDenied, ClusterUnreachable, AccessDenied, AwsThrottled
     """
     state = event["state"]
@@ -33,7 +34,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         state["lost_pods"]["count"],
     )
     api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
-    if cluster.queue:
+    if cluster.queue or not event.get("queues"):
         return pods.launch(api, attempt, cluster)
     waiting, called = queue.Queue.of(request["cluster"], request["namespace"]), state.get("called", {})
     place = waiting.place(event["started"], event["attempt_id"])

@@ -100,6 +100,7 @@ def test_whoever_finds_no_room_sleeps_and_looks_again_if_nobody_calls_for_half_a
     launch, sleep = ATTEMPT["launch_pod"], ATTEMPT["queue_file"]
     assert caught(launch)["NoRoom"] == caught(launch)["NoRoomYet"] == "queue_file"
     assert "NoRoom" not in retried(launch), "each would be billed"
+    assert launch["Parameters"]["queues"] is True, "who does not say so is told QuotaExceeded"
     assert caught(sleep)["States.Timeout"] == "launch_pod"
     # One of these looks is two calls: a week has few.
     assert 3_600 < sleep["TimeoutSeconds"] <= 86_400
@@ -121,7 +122,7 @@ def test_every_step_has_the_name_of_its_function() -> None:
 @pytest.mark.parametrize("name", ATTEMPT)
 def test_every_function_gets_the_same_envelope(name: str) -> None:
     whole = ATTEMPT[name]["Parameters"].get("Payload", ATTEMPT[name]["Parameters"])
-    given = {key: value for key, value in whole.items() if key not in ("keep_upload", "token.$")}
+    given = {key: value for key, value in whole.items() if key not in ("keep_upload", "token.$", "queues")}
     assert given == {
         "state.$": "$",
         "file_id.$": "$.file_id",

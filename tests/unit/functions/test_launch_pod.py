@@ -41,7 +41,12 @@ def waiting(s3: Any) -> Queue:
 
 
 def launch(**more: Any) -> dict[str, Any]:
-    launched: dict[str, Any] = app.handler(envelope(state(**({"request": request()} | more))), Context())
+    return called_by({"queues": True}, **more)
+
+
+def called_by(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
+    given = envelope(state(**({"request": request()} | more))) | definition
+    launched: dict[str, Any] = app.handler(given, Context())
     return launched
 
 
@@ -83,6 +88,16 @@ def test_where_a_kueue_queues_the_pods_nobody_asks_for_another_queue(api: FakeAp
     api.refusals[f"POST {PODS}"] = REFUSED
     with pytest.raises(QuotaExceeded):
         launch(request=request(cluster_settings=settings))
+
+
+def test_an_execution_that_began_before_a_file_could_queue_tries_again_as_ever(api: FakeApi, waiting: Queue) -> None:
+    """It keeps its definition, which retries QuotaExceeded and knows nothing of NoRoom."""
+    waiting.enter(waiting.place("2026-11-22T09:59:00Z", "older"), {"token": "token"}, awake="")
+    api.refusals[f"POST {PODS}"] = REFUSED
+    with pytest.raises(QuotaExceeded):
+        called_by({})
+    api.refusals.clear()
+    assert called_by({})["namespace"] == NAMESPACE
 
 
 def test_whoever_has_room_gives_up_its_place_and_passes_on_what_it_does_not_need(
