@@ -46,7 +46,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         raise queue.no_room(error, called) from error
     if "full" in state:
         waiting.leave(place)
-    is_left, room = queue.rest(called, queue.size(request))
+    is_left, left = queue.rest(called, pod["size"])
     if is_left:
-        waiting.call(room)
+        waiting.call(left)
     return pod

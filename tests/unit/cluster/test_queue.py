@@ -14,7 +14,7 @@ from scoring.cluster.queue import NoRoom, NoRoomYet, Queue
 from scoring.errors import QuotaExceeded
 from tests.builders import ATTEMPT_ID, CLUSTER, NAMESPACE, OUTPUT_BUCKET, request
 
-FREED = {"pods": 1, "services": 1, "cpu": 0.5, "memory": float(2**30), "nvidia.com/gpu": 0, "ephemeral-storage": 0}
+FREED = {"pods": 1, "services": 1, "requests.cpu": 0.5, "requests.memory": 2.0**30, "limits.memory": 2.0**30}
 POD = {"name": "pod"}
 
 
@@ -88,14 +88,14 @@ def test_who_sleeps_no_more_is_passed_over_and_forgotten(s3: Any, waiting: Queue
 
 def test_what_is_not_all_that_the_first_lacks_is_kept_for_it(s3: Any, waiting: Queue, sleepers: Sleepers) -> None:
     """Or small files would overtake it for ever."""
-    large = sleep(waiting, sleepers, 1, {"cpu": 1.2, "requests.example.com/x": 1})
+    large = sleep(waiting, sleepers, 1, {"requests.cpu": 1.2, "count/secrets": 1})
     sleep(waiting, sleepers, 2)
     assert [waiting.call(FREED) for _ in range(3)] == ["", "", large]
     assert sleepers.woken["1"]["freed"] == {name: 3 * amount for name, amount in FREED.items()}
 
 
 def test_who_is_called_without_knowing_for_what_keeps_its_place(s3: Any, waiting: Queue, sleepers: Sleepers) -> None:
-    place = sleep(waiting, sleepers, 1, {"cpu": 1.2})
+    place = sleep(waiting, sleepers, 1, {"requests.cpu": 1.2})
     assert waiting.call(None) == place
     awake = sleepers.woken["1"]["awake"]
     assert sleepers.woken["1"]["freed"] is None
@@ -103,11 +103,11 @@ def test_who_is_called_without_knowing_for_what_keeps_its_place(s3: Any, waiting
     assert waiting.enter(place, queue.sleeper("again", {}), awake)[1] is False
 
 
-@pytest.mark.parametrize("freed", [FREED, {**FREED, "cpu": 0.1}])
+@pytest.mark.parametrize("freed", [FREED, {**FREED, "requests.cpu": 0.1}])
 def test_a_call_to_who_is_awake_is_neither_lost_nor_anothers(
     waiting: Queue, sleepers: Sleepers, freed: dict[str, float]
 ) -> None:
-    place = sleep(waiting, sleepers, 1, {"cpu": 0.5})
+    place = sleep(waiting, sleepers, 1, {"requests.cpu": 0.5})
     sleep(waiting, sleepers, 2)
     waiting.call(None)
     waiting.call(None)  # it tries already
@@ -179,11 +179,13 @@ def test_the_first_tries_once_more_before_it_sleeps(first: str, awake: bool, was
         ({"Error": "States.Timeout"}, (False, None)),
         ({"wait_seconds": 1, "freed": None}, (True, None)),
         ({"wait_seconds": 5, "freed": FREED}, (False, {})),
-        ({"wait_seconds": 5, "freed": {**FREED, "pods": 2, "cpu": 0.8}}, (True, {"pods": 1, "cpu": 0.3})),
+        (
+            {"wait_seconds": 5, "freed": {**FREED, "pods": 2, "requests.cpu": 0.8}},
+            (True, {"pods": 1, "requests.cpu": 0.3}),
+        ),
     ],
 )
 def test_who_needs_less_than_was_freed_calls_the_next_one(called: dict[str, Any], next_one: Any) -> None:
-    assert queue.size(request()) == FREED
     assert queue.rest(called, FREED) == next_one
 
 
@@ -194,11 +196,17 @@ TOLD: dict[str, Any] = {"detail": {}}
     ("event", "state", "deleted", "room"),
     [
         ({}, {"pod": POD}, ["pods/a"], (True, FREED)),
+        (
+            {},
+            {"pod": {**POD, "size": {"pods": 1.0, "requests.cpu": 0.6}}},
+            [],
+            (True, {"pods": 1.0, "requests.cpu": 0.6}),
+        ),
         ({}, {"pod": POD}, [], (True, FREED)),  # called again, since the first one's call failed
         ({}, {}, [], (False, None)),
         ({}, {}, ["pods/a"], (True, FREED)),
         ({"keep_upload": True}, {"pod": POD}, ["pods/a"], (False, None)),
-        ({}, {"called": {"wait_seconds": 5, "freed": {"cpu": 4}}}, [], (True, {"cpu": 4})),
+        ({}, {"called": {"wait_seconds": 5, "freed": {"requests.cpu": 4}}}, [], (True, {"requests.cpu": 4})),
         ({}, {"called": {"Error": "States.Timeout"}}, [], (False, None)),
         (TOLD, {"pod": POD}, [], (False, None)),  # by the state machine already
         (TOLD, {"pod": POD}, ["services/a", "pods/a"], (True, FREED)),

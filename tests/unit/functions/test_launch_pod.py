@@ -78,7 +78,7 @@ def test_a_full_namespace_tells_what_is_lacking(
     api.refusals[f"POST {PODS}"] = REFUSED
     with pytest.raises(error) as raised:
         launch(called=called)
-    assert raised.value.details == {"lacks": {"pods": 1.0, "cpu": 1.0}}  # type: ignore[attr-defined]
+    assert raised.value.details == {"lacks": {"pods": 1.0, "requests.cpu": 1.0}}  # type: ignore[attr-defined]
 
 
 def test_where_a_kueue_queues_the_pods_nobody_asks_for_another_queue(api: FakeApi) -> None:
@@ -104,5 +104,5 @@ def test_whoever_has_room_gives_up_its_place_and_passes_on_what_it_does_not_need
     api: FakeApi, waiting: Queue, calls: list[Any]
 ) -> None:
     waiting.enter(waiting.place("2026-11-22T10:00:00Z", envelope({})["attempt_id"]), {"token": "token"}, awake="")
-    launch(full={"Error": "NoRoom"}, called={"wait_seconds": 5, "freed": {"pods": 1, "cpu": 4}})
-    assert (waiting.first(), calls) == ("", [{"cpu": 3.5}])
+    launch(full={"Error": "NoRoom"}, called={"wait_seconds": 5, "freed": {"pods": 1, "requests.cpu": 4}})
+    assert (waiting.first(), calls) == ("", [{"requests.cpu": 3.5}])

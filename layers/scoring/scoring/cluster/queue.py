@@ -16,21 +16,17 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scoring import aws, settings
+from scoring.cluster import room
 from scoring.cluster.containers import parse_time
 from scoring.cluster.manifest import GRACE_SECONDS
+from scoring.cluster.room import Size
 from scoring.errors import DropscoreError, QuotaExceeded
-from scoring.intake.quantities import quantity
 from scoring.observability import logger
-
-Size = Mapping[str, float]
-"""What a pod takes of a quota, or lacks: cores, bytes and pieces by resource (`cpu`, `memory`, `pods`, …)."""
 
 # How long a file may take from when it was woken until it sleeps again.
 _AWAKE_SECONDS = 60
 # Of a token whose Task sleeps no more: it was called, its time was up, or its execution was stopped.
 _OVER = {"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
-# What a request asks for, as a quota names it.
-_RESOURCES = {"cpu": "cpu", "memory": "memory", "gpu": "nvidia.com/gpu", "ephemeral_storage": "ephemeral-storage"}
 # Amazon S3 User Guide, "Conditional requests".
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"}
 
@@ -142,8 +138,8 @@ class Queue:
                 if _is_awake(told) or self.rouse(place, told, etag, wait_seconds=1):
                     return place
                 continue
-            told["freed"] = plus(told.get("freed", {}), freed)
-            told["lacks"] = minus(told.get("lacks", {}), freed)
+            told["freed"] = room.plus(told.get("freed", {}), freed)
+            told["lacks"] = room.minus(told.get("lacks", {}), freed)
             if told["lacks"]:
                 if self._write(place, told, etag):
                     return ""
@@ -284,7 +280,7 @@ def rest(called: Mapping[str, Any], own: Size) -> tuple[bool, Size | None]:
     freed = called.get("freed")
     if freed is None:
         return True, None
-    left = minus(freed, own)
+    left = room.minus(freed, own)
     return bool(left), left
 
 
@@ -298,7 +294,7 @@ def made_by(event: Mapping[str, Any], state: Mapping[str, Any], deleted: list[st
         # The attempt launches another pod in the place of this one.
         return False, None
     if any(each.startswith("pods/") for each in deleted) or ("pod" in state and "detail" not in event):
-        return True, size(state["request"])
+        return True, room.of_attempt(state)
     if "wait_seconds" in called and "pod" not in state and "detail" not in event:
         # It was called, and could not take the room.
         return True, called.get("freed")
