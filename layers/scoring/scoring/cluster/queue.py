@@ -116,6 +116,29 @@ class Queue:
         self._delete(place)
         self._delete(self._called(place))
 
+    def give_up(self, place: str) -> tuple[bool, Size | None]:
+        """Give up the place of a file that is over, before its room is passed on; after that, `leave` it.
+
+        Returns
+        -------
+        tuple of bool and Size or None
+            Whether the file was to have room that it has not taken, and how much, if that is known: it was called, or it was
+            awake, or what was freed so far was not all that it lacked. Once left, it was to have none.
+
+        Raises
+        ------
+        AccessDenied, AwsThrottled
+        """
+        called, is_called = self._read(self._called(place))
+        told, etag = self._read(place)
+        while etag and not self._remove(place, etag):
+            told, etag = self._read(place)
+        if is_called:
+            return True, called.get("freed")
+        if "awake" in told:
+            return True, None
+        return bool(told.get("freed")), told.get("freed")
+
     def call(self, freed: Size | None) -> str:
         """Call the first file that sleeps, unless what was `freed` is not all that it lacks: then that is noted down.
 
@@ -211,14 +234,16 @@ class Queue:
         with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{key}"):
             aws.client("s3").delete_object(Bucket=self.bucket, Key=key)
 
-    def _remove(self, place: str, etag: str) -> None:
-        """Unless it is not what had the ETag any more: the file sleeps there anew, or somebody else was first."""
+    def _remove(self, place: str, etag: str) -> bool:
+        """False if it is not what had the ETag any more: the file sleeps there anew, or somebody else was first."""
         with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{place}"):
             try:
                 aws.client("s3").delete_object(Bucket=self.bucket, Key=place, IfMatch=etag)
             except ClientError as error:
                 if aws.code(error) not in _CHANGED:
                     raise
+                return False
+        return True
 
 
 def sleeper(token: str, lacks: Size) -> dict[str, Any]:
@@ -255,22 +280,6 @@ def no_room(refused: QuotaExceeded, called: Mapping[str, Any]) -> DropscoreError
     """What a quota's refusal means for a file that may queue (pure)."""
     kind = NoRoomYet if called.get("freed") else NoRoom
     return kind(refused.summary, refused.remedy, **refused.details)
-
-
-def size(request: Mapping[str, Any]) -> dict[str, float]:
-    """What a request's pod takes of a quota (pure)."""
-    amounts = {name: quantity(str(request["resources"].get(asked, "0"))) for asked, name in _RESOURCES.items()}
-    return {"pods": 1, "services": 1, **{name: float(amount or 0) for name, amount in amounts.items()}}
-
-
-def plus(one: Size, other: Size) -> dict[str, float]:
-    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
-
-
-def minus(one: Size, other: Size) -> dict[str, float]:
-    """What is left of one size without another; of a resource that the other does not know, nothing."""
-    left = {name: round(one[name] - other[name], 6) for name in one if name in other}
-    return {name: amount for name, amount in left.items() if amount > 0}
 
 
 def rest(called: Mapping[str, Any], own: Size) -> tuple[bool, Size | None]:
@@ -312,11 +321,17 @@ def leave(event: Mapping[str, Any], state: Mapping[str, Any], attempt_id: str, d
     if request.get("cluster_settings", {}).get("queue"):
         return
     queue = Queue.of(request["cluster"], request["namespace"])
-    if "full" in state and not event.get("keep_upload"):
-        queue.leave(queue.place(event.get("started") or _started(event["detail"]), attempt_id))
     is_made, freed = made_by(event, state, deleted)
+    place = ""
+    if "full" in state and not event.get("keep_upload"):
+        place = queue.place(event.get("started") or _started(event["detail"]), attempt_id)
+        is_kept, kept = queue.give_up(place)
+        if is_kept:
+            is_made, freed = True, kept
     if is_made:
         queue.call(freed)
+    if place:
+        queue.leave(place)
 
 
 def _started(detail: Mapping[str, Any]) -> str:
