@@ -3,7 +3,7 @@
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import manifest, pods, queue
+from scoring.cluster import manifest, pods, queue, room
 from scoring.errors import QuotaExceeded
 from scoring.intake import clusters as configured
 from scoring.intake import identity
@@ -39,14 +39,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     waiting, called = queue.Queue.of(request["cluster"], request["namespace"]), state.get("called", {})
     place = waiting.place(event["started"], event["attempt_id"])
     if not called.get("freed") and waiting.is_before(place) and not pods.exists(api, attempt):
-        raise queue.NoRoom("Other files wait for room in the namespace already.")
+        raise room.NoRoom("Other files wait for room in the namespace already.")
     try:
         pod = pods.launch(api, attempt, cluster)
     except QuotaExceeded as error:
-        raise queue.no_room(error, called) from error
+        raise room.no_room(error, called) from error
     if "full" in state:
         waiting.leave(place)
-    is_left, left = queue.rest(called, pod["size"])
+    is_left, left = room.rest(called, pod["size"])
     if is_left:
         waiting.call(left)
     return pod

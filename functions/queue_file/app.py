@@ -19,9 +19,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     request, called = state["request"], state.get("called", {})
     waiting = queue.Queue.of(request["cluster"], request["namespace"])
     place, awake = waiting.place(event["started"], event["attempt_id"]), called.get("awake", "")
-    told = queue.sleeper(event["token"], Failure.from_state(state["full"]).details.get("lacks", {}))
+    told = room.sleeper(event["token"], Failure.from_state(state["full"]).details.get("lacks", {}))
     etag, was_called = waiting.enter(place, told, awake)
-    if queue.tries_by_itself(place, waiting.first(), awake=bool(awake), was_called=was_called):
+    if room.tries_by_itself(place, waiting.first(), awake=bool(awake), was_called=was_called):
         waiting.rouse(place, told, etag)
     elif "pod" in state and not called:
         # Its own is lost, and others were before it: the room is the first one's.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scoring import errors
-from scoring.cluster import pods, queue
+from scoring.cluster import pods, room
 from scoring.errors import DropscoreError
 from tests.builders import template
 from tests.statemachine.definitions import MACHINES, PLACEHOLDER, ROOT, definition, items, states, tasks, text
@@ -79,7 +79,7 @@ def test_no_step_may_hang_for_ever(name: str) -> None:
 
 
 OURS = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, DropscoreError)}
-OURS |= {kind.__name__: kind for kind in (pods.Leftover, queue.NoRoom, queue.NoRoomYet)}
+OURS |= {kind.__name__: kind for kind in (pods.Leftover, room.NoRoom, room.NoRoomYet)}
 
 
 def test_every_error_that_is_named_is_one_that_exists() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from scoring.cluster import api as clusters
-from scoring.cluster.queue import NoRoom, NoRoomYet, Queue
+from scoring.cluster.queue import Queue
 from scoring.cluster.refusals import refusal
+from scoring.cluster.room import NoRoom, NoRoomYet
 from scoring.errors import QuotaExceeded
 from tests.builders import CLUSTER, NAMESPACE, Context, FakeApi, envelope, function, path, request, state
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scoring import aws
-from scoring.cluster import queue
+from scoring.cluster import room
 from scoring.cluster.queue import Queue
 from tests.builders import CLUSTER, NAMESPACE, Context, envelope, function, pod_state, request, state
 from tests.unit.cluster.test_queue import Sleepers
@@ -20,7 +20,7 @@ def sleepers(monkeypatch: pytest.MonkeyPatch, s3: Any) -> Sleepers:
     found = Sleepers("older", "own")
     monkeypatch.setattr(aws, "client", {"s3": s3, "stepfunctions": found}.__getitem__)
     waiting = Queue.of(CLUSTER, NAMESPACE)
-    waiting.enter(waiting.place("2026-11-22T09:00:00Z", "older"), queue.sleeper("older", {}), awake="")
+    waiting.enter(waiting.place("2026-11-22T09:00:00Z", "older"), room.sleeper("older", {}), awake="")
     return found
 
 

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.cluster import api as clusters
-from scoring.cluster import queue
+from scoring.cluster import room
 from scoring.cluster.queue import Queue
 from scoring.errors import AwsThrottled, ClusterUnreachable
 from scoring.files import objects
@@ -238,7 +238,7 @@ def test_whoever_is_stopped_before_it_has_a_pod_leaves_the_room_that_it_was_to_h
     waiting = Queue.of(CLUSTER, NAMESPACE)
     for second, token in enumerate(("own", "next", "last")):
         place = waiting.place(f"2026-11-22T10:00:0{second}.123Z", ATTEMPT_ID if token == "own" else token)
-        waiting.enter(place, queue.sleeper(token, lacks if token == "own" else {}), awake="")
+        waiting.enter(place, room.sleeper(token, lacks if token == "own" else {}), awake="")
     waiting.call(freed)
     sleepers.asleep.discard("own")
     histories[EXECUTION] = state(request=request(), full={"Error": "NoRoom"})
@@ -253,9 +253,9 @@ def test_a_call_that_could_not_be_passed_on_is_passed_on_when_the_tear_down_is_r
 ) -> None:
     api.objects.clear()
     waiting = Queue.of(CLUSTER, NAMESPACE)
-    waiting.enter(waiting.place("2026-11-22T10:00:00.123Z", ATTEMPT_ID), queue.sleeper("own", {}), awake="")
+    waiting.enter(waiting.place("2026-11-22T10:00:00.123Z", ATTEMPT_ID), room.sleeper("own", {}), awake="")
     waiting.call(FREED)
-    waiting.enter(waiting.place("2026-11-22T10:00:01Z", "next"), queue.sleeper("next", {}), awake="")
+    waiting.enter(waiting.place("2026-11-22T10:00:01Z", "next"), room.sleeper("next", {}), awake="")
     histories[EXECUTION] = state(request=request(), full={"Error": "NoRoom"})
 
     def throttled(**_: Any) -> None:

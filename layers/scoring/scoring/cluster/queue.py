@@ -20,7 +20,6 @@ from scoring.cluster import room
 from scoring.cluster.containers import parse_time
 from scoring.cluster.manifest import GRACE_SECONDS
 from scoring.cluster.room import Size
-from scoring.errors import DropscoreError, QuotaExceeded
 from scoring.observability import logger
 
 # How long a file may take from when it was woken until it sleeps again.
@@ -29,18 +28,6 @@ _AWAKE_SECONDS = 60
 _OVER = {"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
 # Amazon S3 User Guide, "Conditional requests".
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"}
-
-
-class NoRoom(DropscoreError):
-    """The namespace has no room, or others wait for it already; the state machine queues the file."""
-
-    retryable = True
-
-
-class NoRoomYet(DropscoreError):
-    """The file was called, but the pod that makes room for it is not gone yet; the state machine tries again."""
-
-    retryable = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +80,7 @@ class Queue:
         return found[0]["Key"], found[0]["LastModified"]
 
     def enter(self, place: str, told: Mapping[str, Any], awake: str) -> tuple[str, bool]:
-        """Sleep at a place, with what `sleeper` tells; `awake` is its ETag where it was kept while the file was awake.
+        """Sleep at a place, with what `room.sleeper` tells; `awake` is its ETag where it was kept while the file was awake.
 
         Returns
         -------
@@ -167,7 +154,7 @@ class Queue:
                 if self._write(place, told, etag):
                     return ""
                 continue
-            if self.wake(told.get("token", ""), woken(told["freed"])):
+            if self.wake(told.get("token", ""), room.woken(told["freed"])):
                 self._write(self._called(place), told)
                 self._remove(place, etag)
                 logger.info("called", place=place, freed=freed)
@@ -185,7 +172,7 @@ class Queue:
         awake = self._write(place, {**told, "awake": datetime.now(UTC).isoformat()}, etag)
         if not awake:
             return False
-        if self.wake(told.get("token", ""), woken(None, awake, wait_seconds)):
+        if self.wake(told.get("token", ""), room.woken(None, awake, wait_seconds)):
             return True
         self._remove(place, awake)
         return False
@@ -246,11 +233,6 @@ class Queue:
         return True
 
 
-def sleeper(token: str, lacks: Size) -> dict[str, Any]:
-    """What a place tells: who sleeps there, what a quota lacks for it if it was asked, and what was freed since."""
-    return {"token": token, "lacks": lacks, "freed": {}}
-
-
 def _is_awake(told: Mapping[str, Any]) -> bool:
     """Whether the file of a place tries by itself just now; for how long, nobody knows of one that was stopped meanwhile."""
     return "awake" in told and _is_recent(parse_time(str(told["awake"])))
@@ -258,56 +240,6 @@ def _is_awake(told: Mapping[str, Any]) -> bool:
 
 def _is_recent(since: datetime) -> bool:
     return (datetime.now(UTC) - since).total_seconds() < _AWAKE_SECONDS
-
-
-def woken(freed: Size | None, awake: str = "", wait_seconds: int = GRACE_SECONDS) -> dict[str, Any]:
-    """The `called` of an attempt's state: what was freed, if that is known, and until when it is (a pod that is deleted
-    counts until it is gone); or the ETag of the place that the file keeps while it tries.
-    """
-    return {"wait_seconds": wait_seconds, "freed": freed, "awake": awake}
-
-
-def tries_by_itself(place: str, first: str, *, awake: bool, was_called: bool) -> bool:
-    """Whether a file that has just queued tries once more before it sleeps (pure).
-
-    A tear_down that looked before the file was there has called nobody, and its pod may count yet. With its place kept,
-    nobody's call is lost while it tries.
-    """
-    return was_called or (place == first and not awake)
-
-
-def no_room(refused: QuotaExceeded, called: Mapping[str, Any]) -> DropscoreError:
-    """What a quota's refusal means for a file that may queue (pure)."""
-    kind = NoRoomYet if called.get("freed") else NoRoom
-    return kind(refused.summary, refused.remedy, **refused.details)
-
-
-def rest(called: Mapping[str, Any], own: Size) -> tuple[bool, Size | None]:
-    """Whether a file that was called and has launched its pod calls the next one, and with what room (pure)."""
-    if "wait_seconds" not in called:
-        return False, None
-    freed = called.get("freed")
-    if freed is None:
-        return True, None
-    left = room.minus(freed, own)
-    return bool(left), left
-
-
-def made_by(event: Mapping[str, Any], state: Mapping[str, Any], deleted: list[str]) -> tuple[bool, Size | None]:
-    """Whether a tear-down makes room that nobody knows of yet, and how much (pure).
-
-    The state machine tears each pod down once; EventBridge tells of its attempts again.
-    """
-    called = state.get("called", {})
-    if event.get("keep_upload"):
-        # The attempt launches another pod in the place of this one.
-        return False, None
-    if any(each.startswith("pods/") for each in deleted) or ("pod" in state and "detail" not in event):
-        return True, room.of_attempt(state)
-    if "wait_seconds" in called and "pod" not in state and "detail" not in event:
-        # It was called, and could not take the room.
-        return True, called.get("freed")
-    return False, None
 
 
 def leave(event: Mapping[str, Any], state: Mapping[str, Any], attempt_id: str, deleted: list[str]) -> None:
@@ -321,7 +253,7 @@ def leave(event: Mapping[str, Any], state: Mapping[str, Any], attempt_id: str, d
     if request.get("cluster_settings", {}).get("queue"):
         return
     queue = Queue.of(request["cluster"], request["namespace"])
-    is_made, freed = made_by(event, state, deleted)
+    is_made, freed = room.made_by(event, state, deleted)
     place = ""
     if "full" in state and not event.get("keep_upload"):
         place = queue.place(event.get("started") or _started(event["detail"]), attempt_id)

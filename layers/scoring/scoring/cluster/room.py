@@ -1,4 +1,7 @@
-"""Room in a namespace: what a pod takes of a quota (pure)."""
+"""Room in a namespace: what a pod takes of a quota, who is called to it when it goes, and what that one is told (pure).
+
+What is so decided, `queue` does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scoring.cluster import manifest
+from scoring.errors import DropscoreError, QuotaExceeded
 from scoring.intake.quantities import quantity
 
 Size = Mapping[str, float]
@@ -13,6 +17,18 @@ Size = Mapping[str, float]
 
 # As names of a quota begin that pods alone count for.
 _OF_PODS = ("requests.", "limits.")
+
+
+class NoRoom(DropscoreError):
+    """The namespace has no room, or others wait for it already; the state machine queues the file."""
+
+    retryable = True
+
+
+class NoRoomYet(DropscoreError):
+    """The file was called, but the pod that makes room for it is not gone yet; the state machine tries again."""
+
+    retryable = True
 
 
 def of_attempt(state: Mapping[str, Any]) -> Size:
@@ -78,3 +94,58 @@ def minus(one: Size, other: Size) -> dict[str, float]:
         name: round(one[name] - other.get(name, 0), 6) for name in one if name in other or name.startswith(_OF_PODS)
     }
     return {name: amount for name, amount in left.items() if amount > 0}
+
+
+def sleeper(token: str, lacks: Size) -> dict[str, Any]:
+    """What a place tells: who sleeps there, what a quota lacks for it if it was asked, and what was freed since."""
+    return {"token": token, "lacks": lacks, "freed": {}}
+
+
+def woken(freed: Size | None, awake: str = "", wait_seconds: int = manifest.GRACE_SECONDS) -> dict[str, Any]:
+    """The `called` of an attempt's state: what was freed, if that is known, and until when it is (a pod that is deleted
+    counts until it is gone); or the ETag of the place that the file keeps while it tries.
+    """
+    return {"wait_seconds": wait_seconds, "freed": freed, "awake": awake}
+
+
+def tries_by_itself(place: str, first: str, *, awake: bool, was_called: bool) -> bool:
+    """Whether a file that has just queued tries once more before it sleeps.
+
+    A tear_down that looked before the file was there has called nobody, and its pod may count yet. With its place kept,
+    nobody's call is lost while it tries.
+    """
+    return was_called or (place == first and not awake)
+
+
+def no_room(refused: QuotaExceeded, called: Mapping[str, Any]) -> DropscoreError:
+    """What a quota's refusal means for a file that may queue."""
+    kind = NoRoomYet if called.get("freed") else NoRoom
+    return kind(refused.summary, refused.remedy, **refused.details)
+
+
+def rest(called: Mapping[str, Any], own: Size) -> tuple[bool, Size | None]:
+    """Whether a file that was called and has launched its pod calls the next one, and with what room."""
+    if "wait_seconds" not in called:
+        return False, None
+    freed = called.get("freed")
+    if freed is None:
+        return True, None
+    left = minus(freed, own)
+    return bool(left), left
+
+
+def made_by(event: Mapping[str, Any], state: Mapping[str, Any], deleted: list[str]) -> tuple[bool, Size | None]:
+    """Whether a tear-down makes room that nobody knows of yet, and how much.
+
+    The state machine tears each pod down once; EventBridge tells of its attempts again.
+    """
+    called = state.get("called", {})
+    if event.get("keep_upload"):
+        # The attempt launches another pod in the place of this one.
+        return False, None
+    if any(each.startswith("pods/") for each in deleted) or ("pod" in state and "detail" not in event):
+        return True, of_attempt(state)
+    if "wait_seconds" in called and "pod" not in state and "detail" not in event:
+        # It was called, and could not take the room.
+        return True, called.get("freed")
+    return False, None
