@@ -114,8 +114,6 @@ TOLD: dict[str, Any] = {"detail": {}}
         ({}, {}, [], (False, None)),
         ({}, {}, ["pods/a"], (True, FREED)),
         ({"keep_upload": True}, {"pod": POD}, ["pods/a"], (False, None)),
-        ({}, {"called": {"wait_seconds": 5, "freed": {"requests.cpu": 4}}}, [], (True, {"requests.cpu": 4})),
-        ({}, {"called": {"Error": "States.Timeout"}}, [], (False, None)),
         (TOLD, {"pod": POD}, [], (False, None)),  # by the state machine already
         (TOLD, {"pod": POD}, ["services/a", "pods/a"], (True, FREED)),
     ],

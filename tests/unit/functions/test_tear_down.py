@@ -226,14 +226,16 @@ def sleepers(monkeypatch: pytest.MonkeyPatch, s3: Any) -> Sleepers:
     [({}, FREED), ({}, None), ({"pods": 2}, {"pods": 1})],
     ids=["called", "awake", "not-all-that-it-lacks"],
 )
-def test_whoever_is_stopped_before_it_has_a_pod_leaves_the_room_that_it_was_to_have_to_the_next(
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "failed"])
+def test_whoever_ends_before_it_has_a_pod_leaves_the_room_that_it_was_to_have_to_the_next(
     api: FakeApi,
     histories: dict[str, Any],
     sleepers: Sleepers,
     lacks: dict[str, float],
     freed: dict[str, float] | None,
+    is_stopped: bool,
 ) -> None:
-    """Once, though EventBridge may tell of it twice."""
+    """Once, though EventBridge may tell of it twice, or of what the state machine has torn down itself."""
     api.objects.clear()
     waiting = Queue.of(CLUSTER, NAMESPACE)
     for second, token in enumerate(("own", "next", "last")):
@@ -241,9 +243,12 @@ def test_whoever_is_stopped_before_it_has_a_pod_leaves_the_room_that_it_was_to_h
         waiting.enter(place, room.sleeper(token, lacks if token == "own" else {}), awake="")
     waiting.call(freed)
     sleepers.asleep.discard("own")
-    histories[EXECUTION] = state(request=request(), full={"Error": "NoRoom"})
-    for _ in range(2):
-        tear_down(STOPPED)
+    ended = state(request=request(), full={"Error": "NoRoom"})
+    if freed != {"pods": 1}:
+        ended["called"] = sleepers.woken["own"]
+    histories[EXECUTION] = ended
+    tear_down(STOPPED if is_stopped else envelope(ended) | {"started": "2026-11-22T10:00:00.123Z"})
+    tear_down(STOPPED)
     assert sleepers.woken["next"]["freed"] == freed
     assert sleepers.asleep == {"last"}
 

@@ -135,17 +135,13 @@ def rest(called: Mapping[str, Any], own: Size) -> tuple[bool, Size | None]:
 
 
 def made_by(event: Mapping[str, Any], state: Mapping[str, Any], deleted: list[str]) -> tuple[bool, Size | None]:
-    """Whether a tear-down makes room that nobody knows of yet, and how much.
+    """Whether the pod of a tear-down makes room that nobody knows of yet, and how much.
 
     The state machine tears each pod down once; EventBridge tells of its attempts again.
     """
-    called = state.get("called", {})
     if event.get("keep_upload"):
         # The attempt launches another pod in the place of this one.
         return False, None
     if any(each.startswith("pods/") for each in deleted) or ("pod" in state and "detail" not in event):
         return True, of_attempt(state)
-    if "wait_seconds" in called and "pod" not in state and "detail" not in event:
-        # It was called, and could not take the room.
-        return True, called.get("freed")
     return False, None
