@@ -16,6 +16,7 @@ _PART_OF = {
     "wait_for_pod": "await_pod",
     "wait_for_model": "stream_file",
     "count_lost_pod": "tear_down_lost_pod",
+    "forget_call": "tear_down_lost_pod",
 }
 # What people are told of a file whose attempt is in this step.
 _DOING = {

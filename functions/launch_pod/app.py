@@ -3,7 +3,7 @@
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import manifest, pods, queue
+from scoring.cluster import manifest, pods, queue, room
 from scoring.errors import QuotaExceeded
 from scoring.intake import clusters as configured
 from scoring.intake import identity
@@ -19,7 +19,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     NoRoom, NoRoomYet
         The namespace is full, or others wait for it already.
     QuotaExceeded
-        The same where a Kueue queues the pods.
+        It is full where a Kueue queues the pods, or for an execution that began before a file could queue: those keep the
+        definition that they began with.
     PodRefused, ClusterNotFound, ClusterAccessDenied, ClusterUnreachable, AccessDenied, AwsThrottled
     """
     state = event["state"]
@@ -33,19 +34,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         state["lost_pods"]["count"],
     )
     api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
-    if cluster.queue:
+    if cluster.queue or not event.get("queues"):
         return pods.launch(api, attempt, cluster)
     waiting, called = queue.Queue.of(request["cluster"], request["namespace"]), state.get("called", {})
     place = waiting.place(event["started"], event["attempt_id"])
     if not called.get("freed") and waiting.is_before(place) and not pods.exists(api, attempt):
-        raise queue.NoRoom("Other files wait for room in the namespace already.")
+        raise room.NoRoom("Other files wait for room in the namespace already.")
     try:
         pod = pods.launch(api, attempt, cluster)
     except QuotaExceeded as error:
-        raise queue.no_room(error, called) from error
+        raise room.no_room(error, called) from error
     if "full" in state:
         waiting.leave(place)
-    is_left, room = queue.rest(called, queue.size(request))
+    is_left, left = room.rest(called, pod["size"])
     if is_left:
-        waiting.call(room)
+        waiting.call(left)
     return pod

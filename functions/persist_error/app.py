@@ -51,7 +51,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         there.get("execution") == outcome.tag_value(execution) or events.is_told(configured, f"{attempt_id}/failed")
     ):
         return {}
-    superseded = outcome.is_newer(there.get("sequencer", ""), source.sequencer)
+    # An older version may fail later.
+    newest = there, _there(configured.output_bucket, key)
+    superseded = any(outcome.is_newer(each.get("sequencer", ""), source.sequencer) for each in newest)
     if not superseded:
         outcome.put_error(aws.client("s3"), configured.output_bucket, key, document, tags)
     output = {"bucket": configured.output_bucket, "key": key}
@@ -67,7 +69,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
 
 
 def _there(bucket: str, key: str) -> dict[str, str]:
-    """The tags of the `.scoreout` that is there; empty if there is none, or nobody can tell."""
+    """The tags of the outcome that is there; empty if there is none, or nobody can tell."""
     try:
         return outcome.tags_of(aws.client("s3"), bucket, key)
     except DropscoreError as error:

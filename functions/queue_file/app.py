@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scoring.cluster import queue
+from scoring.cluster import queue, room
 from scoring.errors import Failure
 from scoring.observability import observed
 
@@ -19,10 +19,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     request, called = state["request"], state.get("called", {})
     waiting = queue.Queue.of(request["cluster"], request["namespace"])
     place, awake = waiting.place(event["started"], event["attempt_id"]), called.get("awake", "")
-    told = queue.sleeper(event["token"], Failure.from_state(state["full"]).details.get("lacks", {}))
+    told = room.sleeper(event["token"], Failure.from_state(state["full"]).details.get("lacks", {}))
     etag, was_called = waiting.enter(place, told, awake)
-    if queue.tries_by_itself(place, waiting.first(), awake=bool(awake), was_called=was_called):
+    if room.tries_by_itself(place, waiting.first(), awake=bool(awake), was_called=was_called):
         waiting.rouse(place, told, etag)
+    elif "pod" in state and not called:
+        # Its own is lost, and others were before it: the room is the first one's.
+        waiting.call(room.of_attempt(state))
     elif "Error" in called:
         # It has slept for as long as it may: nobody looks after those before it.
         waiting.call(None)

@@ -66,6 +66,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "delete what was rejected": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.rejected"}),
     "delete a scored file": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.scoreout"}),
+    "read the tags of an error": ("s3", "get_object_tagging", {"Bucket": OUT, "Key": "scored/probe.csv.error"}),
     "delete an error": ("s3", "delete_object", {"Bucket": OUT, "Key": "scored/probe.csv.error"}),
     "tell EventBridge": (
         "events",
@@ -130,11 +131,18 @@ MAY = {
         "give what was rejected up",
         "read the tags of what was rejected",
         "delete what was rejected",
+        "read the tags of an error",
         "delete an error",
         "tell EventBridge",
         "record what was told",
     },
-    "PersistError": {"write an error", "tell EventBridge", "record what was told", "look a cluster up"},
+    "PersistError": {
+        "write an error",
+        "read the tags of an error",
+        "tell EventBridge",
+        "record what was told",
+        "look a cluster up",
+    },
     "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up", *QUEUE},
     "SweepOrphans": {"look a cluster up", "read clusters", *QUEUE},
 }

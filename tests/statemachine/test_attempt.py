@@ -13,7 +13,15 @@ FROM_A_POD = ["await_pod", "is_pod_ready"]
 SCORED = ["stream_file", "is_file_scored", "persist_output"]
 TO_AN_OUTPUT = ["tear_down"]
 TO_AN_ERROR = ["persist_error", "tear_down_after_error", "is_error_written", "failed"]
-AFTER_A_LOSS = ["count_lost_pod", "may_launch_again", "tear_down_lost_pod", "launch_pod", "await_pod", "is_pod_ready"]
+AFTER_A_LOSS = [
+    "count_lost_pod",
+    "may_launch_again",
+    "tear_down_lost_pod",
+    "forget_call",
+    "launch_pod",
+    "await_pod",
+    "is_pod_ready",
+]
 
 
 def succeeded(outcome: Outcome) -> None:
@@ -168,6 +176,13 @@ def test_a_file_without_room_sleeps_until_it_is_called(run: Run, case: str, queu
     assert outcome.path == [*before, *queued, *after, *SCORED, *TO_AN_OUTPUT]
     assert outcome.input_of["queue_file"]["full"]["Error"] == "NoRoom"
     assert outcome.input_of["wait_for_room"]["called"] == {"wait_seconds": 5, "freed": {"pods": 1}, "awake": ""}
+
+
+def test_a_call_to_the_room_of_a_pod_that_was_lost_is_no_call_to_another(run: Run) -> None:
+    outcome = run("LosesItsPodAfterACall")
+    succeeded(outcome)
+    assert outcome.path.count("launch_pod") == 3
+    assert outcome.output["called"] == {}
 
 
 def test_a_function_that_is_killed_again_and_again_is_an_error(run: Run) -> None:

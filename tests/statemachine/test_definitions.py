@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scoring import errors
-from scoring.cluster import pods, queue
+from scoring.cluster import pods, room
 from scoring.errors import DropscoreError
 from tests.builders import template
 from tests.statemachine.definitions import MACHINES, PLACEHOLDER, ROOT, definition, items, states, tasks, text
@@ -80,7 +80,7 @@ def test_no_step_may_hang_for_ever(name: str) -> None:
 
 
 OURS = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, DropscoreError)}
-OURS |= {kind.__name__: kind for kind in (pods.Leftover, queue.NoRoom, queue.NoRoomYet)}
+OURS |= {kind.__name__: kind for kind in (pods.Leftover, room.NoRoom, room.NoRoomYet)}
 
 
 def test_every_error_that_is_named_is_one_that_exists() -> None:
@@ -101,6 +101,7 @@ def test_whoever_finds_no_room_sleeps_and_looks_again_if_nobody_calls_for_half_a
     launch, sleep = ATTEMPT["launch_pod"], ATTEMPT["queue_file"]
     assert caught(launch)["NoRoom"] == caught(launch)["NoRoomYet"] == "queue_file"
     assert "NoRoom" not in retried(launch), "each would be billed"
+    assert launch["Parameters"]["queues"] is True, "who does not say so is told QuotaExceeded"
     assert caught(sleep)["States.Timeout"] == "launch_pod"
     # One of these looks is two calls: a week has few.
     assert 3_600 < sleep["TimeoutSeconds"] <= 86_400
@@ -122,7 +123,7 @@ def test_every_step_has_the_name_of_its_function() -> None:
 @pytest.mark.parametrize("name", ATTEMPT)
 def test_every_function_gets_the_same_envelope(name: str) -> None:
     whole = ATTEMPT[name]["Parameters"].get("Payload", ATTEMPT[name]["Parameters"])
-    given = {key: value for key, value in whole.items() if key not in ("keep_upload", "token.$")}
+    given = {key: value for key, value in whole.items() if key not in ("keep_upload", "token.$", "queues")}
     assert given == {
         "state.$": "$",
         "file_id.$": "$.file_id",

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.e2e import models
 from tests.e2e.faults.case import Case, Stage, judge_scored
-from tests.e2e.pipeline import Outcome
+from tests.e2e.pipeline import Outcome, wait_for
 
 RECORD = b"a,b\n1,2\n"
 
@@ -105,6 +105,20 @@ def overtake(stage: Stage) -> Iterable[str]:
     stage.scoring(first)
     second = stage.drop(body=stage.case.body + b"7,8\n")
     assert pipeline.ended(second)["stopDate"] < pipeline.ended(first)["stopDate"]
+    pipeline.assert_nothing_left(first)
+    yield second
+
+
+def fail_after_a_newer_one(stage: Stage) -> Iterable[str]:
+    """Two versions: the second has failed already when the first is stopped."""
+    pipeline = stage.pipeline
+    first = stage.drop(model_image=models.push(pipeline, "stuck"))
+    stage.scoring(first)
+    second = stage.drop(body=b"")
+    pipeline.ended(second)
+    pipeline.sfn.stop_execution(executionArn=first)
+    told = f"{pipeline.stack.output_prefix}.progress/.told/{pipeline.attempt(first).rpartition(':')[2]}"
+    wait_for("the older version to be told of", lambda: pipeline.read(told), 60)
     pipeline.assert_nothing_left(first)
     yield second
 
@@ -279,6 +293,14 @@ CASES = (
         "the same, and the newer one is done first",
         but="both are scored; the older does not replace the newer's result",
         inject=overtake,
+    ),
+    Case(
+        "version-fails-later",
+        "the file is overwritten with an empty one while it is scored, and the older version fails when the newer has failed",
+        EMPTY,
+        "is empty",
+        FILL_IT,
+        inject=fail_after_a_newer_one,
     ),
     Case(
         "version-deleted",

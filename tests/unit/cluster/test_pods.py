@@ -1,5 +1,6 @@
 """The pod of an attempt: what is asked for, and that launching and tearing down may be repeated."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -51,10 +52,31 @@ def test_launching_makes_pod_service_and_route_owned_by_the_pod() -> None:
         "uid": pod["metadata"]["uid"],
         "created": "2026-11-22T10:00:00Z",
         "replaces": 0,
+        "size": {"pods": 1, "services": 1, "requests.cpu": 0.5, "requests.memory": 2**30, "limits.memory": 2**30},
     }
     for kind in ("services", "httproutes"):
         (owner,) = api.objects[path(kind)]["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["name"], owner["uid"]) == ("Pod", POD_NAME, pod["metadata"]["uid"])
+
+
+def test_a_pod_is_as_large_as_it_was_admitted_and_not_as_it_was_asked_for() -> None:
+    """A mesh has put its proxy beside the model."""
+
+    class Meshed(FakeApi):
+        def _create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+            created = super()._create(path, copy.deepcopy(body))
+            if body["kind"] == "Pod":
+                proxy = {"name": "istio-proxy", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "2"}}}
+                created["spec"]["containers"].append(proxy)
+            return created
+
+    api = Meshed()
+    launched = pods.launch(api, attempt(), cluster())
+    assert {name: launched["size"][name] for name in ("requests.cpu", "limits.cpu")} == {
+        "requests.cpu": 0.6,
+        "limits.cpu": 2,
+    }
+    assert pods.launch(api, attempt(), cluster()) == launched, "adopted"
 
 
 @pytest.mark.parametrize(

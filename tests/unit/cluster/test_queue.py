@@ -9,13 +9,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from scoring import aws
-from scoring.cluster import queue
-from scoring.cluster.queue import NoRoom, NoRoomYet, Queue
-from scoring.errors import QuotaExceeded
-from tests.builders import ATTEMPT_ID, CLUSTER, NAMESPACE, OUTPUT_BUCKET, request
+from scoring.cluster import queue, room
+from scoring.cluster.queue import Queue
+from tests.builders import ATTEMPT_ID, CLUSTER, NAMESPACE, OUTPUT_BUCKET
 
-FREED = {"pods": 1, "services": 1, "cpu": 0.5, "memory": float(2**30), "nvidia.com/gpu": 0, "ephemeral-storage": 0}
-POD = {"name": "pod"}
+FREED = {"pods": 1, "services": 1, "requests.cpu": 0.5, "requests.memory": 2.0**30, "limits.memory": 2.0**30}
 
 
 class Sleepers:
@@ -48,7 +46,7 @@ def sleep(waiting: Queue, sleepers: Sleepers, second: int, lacks: dict[str, floa
     """A file that sleeps, with a token of its second's name."""
     place = waiting.place(f"2026-11-22T10:00:{second:02}.000Z", f"attempt-{second}")
     sleepers.asleep.add(str(second))
-    waiting.enter(place, queue.sleeper(str(second), lacks or {}), awake="")
+    waiting.enter(place, room.sleeper(str(second), lacks or {}), awake="")
     return place
 
 
@@ -88,33 +86,33 @@ def test_who_sleeps_no_more_is_passed_over_and_forgotten(s3: Any, waiting: Queue
 
 def test_what_is_not_all_that_the_first_lacks_is_kept_for_it(s3: Any, waiting: Queue, sleepers: Sleepers) -> None:
     """Or small files would overtake it for ever."""
-    large = sleep(waiting, sleepers, 1, {"cpu": 1.2, "requests.example.com/x": 1})
+    large = sleep(waiting, sleepers, 1, {"requests.cpu": 1.2, "count/secrets": 1})
     sleep(waiting, sleepers, 2)
     assert [waiting.call(FREED) for _ in range(3)] == ["", "", large]
     assert sleepers.woken["1"]["freed"] == {name: 3 * amount for name, amount in FREED.items()}
 
 
 def test_who_is_called_without_knowing_for_what_keeps_its_place(s3: Any, waiting: Queue, sleepers: Sleepers) -> None:
-    place = sleep(waiting, sleepers, 1, {"cpu": 1.2})
+    place = sleep(waiting, sleepers, 1, {"requests.cpu": 1.2})
     assert waiting.call(None) == place
     awake = sleepers.woken["1"]["awake"]
     assert sleepers.woken["1"]["freed"] is None
     assert places(s3) == [place]
-    assert waiting.enter(place, queue.sleeper("again", {}), awake)[1] is False
+    assert waiting.enter(place, room.sleeper("again", {}), awake)[1] is False
 
 
-@pytest.mark.parametrize("freed", [FREED, {**FREED, "cpu": 0.1}])
+@pytest.mark.parametrize("freed", [FREED, {**FREED, "requests.cpu": 0.1}])
 def test_a_call_to_who_is_awake_is_neither_lost_nor_anothers(
     waiting: Queue, sleepers: Sleepers, freed: dict[str, float]
 ) -> None:
-    place = sleep(waiting, sleepers, 1, {"cpu": 0.5})
+    place = sleep(waiting, sleepers, 1, {"requests.cpu": 0.5})
     sleep(waiting, sleepers, 2)
     waiting.call(None)
     waiting.call(None)  # it tries already
     waiting.call(freed)
     assert sleepers.asleep == {"2"}
     assert waiting.first() == place, "or others would find the queue empty"
-    assert waiting.enter(place, queue.sleeper("again", {}), sleepers.woken["1"]["awake"])[1] is True
+    assert waiting.enter(place, room.sleeper("again", {}), sleepers.woken["1"]["awake"])[1] is True
 
 
 def test_who_was_stopped_while_it_was_awake_keeps_nobody_from_being_called(
@@ -133,7 +131,7 @@ def test_who_has_queued_anew_meanwhile_is_not_forgotten(s3: Any, waiting: Queue,
 
     def queue_anew(taskToken: str, output: str) -> None:  # noqa: N803
         if taskToken == "1":
-            waiting.enter(place, queue.sleeper("new", {}), awake="")
+            waiting.enter(place, room.sleeper("new", {}), awake="")
             raise ClientError({"Error": {"Code": "TaskTimedOut", "Message": ""}}, "SendTaskSuccess")
 
     sleepers.send_task_success = queue_anew  # type: ignore[method-assign]
@@ -155,56 +153,3 @@ def test_nobody_overtakes_who_sleeps_or_is_about_to_launch(
         assert not waiting.is_before(newer), "it was stopped"
     waiting.leave(place)
     assert not waiting.is_before(newer)
-
-
-def test_only_who_was_called_for_what_was_freed_tries_again_at_once() -> None:
-    refused = QuotaExceeded("The namespace is full", lacks={"pods": 1.0})
-    found = [queue.no_room(refused, called) for called in ({}, {"freed": None}, {"freed": FREED})]
-    assert [type(each) for each in found] == [NoRoom, NoRoom, NoRoomYet]
-    assert all(each.details == {"lacks": {"pods": 1.0}} for each in found)
-
-
-@pytest.mark.parametrize(
-    ("first", "awake", "was_called", "tries"),
-    [("a", False, False, True), ("b", False, False, False), ("a", True, False, False), ("b", True, True, True)],
-)
-def test_the_first_tries_once_more_before_it_sleeps(first: str, awake: bool, was_called: bool, tries: bool) -> None:
-    assert queue.tries_by_itself("a", first, awake=awake, was_called=was_called) is tries
-
-
-@pytest.mark.parametrize(
-    ("called", "next_one"),
-    [
-        ({}, (False, None)),
-        ({"Error": "States.Timeout"}, (False, None)),
-        ({"wait_seconds": 1, "freed": None}, (True, None)),
-        ({"wait_seconds": 5, "freed": FREED}, (False, {})),
-        ({"wait_seconds": 5, "freed": {**FREED, "pods": 2, "cpu": 0.8}}, (True, {"pods": 1, "cpu": 0.3})),
-    ],
-)
-def test_who_needs_less_than_was_freed_calls_the_next_one(called: dict[str, Any], next_one: Any) -> None:
-    assert queue.size(request()) == FREED
-    assert queue.rest(called, FREED) == next_one
-
-
-TOLD: dict[str, Any] = {"detail": {}}
-
-
-@pytest.mark.parametrize(
-    ("event", "state", "deleted", "room"),
-    [
-        ({}, {"pod": POD}, ["pods/a"], (True, FREED)),
-        ({}, {"pod": POD}, [], (True, FREED)),  # called again, since the first one's call failed
-        ({}, {}, [], (False, None)),
-        ({}, {}, ["pods/a"], (True, FREED)),
-        ({"keep_upload": True}, {"pod": POD}, ["pods/a"], (False, None)),
-        ({}, {"called": {"wait_seconds": 5, "freed": {"cpu": 4}}}, [], (True, {"cpu": 4})),
-        ({}, {"called": {"Error": "States.Timeout"}}, [], (False, None)),
-        (TOLD, {"pod": POD}, [], (False, None)),  # by the state machine already
-        (TOLD, {"pod": POD}, ["services/a", "pods/a"], (True, FREED)),
-    ],
-)
-def test_each_pod_that_goes_makes_room_once(
-    event: dict[str, Any], state: dict[str, Any], deleted: list[str], room: Any
-) -> None:
-    assert queue.made_by(event, {**state, "request": request()}, deleted) == room

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scoring.cluster.refusals import AlreadyExists, Expired, NotFound, refusal
+from scoring.cluster.refusals import AlreadyExists, Expired, NotFound, lacking, refusal
 from scoring.errors import (
     ClusterAccessDenied,
     ClusterUnreachable,
@@ -89,6 +89,15 @@ def test_a_quota_of_nothing_is_a_pause_not_a_verdict(name: str) -> None:
 )
 def test_what_no_waiting_helps_is_a_verdict_even_in_a_pause(requested: str, limited: str) -> None:
     assert isinstance(quota_refusal(requested, limited), PodRefused)
+
+
+def test_what_is_lacking_is_told_apart_by_requests_and_limits_and_by_one_name_each() -> None:
+    message = "exceeded quota: q, requested: count/pods=1,cpu=2,limits.cpu=3, used: count/pods=1,cpu=2,limits.cpu=4, "
+    assert lacking(message + "limited: count/pods=1,cpu=3,limits.cpu=4") == {
+        "pods": 1,
+        "requests.cpu": 1,
+        "limits.cpu": 3,
+    }
 
 
 @pytest.mark.parametrize(

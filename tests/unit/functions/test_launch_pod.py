@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from scoring.cluster import api as clusters
-from scoring.cluster.queue import NoRoom, NoRoomYet, Queue
+from scoring.cluster.queue import Queue
 from scoring.cluster.refusals import refusal
+from scoring.cluster.room import NoRoom, NoRoomYet
 from scoring.errors import QuotaExceeded
 from tests.builders import CLUSTER, NAMESPACE, Context, FakeApi, envelope, function, path, request, state
 
@@ -41,7 +42,12 @@ def waiting(s3: Any) -> Queue:
 
 
 def launch(**more: Any) -> dict[str, Any]:
-    launched: dict[str, Any] = app.handler(envelope(state(**({"request": request()} | more))), Context())
+    return called_by({"queues": True}, **more)
+
+
+def called_by(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
+    given = envelope(state(**({"request": request()} | more))) | definition
+    launched: dict[str, Any] = app.handler(given, Context())
     return launched
 
 
@@ -73,7 +79,7 @@ def test_a_full_namespace_tells_what_is_lacking(
     api.refusals[f"POST {PODS}"] = REFUSED
     with pytest.raises(error) as raised:
         launch(called=called)
-    assert raised.value.details == {"lacks": {"pods": 1.0, "cpu": 1.0}}  # type: ignore[attr-defined]
+    assert raised.value.details == {"lacks": {"pods": 1.0, "requests.cpu": 1.0}}  # type: ignore[attr-defined]
 
 
 def test_where_a_kueue_queues_the_pods_nobody_asks_for_another_queue(api: FakeApi) -> None:
@@ -85,9 +91,19 @@ def test_where_a_kueue_queues_the_pods_nobody_asks_for_another_queue(api: FakeAp
         launch(request=request(cluster_settings=settings))
 
 
+def test_an_execution_that_began_before_a_file_could_queue_tries_again_as_ever(api: FakeApi, waiting: Queue) -> None:
+    """It keeps its definition, which retries QuotaExceeded and knows nothing of NoRoom."""
+    waiting.enter(waiting.place("2026-11-22T09:59:00Z", "older"), {"token": "token"}, awake="")
+    api.refusals[f"POST {PODS}"] = REFUSED
+    with pytest.raises(QuotaExceeded):
+        called_by({})
+    api.refusals.clear()
+    assert called_by({})["namespace"] == NAMESPACE
+
+
 def test_whoever_has_room_gives_up_its_place_and_passes_on_what_it_does_not_need(
     api: FakeApi, waiting: Queue, calls: list[Any]
 ) -> None:
     waiting.enter(waiting.place("2026-11-22T10:00:00Z", envelope({})["attempt_id"]), {"token": "token"}, awake="")
-    launch(full={"Error": "NoRoom"}, called={"wait_seconds": 5, "freed": {"pods": 1, "cpu": 4}})
-    assert (waiting.first(), calls) == ("", [{"cpu": 3.5}])
+    launch(full={"Error": "NoRoom"}, called={"wait_seconds": 5, "freed": {"pods": 1, "requests.cpu": 4}})
+    assert (waiting.first(), calls) == ("", [{"requests.cpu": 3.5}])

@@ -119,6 +119,19 @@ def test_an_error_does_not_hide_the_result_of_a_newer_version(s3: Any) -> None:
         s3.get_object(Bucket=OUTPUT_BUCKET, Key=ERROR)
 
 
+@pytest.mark.parametrize("newer", [True, False])
+def test_an_error_does_not_replace_that_of_a_newer_version(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]], newer: bool
+) -> None:
+    """The older one may fail later."""
+    monkeypatch.setenv("RECEIPTS", "true")
+    s3.put_object(Bucket=OUTPUT_BUCKET, Key=ERROR, Body=b"{}", Tagging=f"sequencer={'FF' if newer else '00'}")
+    persist_error.handler(failed(), Context())
+    assert ("summary" not in written(s3)) is newer
+    assert told[0].get("superseded", False) is newer
+    assert ("receipt_key" not in told[0]["output"]) is newer
+
+
 def test_an_error_brings_the_pods_last_words(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "connect", lambda name: FakeApi(pods=crashed()))
     persist_error.handler(failed(request=request(), pod=pod_state()), Context())

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.cluster import api as clusters
-from scoring.cluster.queue import Queue, size
-from scoring.errors import ClusterUnreachable
+from scoring.cluster import room
+from scoring.cluster.queue import Queue
+from scoring.errors import AwsThrottled, ClusterUnreachable
 from scoring.files import objects
 from scoring.intake import shard
 from scoring.intake.shard import Shard
@@ -30,6 +32,7 @@ from tests.builders import (
     running,
     state,
 )
+from tests.unit.cluster.test_queue import FREED, Sleepers
 
 app = function("tear_down")
 LABELS = {"app.kubernetes.io/managed-by": "dropscore", "dropscore.io/attempt": ATTEMPT_ID}
@@ -191,11 +194,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_whoever_waits_is_called_to_the_room_of_a_pod_that_goes_and_only_once(
     s3: Any, api: FakeApi, calls: list[Any], histories: dict[str, Any]
 ) -> None:
-    whole = state(request=request(), pod=pod_state(), error={"Error": "ModelFailed"})
+    """With what its cluster has put beside the model: whoever waits lacks that, too."""
+    size = {"pods": 1, "services": 1, "requests.cpu": 0.6}
+    whole = state(request=request(), pod=pod_state(size=size), error={"Error": "ModelFailed"})
     tear_down(envelope(whole))
     histories[EXECUTION] = whole | {"failure": {}}
     tear_down(STOPPED)
-    assert calls == [(f"scored/.queue/{CLUSTER}/{NAMESPACE}/", size(request()))]
+    assert calls == [(f"scored/.queue/{CLUSTER}/{NAMESPACE}/", size)]
 
 
 def test_whoever_was_stopped_while_it_waited_gives_up_its_place_and_calls_nobody(
@@ -207,3 +212,63 @@ def test_whoever_was_stopped_while_it_waited_gives_up_its_place_and_calls_nobody
     histories[EXECUTION] = state(request=request(), full={"Error": "NoRoom"})
     tear_down(STOPPED)
     assert (waiting.first(), calls) == ("", [])
+
+
+@pytest.fixture
+def sleepers(monkeypatch: pytest.MonkeyPatch, s3: Any) -> Sleepers:
+    found = Sleepers("own", "next", "last")
+    monkeypatch.setattr(aws, "client", {"s3": s3, "stepfunctions": found}.__getitem__)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lacks", "freed"),
+    [({}, FREED), ({}, None), ({"pods": 2}, {"pods": 1})],
+    ids=["called", "awake", "not-all-that-it-lacks"],
+)
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "failed"])
+def test_whoever_ends_before_it_has_a_pod_leaves_the_room_that_it_was_to_have_to_the_next(
+    api: FakeApi,
+    histories: dict[str, Any],
+    sleepers: Sleepers,
+    lacks: dict[str, float],
+    freed: dict[str, float] | None,
+    is_stopped: bool,
+) -> None:
+    """Once, though EventBridge may tell of it twice, or of what the state machine has torn down itself."""
+    api.objects.clear()
+    waiting = Queue.of(CLUSTER, NAMESPACE)
+    for second, token in enumerate(("own", "next", "last")):
+        place = waiting.place(f"2026-11-22T10:00:0{second}.123Z", ATTEMPT_ID if token == "own" else token)
+        waiting.enter(place, room.sleeper(token, lacks if token == "own" else {}), awake="")
+    waiting.call(freed)
+    sleepers.asleep.discard("own")
+    ended = state(request=request(), full={"Error": "NoRoom"})
+    if freed != {"pods": 1}:
+        ended["called"] = sleepers.woken["own"]
+    histories[EXECUTION] = ended
+    tear_down(STOPPED if is_stopped else envelope(ended) | {"started": "2026-11-22T10:00:00.123Z"})
+    tear_down(STOPPED)
+    assert sleepers.woken["next"]["freed"] == freed
+    assert sleepers.asleep == {"last"}
+
+
+def test_a_call_that_could_not_be_passed_on_is_passed_on_when_the_tear_down_is_repeated(
+    api: FakeApi, histories: dict[str, Any], sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.objects.clear()
+    waiting = Queue.of(CLUSTER, NAMESPACE)
+    waiting.enter(waiting.place("2026-11-22T10:00:00.123Z", ATTEMPT_ID), room.sleeper("own", {}), awake="")
+    waiting.call(FREED)
+    waiting.enter(waiting.place("2026-11-22T10:00:01Z", "next"), room.sleeper("next", {}), awake="")
+    histories[EXECUTION] = state(request=request(), full={"Error": "NoRoom"})
+
+    def throttled(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendTaskSuccess")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(sleepers, "send_task_success", throttled)
+        with pytest.raises(AwsThrottled):
+            tear_down(STOPPED)
+    tear_down(STOPPED)
+    assert sleepers.woken["next"]["freed"] == FREED

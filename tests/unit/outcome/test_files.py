@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.errors import Failure, ScoringFailed
+from scoring.errors import AccessDenied, AwsThrottled, Failure, ScoringFailed
 from scoring.files import objects
 from scoring.files.seals import sealed
 from scoring.outcome import files as outcome
@@ -325,3 +325,18 @@ def test_the_console_link_names_the_execution_in_its_region() -> None:
     assert outcome.console_link(EXECUTION) == (
         "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/" + EXECUTION
     )
+
+
+@pytest.mark.parametrize(("code", "error"), [("AccessDenied", AccessDenied), ("SlowDown", AwsThrottled)])
+def test_what_s3_does_not_delete_of_many_is_told_though_the_call_as_a_whole_is_taken(
+    code: str, error: type[Exception]
+) -> None:
+    class Refusing:
+        def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803  (boto3's names)
+            last = Delete["Objects"][-1]
+            return {"Errors": [{**last, "Code": code, "Message": "no"}]}
+
+    with pytest.raises(
+        error, match=r"s3:DeleteObject of s3://dropscore-output/scored/\.progress/attempt-1/2\.error: no"
+    ):
+        outcome.forget_shards(Refusing(), OUTPUT, 2)

@@ -147,6 +147,17 @@ def test_no_other_object_than_the_one_that_a_shards_attempt_completed_gets_into_
         join(s3, asked, scoring, came)
 
 
+def test_shards_of_before_an_update_that_do_not_say_which_object_is_theirs_are_not_put_together() -> None:
+    s3, asked = MemoryS3(), request()
+    came = scored(s3, asked, outcomes())
+    del came[1]["etag"]
+    upload_id = s3.create_multipart_upload(Bucket=OUTPUT_BUCKET, Key=asked["output"]["key"])["UploadId"]
+    scoring = {"upload_id": upload_id, "shards": SHARDS, "crc": zlib.crc32(HEAD)}
+    with pytest.raises(ScoringFailed, match="dropscore was updated while the file was scored") as raised:
+        join(s3, asked, scoring, came)
+    assert raised.value.remedy.startswith("Redrive the score_file execution")
+
+
 def test_a_join_that_is_longer_than_a_function_goes_on_from_the_parts_that_are_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

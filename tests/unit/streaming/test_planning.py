@@ -7,6 +7,7 @@ import hashlib
 import json
 import zlib
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from dropscore.check.memory_s3 import MemoryS3
 from scoring import streaming
 from scoring.errors import ScoringFailed
-from scoring.files import objects
+from scoring.files import objects, shards
+from scoring.files.formats import Spec
 from scoring.intake import shard
 from scoring.intake.shard import Shard
 from scoring.protocols.model import Model
@@ -57,6 +59,20 @@ def test_a_plan_that_takes_several_functions_is_that_of_one(
         assert text.startswith((b"1,", b"\r\n1,"))
         for each in cut[1:]:
             assert FILE[each["start"] :].startswith(b"%d," % each["row"])
+
+
+def test_a_plan_that_began_before_an_update_is_gone_on_with() -> None:
+    """Then, it told of no range that was not looked through yet."""
+    s3 = MemoryS3()
+    found, asked = drop(s3, FILE), request(pods=3)
+    at_once = planning.plan(s3, found, asked, {}, lambda: 900.0)
+    known = planning.plan(s3, found, asked, {}, lambda: 89.0)
+    ranges = shards.look_through(
+        partial(objects.stream, s3, found), Spec.of(asked).dialect, known["edges"][:2], [None, None]
+    )
+    known["looked"] = [each.to_json() for each in ranges if each]
+    assert len(known["looked"]) == 2 < len(known["edges"])
+    assert planning.plan(s3, found, asked, known, lambda: 900.0) == at_once
 
 
 class WithSha256(MemoryS3):

@@ -1,15 +1,18 @@
 """The whole of stream_file with a container that takes the whole file."""
 
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from scoring import streaming
-from scoring.errors import EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
+from scoring.errors import AwsThrottled, EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
 from scoring.files import objects
 from scoring.protocols import model as model_module
 from scoring.protocols.model import NoAnswer
-from scoring.streaming import whole_file
+from scoring.streaming import progress, whole_file
 from tests.builders import request
 from tests.unit.servers import HangUp, Reply, Request, Server, Silence
 from tests.unit.stand_ins import SasContainer, sas_result
@@ -55,22 +58,105 @@ def test_whoever_looks_learns_that_the_model_works_on_the_file(
     """A script may take minutes, for which the request is held open."""
     monkeypatch.setattr(objects, "CHUNK_BYTES", 10)
     monkeypatch.setattr(whole_file, "_SAVE_SECONDS", 0.0)
-    sent, save = list[int](), streaming.Progress.save
+    sent, write = list[int](), streaming.Progress.write
 
-    def saved(progress: streaming.Progress, *where: Any) -> None:
+    def written(progress: streaming.Progress, *where: Any) -> bool:
         sent.append(progress.sent)
-        save(progress, *where)
+        return write(progress, *where)
 
     def works(asked: Request) -> Reply:
-        assert streaming.Progress.load(s3, request()["output"]).sent == len(FILE)
+        wait_for(lambda: streaming.Progress.load(s3, request()["output"]).sent == len(FILE))
         return Reply(201, b'{"id": "7.1"}')
 
     container.answers["POST /executions"] = works
     scoring = opened(s3, found := drop(s3, FILE))
-    monkeypatch.setattr(streaming.Progress, "save", saved)
+    monkeypatch.setattr(streaming.Progress, "write", written)
     done = streaming.advance(job(s3, container, found, scoring, request=request(protocol="sas")))
     assert sent[:2] == [10, len(FILE)]
     assert published(s3, done) == SCORED
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much is sent is written down after each chunk."""
+    monkeypatch.setattr(objects, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(whole_file, "_SAVE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("noted")
+def test_a_file_goes_on_to_the_model_while_s3_takes_its_time_or_no_record_at_all(
+    s3: Any, container: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each would cost the model's work so far, and the next function would have to send it all again."""
+    arrived, in_time, write = threading.Event(), list[bool](), streaming.Progress.write
+
+    def works(asked: Request) -> Reply:
+        arrived.set()
+        return Reply(201, b'{"id": "7.1"}')
+
+    def slow(progress: streaming.Progress, *where: Any) -> bool:
+        if progress.execution:
+            return write(progress, *where)
+        in_time.append(arrived.wait(5))
+        raise AwsThrottled("Please reduce your request rate.")
+
+    container.answers["POST /executions"] = works
+    given = sas(s3, container)
+    monkeypatch.setattr(streaming.Progress, "write", slow)
+    assert published(s3, streaming.advance(given)) == SCORED
+    assert in_time
+    assert all(in_time)
+    assert len(posts(container)) == 1
+
+
+@pytest.mark.usefixtures("noted")
+def test_whoever_finds_another_function_at_work_on_its_attempt_stops(
+    s3: Any, container: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, read = request()["output"], objects.read
+
+    def while_another_begins(*which: Any) -> Iterator[bytes]:
+        other = streaming.Progress.load(s3, output)
+        other.execution = {"id": "another's"}
+        other.save(s3, output)
+        yield from read(*which)
+
+    monkeypatch.setattr(objects, "read", while_another_begins)
+    with pytest.raises(AwsThrottled, match="Another function is at work"):
+        streaming.advance(sas(s3, container))
+    assert streaming.Progress.load(s3, output).execution == {"id": "another's"}
+
+
+def test_whoever_finds_its_attempt_torn_down_is_told_so_at_the_next_note(s3: Any) -> None:
+    output, record = request()["output"], streaming.Progress(sent=1)
+    record.save(s3, output)
+    progress.forget(s3, output)
+    with progress.Notes(s3, output, record) as notes:
+        notes.save()
+        with pytest.raises(AwsThrottled, match="or it was torn down"):
+            notes.settle()
+        with pytest.raises(AwsThrottled, match="or it was torn down"):
+            notes.save()
+    assert progress.Progress.find(s3, output) is None
+
+
+def test_a_record_whose_answer_came_too_late_is_no_other_functions(s3: Any) -> None:
+    """The client has written it a second time, and S3 refuses that."""
+    output = request()["output"]
+    first = streaming.Progress(sent=1)
+    first.save(s3, output)
+    before = first.etag
+    first.sent = 2
+    first.save(s3, output)
+    assert streaming.Progress(sent=2, etag=before).write(s3, output) is True
+    assert streaming.Progress(sent=3, etag=before).write(s3, output) is False
 
 
 def test_a_container_that_works_on_is_asked_again_and_not_sent_the_file_again(s3: Any, container: Server) -> None:

@@ -137,7 +137,7 @@ def _container(attempt: Attempt, said: Mapping[str, Any], *, is_non_root: bool) 
         **{key: said[key] for key in ("command", "args") if said.get(key)},
         **({"env": environment} if environment else {}),
         "ports": [{"name": "http", "containerPort": port(attempt.request)}],
-        "resources": _resources(attempt.request["resources"]),
+        "resources": resources(attempt.request["resources"]),
         # By TCP, not HTTP: a SAS container answers nothing while it scores, and an HTTP probe would take it out of its
         # own route.
         "readinessProbe": {
@@ -154,7 +154,8 @@ def _container(attempt: Attempt, said: Mapping[str, Any], *, is_non_root: bool) 
     }
 
 
-def _resources(asked: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def resources(asked: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Requests and limits of the model's container, from the `resources` of a request."""
     # Memory is requested as it is limited, so that a full node never picks this pod as its victim. No limit on cpu unless
     # a profile sets one: it would only throttle a model while cores idle.
     requests = {"cpu": asked["cpu"], "memory": asked["memory"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring.cluster import manifest, routes
+from scoring.cluster import manifest, room, routes
 from scoring.cluster.api import Api, namespace_path
 from scoring.cluster.manifest import ATTEMPT_LABEL, EXECUTION, OURS, Attempt
 from scoring.cluster.refusals import AlreadyExists, NotFound
@@ -18,8 +18,8 @@ def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, An
     Returns
     -------
     dict
-        The `pod` of the attempt's state: `name`, `namespace`, `uid`, `created` (RFC 3339), and how many lost pods it
-        `replaces`.
+        The `pod` of the attempt's state: `name`, `namespace`, `uid`, `created` (RFC 3339), how many lost pods it `replaces`,
+        and the `size` that it was admitted with.
 
     Raises
     ------
@@ -45,6 +45,7 @@ def launch(api: Api, attempt: Attempt, cluster: ClusterSettings) -> dict[str, An
         "uid": pod["metadata"]["uid"],
         "created": pod["metadata"]["creationTimestamp"],
         "replaces": attempt.lost_pods,
+        "size": room.of_pod(pod["spec"]),
     }
 
 

@@ -16,35 +16,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scoring import aws, settings
+from scoring.cluster import room
 from scoring.cluster.containers import parse_time
 from scoring.cluster.manifest import GRACE_SECONDS
-from scoring.errors import DropscoreError, QuotaExceeded
-from scoring.intake.quantities import quantity
+from scoring.cluster.room import Size
 from scoring.observability import logger
-
-Size = Mapping[str, float]
-"""What a pod takes of a quota, or lacks: cores, bytes and pieces by resource (`cpu`, `memory`, `pods`, …)."""
 
 # How long a file may take from when it was woken until it sleeps again.
 _AWAKE_SECONDS = 60
 # Of a token whose Task sleeps no more: it was called, its time was up, or its execution was stopped.
 _OVER = {"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
-# What a request asks for, as a quota names it.
-_RESOURCES = {"cpu": "cpu", "memory": "memory", "gpu": "nvidia.com/gpu", "ephemeral_storage": "ephemeral-storage"}
 # Amazon S3 User Guide, "Conditional requests".
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"}
-
-
-class NoRoom(DropscoreError):
-    """The namespace has no room, or others wait for it already; the state machine queues the file."""
-
-    retryable = True
-
-
-class NoRoomYet(DropscoreError):
-    """The file was called, but the pod that makes room for it is not gone yet; the state machine tries again."""
-
-    retryable = True
 
 
 @dataclass(frozen=True)
@@ -97,7 +80,7 @@ class Queue:
         return found[0]["Key"], found[0]["LastModified"]
 
     def enter(self, place: str, told: Mapping[str, Any], awake: str) -> tuple[str, bool]:
-        """Sleep at a place, with what `sleeper` tells; `awake` is its ETag where it was kept while the file was awake.
+        """Sleep at a place, with what `room.sleeper` tells; `awake` is its ETag where it was kept while the file was awake.
 
         Returns
         -------
@@ -119,6 +102,29 @@ class Queue:
         """Give a place up; that there is none is success."""
         self._delete(place)
         self._delete(self._called(place))
+
+    def give_up(self, place: str) -> tuple[bool, Size | None]:
+        """Give up the place of a file that is over, before its room is passed on; after that, `leave` it.
+
+        Returns
+        -------
+        tuple of bool and Size or None
+            Whether the file was to have room that it has not taken, and how much, if that is known: it was called, or it was
+            awake, or what was freed so far was not all that it lacked. Once left, it was to have none.
+
+        Raises
+        ------
+        AccessDenied, AwsThrottled
+        """
+        called, is_called = self._read(self._called(place))
+        told, etag = self._read(place)
+        while etag and not self._remove(place, etag):
+            told, etag = self._read(place)
+        if is_called:
+            return True, called.get("freed")
+        if "awake" in told:
+            return True, None
+        return bool(told.get("freed")), told.get("freed")
 
     def call(self, freed: Size | None) -> str:
         """Call the first file that sleeps, unless what was `freed` is not all that it lacks: then that is noted down.
@@ -142,13 +148,13 @@ class Queue:
                 if _is_awake(told) or self.rouse(place, told, etag, wait_seconds=1):
                     return place
                 continue
-            told["freed"] = plus(told.get("freed", {}), freed)
-            told["lacks"] = minus(told.get("lacks", {}), freed)
+            told["freed"] = room.plus(told.get("freed", {}), freed)
+            told["lacks"] = room.minus(told.get("lacks", {}), freed)
             if told["lacks"]:
                 if self._write(place, told, etag):
                     return ""
                 continue
-            if self.wake(told.get("token", ""), woken(told["freed"])):
+            if self.wake(told.get("token", ""), room.woken(told["freed"])):
                 self._write(self._called(place), told)
                 self._remove(place, etag)
                 logger.info("called", place=place, freed=freed)
@@ -166,7 +172,7 @@ class Queue:
         awake = self._write(place, {**told, "awake": datetime.now(UTC).isoformat()}, etag)
         if not awake:
             return False
-        if self.wake(told.get("token", ""), woken(None, awake, wait_seconds)):
+        if self.wake(told.get("token", ""), room.woken(None, awake, wait_seconds)):
             return True
         self._remove(place, awake)
         return False
@@ -215,19 +221,16 @@ class Queue:
         with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{key}"):
             aws.client("s3").delete_object(Bucket=self.bucket, Key=key)
 
-    def _remove(self, place: str, etag: str) -> None:
-        """Unless it is not what had the ETag any more: the file sleeps there anew, or somebody else was first."""
+    def _remove(self, place: str, etag: str) -> bool:
+        """False if it is not what had the ETag any more: the file sleeps there anew, or somebody else was first."""
         with aws.errors_named(f"s3:DeleteObject of s3://{self.bucket}/{place}"):
             try:
                 aws.client("s3").delete_object(Bucket=self.bucket, Key=place, IfMatch=etag)
             except ClientError as error:
                 if aws.code(error) not in _CHANGED:
                     raise
-
-
-def sleeper(token: str, lacks: Size) -> dict[str, Any]:
-    """What a place tells: who sleeps there, what a quota lacks for it if it was asked, and what was freed since."""
-    return {"token": token, "lacks": lacks, "freed": {}}
+                return False
+        return True
 
 
 def _is_awake(told: Mapping[str, Any]) -> bool:
@@ -237,72 +240,6 @@ def _is_awake(told: Mapping[str, Any]) -> bool:
 
 def _is_recent(since: datetime) -> bool:
     return (datetime.now(UTC) - since).total_seconds() < _AWAKE_SECONDS
-
-
-def woken(freed: Size | None, awake: str = "", wait_seconds: int = GRACE_SECONDS) -> dict[str, Any]:
-    """The `called` of an attempt's state: what was freed, if that is known, and until when it is (a pod that is deleted
-    counts until it is gone); or the ETag of the place that the file keeps while it tries.
-    """
-    return {"wait_seconds": wait_seconds, "freed": freed, "awake": awake}
-
-
-def tries_by_itself(place: str, first: str, *, awake: bool, was_called: bool) -> bool:
-    """Whether a file that has just queued tries once more before it sleeps (pure).
-
-    A tear_down that looked before the file was there has called nobody, and its pod may count yet. With its place kept,
-    nobody's call is lost while it tries.
-    """
-    return was_called or (place == first and not awake)
-
-
-def no_room(refused: QuotaExceeded, called: Mapping[str, Any]) -> DropscoreError:
-    """What a quota's refusal means for a file that may queue (pure)."""
-    kind = NoRoomYet if called.get("freed") else NoRoom
-    return kind(refused.summary, refused.remedy, **refused.details)
-
-
-def size(request: Mapping[str, Any]) -> dict[str, float]:
-    """What a request's pod takes of a quota (pure)."""
-    amounts = {name: quantity(str(request["resources"].get(asked, "0"))) for asked, name in _RESOURCES.items()}
-    return {"pods": 1, "services": 1, **{name: float(amount or 0) for name, amount in amounts.items()}}
-
-
-def plus(one: Size, other: Size) -> dict[str, float]:
-    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
-
-
-def minus(one: Size, other: Size) -> dict[str, float]:
-    """What is left of one size without another; of a resource that the other does not know, nothing."""
-    left = {name: round(one[name] - other[name], 6) for name in one if name in other}
-    return {name: amount for name, amount in left.items() if amount > 0}
-
-
-def rest(called: Mapping[str, Any], own: Size) -> tuple[bool, Size | None]:
-    """Whether a file that was called and has launched its pod calls the next one, and with what room (pure)."""
-    if "wait_seconds" not in called:
-        return False, None
-    freed = called.get("freed")
-    if freed is None:
-        return True, None
-    left = minus(freed, own)
-    return bool(left), left
-
-
-def made_by(event: Mapping[str, Any], state: Mapping[str, Any], deleted: list[str]) -> tuple[bool, Size | None]:
-    """Whether a tear-down makes room that nobody knows of yet, and how much (pure).
-
-    The state machine tears each pod down once; EventBridge tells of its attempts again.
-    """
-    called = state.get("called", {})
-    if event.get("keep_upload"):
-        # The attempt launches another pod in the place of this one.
-        return False, None
-    if any(each.startswith("pods/") for each in deleted) or ("pod" in state and "detail" not in event):
-        return True, size(state["request"])
-    if "wait_seconds" in called and "pod" not in state and "detail" not in event:
-        # It was called, and could not take the room.
-        return True, called.get("freed")
-    return False, None
 
 
 def leave(event: Mapping[str, Any], state: Mapping[str, Any], attempt_id: str, deleted: list[str]) -> None:
@@ -316,11 +253,17 @@ def leave(event: Mapping[str, Any], state: Mapping[str, Any], attempt_id: str, d
     if request.get("cluster_settings", {}).get("queue"):
         return
     queue = Queue.of(request["cluster"], request["namespace"])
+    is_made, freed = room.made_by(event, state, deleted)
+    place = ""
     if "full" in state and not event.get("keep_upload"):
-        queue.leave(queue.place(event.get("started") or _started(event["detail"]), attempt_id))
-    is_made, freed = made_by(event, state, deleted)
+        place = queue.place(event.get("started") or _started(event["detail"]), attempt_id)
+        is_kept, kept = queue.give_up(place)
+        if is_kept:
+            is_made, freed = True, kept
     if is_made:
         queue.call(freed)
+    if place:
+        queue.leave(place)
 
 
 def _started(detail: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ _EVERY_POD_NEEDS = {
     "count/pods",
     *(f"{kind}{name}" for kind in ("", "requests.", "limits.") for name in ("cpu", "memory")),
 }
+_REQUESTED = {"cpu", "memory", "ephemeral-storage"}
 _PAUSED = "Nothing: the file waits until somebody gives the namespace's ResourceQuota room again."
 
 
@@ -83,10 +84,13 @@ def is_paused(message: str) -> bool:
 
 
 def lacking(message: str) -> dict[str, float]:
-    """How much has to be freed of each resource (`pods`, `cpu`, `memory`, …) before a quota takes what it refused."""
+    """How much has to be freed of each resource (`pods`, `requests.cpu`, `limits.memory`, …) before a quota takes what it
+    refused.
+    """
     found: dict[str, float] = {}
     for name, amount, used, limit in _exceeded(message):
-        resource = re.sub(r"^(count/|requests\.|limits\.)", "", name)
+        # A bare name of what is requested means the requests (Kubernetes documentation, "Resource Quotas").
+        resource = f"requests.{name}" if name in _REQUESTED else name.removeprefix("count/")
         found[resource] = max(found.get(resource, 0), float(amount + used - limit))
     return {resource: amount for resource, amount in found.items() if amount > 0}
 

@@ -231,8 +231,13 @@ def forget_shard(s3: Any, output: Mapping[str, str]) -> None:
 
 
 def _delete(s3: Any, bucket: str, keys: Sequence[str]) -> None:
+    objects = [{"Key": each} for each in keys]
     with aws.errors_named(f"s3:DeleteObjects of s3://{bucket}/{keys[0]}"):
-        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": each} for each in keys], "Quiet": True})
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    # The call as a whole is answered 200 whatever became of each.
+    for refused in answer.get("Errors", ()):
+        with aws.errors_named(f"s3:DeleteObject of s3://{bucket}/{refused['Key']}"):
+            raise ClientError({"Error": refused}, "DeleteObjects")
 
 
 def error_document(

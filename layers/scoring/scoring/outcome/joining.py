@@ -33,6 +33,7 @@ _AT_ONCE = 16
 _RESERVE_SECONDS = 45.0
 # What S3 answers where another object, or none, is in a shard's place.
 _REPLACED = {"PreconditionFailed", "412", "NoSuchKey", "404"}
+_ANEW = "Redrive the score_file execution, or drop the file again: it is scored anew."
 
 Piece = tuple[int, int, int]
 """Bytes `start` to before `stop` of the object of that number."""
@@ -93,12 +94,19 @@ def join(
     ModelFailed
         Their models answered different columns.
     ScoringFailed
-        What was read is not what S3 holds, or what a shard's attempt had completed is not there any more.
+        What was read is not what S3 holds, or what a shard's attempt had completed is not there any more, or is not told.
     AwsThrottled
         AWS asks to come back later, or this Lambda's time is up and the next one goes on.
     AccessDenied
     """
     planned = [shard.Shard(**each) for each in scoring["shards"]]
+    if not all("etag" in each for each in outcomes):
+        # By its key alone, and by tags that came after it, nothing would tell another attempt's object from this one.
+        raise ScoringFailed(
+            "dropscore was updated while the file was scored: a part of it was completed by an older release, which has not "
+            "noted which object holds it.",
+            _ANEW,
+        )
     if len({each["columns"] for each in outcomes}) > 1:
         raise ModelFailed(
             "The pods of this file answered different columns.",
@@ -231,6 +239,6 @@ def _pinned(bucket: str, key: str) -> Iterator[None]:
         if aws.code(error) in _REPLACED:
             raise ScoringFailed(
                 f"What a pod had scored of the file was replaced or deleted before it was put together: s3://{bucket}/{key}",
-                "Redrive the score_file execution, or drop the file again.",
+                _ANEW,
             ) from error
         raise

@@ -53,7 +53,9 @@ def plan(
         # As many to each shard.
         parts = -(-least // pods) * pods
         edges = shards.edges(read, dialect, start, source.size, parts)
-    told: list[Any] = known.get("looked", [None] * len(edges))
+    told: list[Any] = list(known.get("looked", ()))
+    # Of before an update, a plan tells of the first ranges alone.
+    told += [None] * (len(edges) - len(told))
     looked = [shards.Range.of(each) if each else None for each in told]
     looked = shards.look_through(read, dialect, edges, looked, lambda: seconds_left() > _RESERVE_SECONDS)
     whole = [each for each, (_, stop) in zip(looked, edges, strict=True) if each and each.stop == stop]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
 
 from botocore.exceptions import ClientError
 
 from scoring import aws
 from scoring.errors import AwsThrottled
+from scoring.observability import logger
 
 # Amazon S3 User Guide, "How to prevent object overwrites with conditional writes".
 _NOT_OURS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"}
@@ -67,21 +70,47 @@ class Progress:
         AwsThrottled
             Somebody else has written it or deleted it: whoever is waited for loads it anew. Or AWS asks to come back later;
             then it may be written all the same.
-        AccessDenied
+        AccessDenied, ScoringFailed
+        """
+        if not self.write(s3, output):
+            raise _not_ours()
+
+    def write(self, s3: Any, output: Mapping[str, str]) -> bool:
+        """As `save`; but False if somebody else has written it or deleted it.
+
+        Raises
+        ------
+        AwsThrottled
+            AWS asks to come back later; it may be written all the same.
+        AccessDenied, ScoringFailed
         """
         told = asdict(self)
         tail, rejected_tail, etag = told.pop("tail"), told.pop("rejected_tail"), told.pop("etag")
         told["tail_bytes"] = len(tail)
         body = json.dumps(told).encode() + b"\n" + tail + rejected_tail
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        where = {"Bucket": output["bucket"], "Key": output["progress"]}
         with aws.errors_named(f"s3:PutObject of s3://{output['bucket']}/{output['progress']}"):
             try:
-                answer = s3.put_object(Bucket=output["bucket"], Key=output["progress"], Body=body, **condition)
+                self.etag = s3.put_object(**where, Body=body, **condition)["ETag"]
             except ClientError as error:
-                if aws.code(error) in _NOT_OURS:
-                    raise AwsThrottled("Another function is at work on this attempt, or it was torn down.") from error
-                raise
+                if aws.code(error) not in _NOT_OURS:
+                    raise
+                return self._is_written(s3, where, body)
+        return True
+
+    def _is_written(self, s3: Any, where: Mapping[str, str], body: bytes) -> bool:
+        """Whether it is there after all: an answer that is late or lost makes the client write it once more, in vain."""
+        try:
+            answer = s3.get_object(**where)
+        except ClientError as error:
+            if aws.code(error) == "NoSuchKey":
+                return False
+            raise
+        if answer["Body"].read() != body:
+            return False
         self.etag = answer["ETag"]
+        return True
 
     @classmethod
     def load(cls, s3: Any, output: Mapping[str, str]) -> Progress:
@@ -122,3 +151,57 @@ def forget(s3: Any, output: Mapping[str, str]) -> None:
     """Delete the record of how far the attempt was; that there is none is success."""
     with aws.errors_named(f"s3:DeleteObject of s3://{output['bucket']}/{output['progress']}"):
         s3.delete_object(Bucket=output["bucket"], Key=output["progress"])
+
+
+def _not_ours() -> AwsThrottled:
+    return AwsThrottled("Another function is at work on this attempt, or it was torn down.")
+
+
+class Notes:
+    """Keeps the record of progress up to date beside the work, which waits neither for S3 nor for a record that S3 does not
+    take: the next one says more.
+
+    As a context: nothing is under way any more when it ends.
+    """
+
+    def __init__(self, s3: Any, output: Mapping[str, str], progress: Progress) -> None:
+        self._s3, self._output, self._progress = s3, output, progress
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="progress")
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._pool.shutdown(wait=True)
+
+    def save(self, *, last: bool = False) -> None:
+        """Begin to write what `progress` says now; only if nothing is under way, or if it is the `last`.
+
+        Raises
+        ------
+        AwsThrottled
+            Somebody else has written it or deleted it: nobody waits for this work any more.
+        AccessDenied, ScoringFailed
+        """
+        if self._last and self._last.done():
+            self._last.result()
+        elif self._last and not last:
+            return
+        self._last = self._pool.submit(self._write, replace(self._progress))
+
+    def settle(self) -> None:
+        """Wait until the last one is written; raises as `save` does."""
+        if self._last:
+            self._last.result()
+
+    def _write(self, record: Progress) -> None:
+        record.etag = self._progress.etag
+        try:
+            is_ours = record.write(self._s3, self._output)
+        except AwsThrottled as error:
+            logger.warning("progress not saved", reason=error.summary)
+            return
+        if not is_ours:
+            raise _not_ours()
+        self._progress.etag = record.etag

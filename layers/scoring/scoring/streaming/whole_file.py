@@ -16,7 +16,7 @@ from scoring.files.inspection import bad_record, format_of
 from scoring.protocols import Sas
 from scoring.protocols.model import NoAnswer, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
-from scoring.streaming.progress import Progress
+from scoring.streaming.progress import Notes, Progress
 from scoring.streaming.uploads import Uploads
 
 # How long one step waits for a model that works on after its POST, before the state machine waits for less money.
@@ -103,8 +103,10 @@ def _send(job: Job, protocol: Sas, progress: Progress) -> dict[str, Any]:
         counter = Counter()
         chunks = counter.pass_on(_rewritten(raw, spec))
     try:
-        told = _told(job, progress, _until(began + seconds, chunks))
-        execution = protocol.submit(told, size, seconds)
+        with Notes(job.s3, job.request["output"], progress) as notes:
+            told = _told(progress, notes, _until(began + seconds, chunks))
+            execution = protocol.submit(told, size, seconds)
+            notes.settle()
     except NotReading:
         raise
     except StillBusy as error:
@@ -196,16 +198,16 @@ def _until(moment: float, chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _told(job: Job, progress: Progress, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks; how many bytes of them are sent is kept now and then, and at their end."""
+def _told(progress: Progress, notes: Notes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks; how many bytes of them are sent is noted now and then, and at their end."""
     progress.sent, saved = 0, time.monotonic()
     for chunk in chunks:
         yield chunk
         progress.sent += len(chunk)
         if time.monotonic() - saved > _SAVE_SECONDS:
-            progress.save(job.s3, job.request["output"])
+            notes.save()
             saved = time.monotonic()
-    progress.save(job.s3, job.request["output"])
+    notes.save(last=True)
 
 
 def _ended(job: Job, protocol: Sas, execution: str) -> bool:
