@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from dropscore import telling
 from dropscore.course import Course
-from dropscore.progress import Progress, of_record
+from dropscore.progress import Progress, of_record, read
 from dropscore.runs import Run
 from dropscore.steps import Attempt, steps
 from tests.unit.cli.stand_ins import ARN, refused, stack_of, started
@@ -161,6 +161,16 @@ def test_a_file_that_is_sent_whole_is_worked_on_by_the_model() -> None:
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert telling.duration(seconds) == text
+
+
+def test_who_may_not_read_how_far_a_file_is_sees_no_bar() -> None:
+    class Refusing:
+        def get_object(self, **_: Any) -> None:
+            raise refused("AccessDenied", "GetObject")
+
+    stack, _ = stack_of({})
+    stack.__dict__["s3"] = Refusing()
+    assert read(stack, "scored/.progress/1", 10) is None
 
 
 def test_a_progress_that_has_not_begun_says_nothing() -> None:
