@@ -204,7 +204,8 @@ def cost(course: Course, now: datetime) -> float | None:
         # Shards are side by side: what their file's attempt spends on all of them is what each has.
         for step in attempt.steps:
             spent[step.name] = spent.get(step.name, 0.0) + step.seconds(now)
-        score = spent.get("stream_file", 0.0) + spent.get("score_shards", 0.0)
+        # The pod is there until the file is published, and read back for its receipt.
+        score = sum(spent.get(step, 0.0) for step in ("stream_file", "score_shards", "persist_output"))
         start = spent.get("launch_pod", 0.0) + spent.get("await_pod", 0.0)
         if not start and not score:
             continue
