@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from dropscore import score as scoring_drops
 from dropscore.dropping import Drop, drops_of, tags_of
-from dropscore.output import BROKEN
+from dropscore.output import BROKEN, worst
 from dropscore.stack import Stack as Deployed
 from dropscore.stack import Unusable
 from local import account, parts, sam
@@ -97,7 +97,7 @@ def main() -> int:
     try:
         stack = up(report=console.print)
         deployed = Deployed.find(sam.STACK_NAME, account.session(), stack.endpoint_url)
-        return max(score(stack, deployed, each, options.out) for each in dropped)
+        return worst(score(stack, deployed, each, options.out) for each in dropped)
     except (StackFailed, Unusable, ClientError, BotoCoreError) as failure:
         console.print(f"[red]✗[/] {escape(str(what_ended(stack) or failure))}", soft_wrap=True)
         return BROKEN

@@ -30,7 +30,7 @@ class Course:
         self.run = describe(self._stack, self.run.arn)
         new: list[tuple[dict[str, Any], Attempt | None]] = []
         new += [(event, None) for event in self._more(self.run.arn, self.parent)]
-        for event in self.parent:
+        for event, _ in new:
             self._take(event, None)
         for attempt in self.attempts:
             if attempt.is_over:
@@ -42,8 +42,10 @@ class Course:
                 if attempt.number is None:
                     # While this goes on: the shards come after it.
                     self._take(event, attempt)
-        for event, _ in new:
+        # All of it or nothing: what is not known yet comes again, if a call has failed in between.
+        for event, attempt_of in new:
             _lighten(event)
+            (attempt_of.events if attempt_of else self.parent).append(event)
         return sorted(new, key=lambda each: each[0]["timestamp"])
 
     @property
@@ -99,7 +101,7 @@ class Course:
         )
 
     def _more(self, arn: str, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The events of an execution that are not known yet, which are known then."""
+        """The events of an execution that are not known yet, the oldest first."""
         last = known[-1]["id"] if known else 0
         pages = self._stack.stepfunctions.get_paginator("get_execution_history").paginate(
             executionArn=arn, reverseOrder=True, PaginationConfig={"PageSize": 100 if known else 1000}
@@ -110,9 +112,7 @@ class Course:
             new += fresh
             if len(fresh) < len(page["events"]):
                 break
-        new.reverse()
-        known += new
-        return new
+        return new[::-1]
 
     def _take(self, event: Mapping[str, Any], parent: Attempt | None) -> None:
         """Take note of an attempt that was started."""
@@ -122,12 +122,12 @@ class Course:
         arn = json.loads(submitted["output"])["ExecutionArn"]
         if arn in self._known:
             return
-        self._known.add(arn)
         number = None
         if parent:
             given = json.loads(self._stack.stepfunctions.describe_execution(executionArn=arn)["input"])
             number = given.get("shard", {}).get("number")
         self.attempts.append(Attempt(arn, number))
+        self._known.add(arn)
 
 
 def _lighten(event: dict[str, Any]) -> None:

@@ -1,8 +1,7 @@
-"""Drop files, follow them to their ends, fetch what came of them."""
+"""Drop files, and follow them to their ends."""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,21 +13,19 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from dropscore.course import Course
 from dropscore.runs import Run, described, listed
 from dropscore.stack import Stack, Unusable
 from dropscore.steps import Attempt
-from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, REJECTED_SUFFIX, slug
+from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, RECEIPT_SUFFIX, REJECTED_SUFFIX, slug
 
 # S3 User Guide, "Categorizing your storage using tags".
 _MOST_TAGS, _MOST_KEY, _MOST_VALUE = 10, 128, 256
 _TAG_CHARACTERS = re.compile(r"[\w +\-=.:/@]*")
 # Between the event of S3 and the execution's start: some seconds; a crowd of files takes longer.
 START_SECONDS = 60.0
-# persist_error is called by EventBridge for an execution that was stopped.
-_ERROR_SECONDS = 30.0
 # Each look at a file is some four requests; Step Functions answers about 20 a second ("Quotas related to API action throttling").
 LOOK_SECONDS, _LOOKS = 1.0, 4
 
@@ -74,16 +71,6 @@ class Dropped:
         """Read on in its course."""
         self.new = self.course.look() if self.course and not self.is_over else []
         self.is_known = self.course is not None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a file: the files that were fetched, and for an error its document."""
-
-    dropped: Dropped
-    fetched: Sequence[Path]
-    tags: Mapping[str, str] = field(default_factory=dict)
-    error: Mapping[str, Any] | None = None
 
 
 class Watcher(Protocol):
@@ -149,7 +136,7 @@ def drops_of(stack: Stack, paths: Sequence[Path], folder: str, tags: Mapping[str
                     f"{name} would be ignored: it matches {pattern} of the stack's parameter IgnoredFiles.",
                     "Give it another name.",
                 )
-        if name.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX)):
+        if name.endswith((OUTPUT_SUFFIX, ERROR_SUFFIX, REJECTED_SUFFIX, RECEIPT_SUFFIX)):
             raise Unusable(f"{name} would be ignored: it is called as an outcome.", "Give it another name.")
         if name in drops:
             raise Unusable(f"{path} and {drops[name].path} would lie in the same place.", "Drop one after the other.")
@@ -163,7 +150,7 @@ def drop(stack: Stack, drop: Drop, sent: Callable[[int], None] = lambda _: None)
     Raises
     ------
     Unusable
-        S3 refuses it.
+        S3 refuses it or is not to be reached, or the file cannot be read.
     """
     key = stack.input_prefix + drop.name
     extra = {"Tagging": urlencode(drop.tags)} if drop.tags else {}
@@ -171,7 +158,7 @@ def drop(stack: Stack, drop: Drop, sent: Callable[[int], None] = lambda _: None)
         stack.s3.upload_file(str(drop.path), stack.input_bucket, key, ExtraArgs=extra, Callback=sent)
         # Who drops files need not be able to read what others have dropped; a list tells enough, and the first of it is the key.
         there = stack.s3.list_objects_v2(Bucket=stack.input_bucket, Prefix=key, MaxKeys=1)["Contents"][0]
-    except (S3UploadFailedError, ClientError) as error:
+    except (S3UploadFailedError, BotoCoreError, ClientError, OSError) as error:
         raise Unusable(
             f"{drop.path} could not be dropped: {error}",
             "Whoever drops files needs the policy UsersPolicyArn of the stack.",
@@ -211,99 +198,21 @@ def follow(
 ) -> None:
     """Follow files until each is over; `check` may raise when there is no use in waiting.
 
-    Raises
-    ------
-    Unusable
-        A file was not started.
+    A file that nothing is started for is waited for until none of those dropped with it has been started for a minute, and
+    for as long as any of them goes on; it has no run then.
     """
-    until = time.monotonic() + START_SECONDS
+    started, until = 0, time.monotonic() + START_SECONDS
     while True:
         check()
         find_runs(stack, files)
         for each in files:
             each.look()
         watcher.show(files)
-        if all(each.is_over for each in files):
+        found = sum(each.course is not None for each in files)
+        if found > started:
+            # A crowd of files is started one after the other.
+            started, until = found, time.monotonic() + START_SECONDS
+        if all(each.is_over for each in files if each.course) and (found == len(files) or time.monotonic() > until):
             return
-        if any(each.course is None for each in files) and time.monotonic() > until:
-            names = ", ".join(each.drop.name for each in files if each.course is None)
-            raise Unusable(
-                f"Nothing was started for {names} within {START_SECONDS:.0f} s.",
-                "Look whether the bucket's EventBridge notifications are on, and into the log of start_scoring.",
-            )
         # Step Functions tells nobody when a state is entered; it has to be asked.
         time.sleep(max(look_seconds, sum(not each.is_over for each in files) * look_seconds / _LOOKS))
-
-
-def fetch(stack: Stack, file: Dropped, out: Path) -> Outcome:
-    """Fetch what came of a file that is over.
-
-    Raises
-    ------
-    Unusable
-        There is nothing, or it is not of this file any more.
-    """
-    run = file.run
-    assert run is not None
-    out.mkdir(parents=True, exist_ok=True)
-    target = out / Path(file.drop.name).name
-    if run.status == "SUCCEEDED":
-        return _scored(stack, file, run, target)
-    document = _error(stack, file, run)
-    path = target.with_name(target.name + ERROR_SUFFIX)
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False))
-    return Outcome(file, [path], error=document)
-
-
-def _scored(stack: Stack, file: Dropped, run: Run, target: Path) -> Outcome:
-    key = stack.outcome_key(file.key, OUTPUT_SUFFIX)
-    newer = Unusable(
-        f"{file.drop.name} was scored, but dropped anew meanwhile: s3://{stack.output_bucket}/{key} is of the newer one.",
-        "Look at it with `dropscore show`.",
-    )
-    if run.superseded:
-        raise newer
-    suffixes = [OUTPUT_SUFFIX, *([REJECTED_SUFFIX] if run.rejected else [])]
-    fetched = []
-    try:
-        found = stack.s3.get_object_tagging(Bucket=stack.output_bucket, Key=key)["TagSet"]
-        tags = {tag["Key"]: tag["Value"] for tag in found}
-        if run.attempt and tags.get("execution", run.attempt) != run.attempt:
-            raise newer
-        for suffix in suffixes:
-            path = target.with_name(target.name + suffix)
-            stack.s3.download_file(stack.output_bucket, stack.outcome_key(file.key, suffix), str(path))
-            fetched.append(path)
-    except ClientError as error:
-        raise Unusable(
-            f"{file.drop.name} was scored, but s3://{stack.output_bucket}/{key} cannot be read: {error}"
-        ) from error
-    return Outcome(file, fetched, tags)
-
-
-def _error(stack: Stack, file: Dropped, run: Run) -> dict[str, Any]:
-    """The `.error`, which comes a moment after the end of an execution that was stopped."""
-    key, until = stack.outcome_key(file.key, ERROR_SUFFIX), time.monotonic() + _ERROR_SECONDS
-    while True:
-        document = read_error(stack, key)
-        # That of an earlier version of the file may lie there still.
-        if document and datetime.fromisoformat(document["time"]) >= run.started.replace(microsecond=0):
-            return document
-        if time.monotonic() > until:
-            raise Unusable(
-                f"{file.drop.name} has failed ({run.error}: {run.cause}), and there is no s3://{stack.output_bucket}/{key}.",
-                "Look at it with `dropscore show`, and retry it with `dropscore retry`.",
-            )
-        time.sleep(1.0)
-
-
-def read_error(stack: Stack, key: str) -> dict[str, Any] | None:
-    """The document of a `.error`; None if there is none."""
-    try:
-        body = stack.s3.get_object(Bucket=stack.output_bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if stack.is_missing(error, key):
-            return None
-        raise
-    document: dict[str, Any] = json.loads(body)
-    return document

@@ -14,16 +14,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from dropscore import dropping, runs, telling
+from dropscore import dropping, outcomes, runs, telling
 from dropscore import score as scoring_drops
 from dropscore import show as showing
 from dropscore.check import command as checking
 from dropscore.course import Course
-from dropscore.output import BROKEN, ERROR_FILE, INTERRUPTED, SCORED, console
-from dropscore.stack import DEFAULT_NAME, Stack, Unusable
+from dropscore.output import BROKEN, ERROR_FILE, INTERRUPTED, SCORED, console, worst
+from dropscore.stack import DEFAULT_NAME, Stack, Unusable, in_words
 from dropscore.ui import serve as serving
 from scoring.errors import DropscoreError
-from scoring.intake.identity import ERROR_SUFFIX
 
 
 class _Span(click.ParamType[timedelta]):
@@ -54,7 +53,7 @@ def cli() -> None:
     """Drop files and get them back scored.
 
     Credentials, region and endpoint are those of the AWS CLI. Ends with 0 when all is scored, 3 when there is an `.error`,
-    2 for wrong use, 1 when something is broken.
+    2 for wrong use, 1 when something is broken, if only for one of several files.
     """
 
 
@@ -117,6 +116,7 @@ def list_files(since: timedelta | None, failed: bool, limit: int, as_json: bool,
     stack, moment = Stack.find(stack_name), runs.now()
     found = runs.listed(stack, moment - since if since else None, failed=failed, limit=limit + 1)
     more, found = len(found) > limit, runs.described(stack, found[:limit])
+    found = outcomes.with_superseded(stack, found)
     if as_json:
         for run in found:
             click.echo(json.dumps(run.to_json()))
@@ -142,12 +142,14 @@ def list_files(since: timedelta | None, failed: bool, limit: int, as_json: bool,
 @_stack
 def show(files: Sequence[str], as_json: bool, stack_name: str) -> int:
     """Show how FILES are: steps, shards, pod, and what went wrong."""
-    stack, code = Stack.find(stack_name), SCORED
+    stack, codes = Stack.find(stack_name), list[int]()
     for file in files:
         course = Course(stack, runs.find(stack, file))
         course.look()
+        document = outcomes.error_of(stack, course) if course.run.is_failed else None
+        if not document:
+            (course.run,) = outcomes.with_superseded(stack, [course.run])
         run = course.run
-        document = dropping.read_error(stack, stack.outcome_key(run.key, ERROR_SUFFIX)) if run.is_failed else None
         if as_json:
             steps = [
                 {
@@ -164,8 +166,8 @@ def show(files: Sequence[str], as_json: bool, stack_name: str) -> int:
             click.echo(json.dumps(run.to_json() | {"steps": steps, "error_document": document}))
         else:
             showing.show(stack, course, document)
-        code = max(code, ERROR_FILE if run.is_failed else SCORED)
-    return code
+        codes.append(ERROR_FILE if run.is_failed else SCORED)
+    return worst(codes)
 
 
 @cli.command()
@@ -202,7 +204,8 @@ def retry(files: Sequence[str], since: timedelta | None, stack_name: str) -> int
         try:
             stack.stepfunctions.redrive_execution(executionArn=run.arn)
         except ClientError as error:
-            console.print(f"[red]✗[/] {name}: {escape(error.response['Error']['Message'])}", soft_wrap=True)
+            told = in_words(error, stack.name_of(run.key))
+            console.print(f"[red]✗[/] {escape(told.summary)} {escape(told.remedy)}", soft_wrap=True)
             refused += 1
     console.print(
         f"{len(wanted) - refused} redriven, {refused} refused"
@@ -264,7 +267,8 @@ def main() -> None:
         _say(failure.summary, failure.remedy)
         code = BROKEN
     except (BotoCoreError, ClientError) as error:
-        _say(str(error), "Check the credentials, the region and the rights of the policy UsersPolicyArn.")
+        told = in_words(error, "AWS was asked in vain")
+        _say(told.summary, told.remedy)
         code = BROKEN
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 
 SCORED, BROKEN, ERROR_FILE = 0, 1, 3
@@ -10,3 +12,9 @@ INTERRUPTED = 130
 """What a shell makes of SIGINT."""
 
 console = Console(highlight=False)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The code that several files end with together: what is broken is told before an `.error`."""
+    given = set(codes)
+    return next((code for code in (BROKEN, ERROR_FILE) if code in given), SCORED)

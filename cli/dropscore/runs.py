@@ -31,6 +31,7 @@ class Run:
     """The execution of a dropped file; a redrive is the same one, `redriven` once more.
 
     Until `is_described`, `key` is what the execution's name tells of it; `rows`, `cluster` and the like are known at the end.
+    `superseded` is one whose outcome gave way to that of a newer version of the file: what lies there is of that one.
     """
 
     arn: str
@@ -44,6 +45,7 @@ class Run:
     version_id: str = ""
     etag: str = ""
     size: int = 0
+    sequencer: str = ""
     attempt: str = ""
     cluster: str = ""
     rows: int | None = None
@@ -65,6 +67,11 @@ class Run:
     @property
     def is_failed(self) -> bool:
         return self.status in _FAILED
+
+    @property
+    def superseded_note(self) -> str:
+        """What is told of one whose outcome was not written, or is not there any more."""
+        return "superseded: a newer version of the file has its outcome already" if self.superseded else ""
 
     def seconds(self, now: datetime) -> float:
         """How long it took, or has taken so far."""
@@ -155,7 +162,7 @@ def describe(stack: Stack, arn: str) -> Run:
 def of_description(run: Run, described: Mapping[str, Any]) -> Run:
     """A run with what DescribeExecution says of it."""
     source = json.loads(described["input"])["source"]
-    told: dict[str, Any] = {name: source.get(name, "") for name in ("bucket", "key", "version_id", "etag")}
+    told: dict[str, Any] = {name: source.get(name, "") for name in ("bucket", "key", "version_id", "etag", "sequencer")}
     told |= {"size": source.get("size", 0), "is_described": True}
     if run.status == "SUCCEEDED" and described.get("output"):
         output = json.loads(described["output"])
@@ -241,7 +248,9 @@ def _only(stack: Stack, arn: str) -> Run:
     try:
         return describe(stack, arn)
     except ClientError as error:
-        raise Unusable(f"There is no execution {arn}: {error}") from error
+        if error.response["Error"]["Code"] in ("ExecutionDoesNotExist", "InvalidArn"):
+            raise Unusable(f"There is no execution {arn}.", "`dropscore ls` lists what there is.") from error
+        raise
 
 
 def to_redrive(runs: Iterable[Run], earliest: datetime) -> tuple[list[Run], list[Run]]:

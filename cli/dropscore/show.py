@@ -32,7 +32,7 @@ def doing(stack: Stack, running: Sequence[runs.Run], moment: datetime) -> dict[s
 
 
 def show(stack: Stack, course: Course, document: dict[str, Any] | None) -> None:
-    """Print a run's course, and of one that failed the `document` of its error."""
+    """Print a run's course, and of one that failed the `document` of its own error."""
     run, moment = course.run, runs.now()
     console.print(telling.about(course, f"s3://{run.bucket}/{run.key}"))
     console.print()
@@ -40,6 +40,11 @@ def show(stack: Stack, course: Course, document: dict[str, Any] | None) -> None:
     if run.state == "running":
         far = telling.how_far(course.progress(), moment)
         console.print(f"\n[cyan]{course.doing}[/]{f': {far}' if far else ''}", soft_wrap=True)
+    elif run.superseded:
+        console.print(f"\n[yellow]✗[/] {run.superseded_note}:", soft_wrap=True)
+        console.print(f"  s3://{stack.output_bucket}/{stack.outcome_key(run.key, OUTPUT_SUFFIX)}", soft_wrap=True)
+        if run.is_failed:
+            console.print(f"  {escape(run.error)}: {escape(run.cause)}", soft_wrap=True)
     elif run.state == "scored":
         console.print(
             f"\n[green]✓[/] s3://{stack.output_bucket}/{stack.outcome_key(run.key, OUTPUT_SUFFIX)}", soft_wrap=True
@@ -52,7 +57,7 @@ def show(stack: Stack, course: Course, document: dict[str, Any] | None) -> None:
         )
     else:
         console.print(f"\n[red]✗[/] {escape(run.error)}: {escape(run.cause)}", soft_wrap=True)
-    if run.is_failed:
+    if run.is_failed and not run.superseded:
         name = escape(stack.name_of(run.key))
         console.print(f"[dim]`dropscore retry {name}` scores it again, with its tags read again.[/]", soft_wrap=True)
     if stack.is_on_aws:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,6 +25,67 @@ class Unusable(Exception):
     def __init__(self, summary: str, remedy: str = "") -> None:
         super().__init__(f"{summary} {remedy}".strip())
         self.summary, self.remedy = summary, remedy
+
+
+# By what AWS calls a refusal: what that means, and what to do about it.
+_REFUSALS = (
+    (
+        {"AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"},
+        "your credentials do not allow it",
+        "Whoever drops files needs the policy UsersPolicyArn of the stack: ask its administrator.",
+    ),
+    (
+        {"ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException", "SlowDown", "503"},
+        "AWS has too many requests just now",
+        "Try again in a minute.",
+    ),
+    (
+        {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"},
+        "your credentials have expired",
+        "Log in again as for the AWS CLI (`aws sso login`, say).",
+    ),
+    (
+        {
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "InvalidSignatureException",
+            "IncompleteSignature",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+        },
+        "AWS does not know your credentials",
+        "Look which ones the AWS CLI has: `aws sts get-caller-identity`.",
+    ),
+)
+_NO_LOGIN = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.SSOError,
+    exceptions.TokenRetrievalError,
+)
+_NO_WAY = (exceptions.ConnectionError, exceptions.HTTPClientError)
+
+
+def in_words(error: BotoCoreError | ClientError, what: str) -> Unusable:
+    """What AWS's refusal means: `what` failed for that reason, and what to do about it."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        for codes, why, remedy in _REFUSALS:
+            if code in codes:
+                return Unusable(f"{what}: {why}. ({error})", remedy)
+        return Unusable(f"{what}: {error}")
+    if isinstance(error, _NO_LOGIN):
+        return Unusable(
+            f"{what}: there are no credentials. ({error})", "Log in as for the AWS CLI (`aws sso login`, say)."
+        )
+    if isinstance(error, _NO_WAY):
+        return Unusable(
+            f"{what}: AWS cannot be reached. ({error})", "Look at the network, the region and AWS_ENDPOINT_URL."
+        )
+    return Unusable(f"{what}: {error}", "Look at the credentials and the region.")
 
 
 @dataclass(frozen=True)

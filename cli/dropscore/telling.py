@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dropscore.course import Course
-from dropscore.dropping import Outcome
+from dropscore.outcomes import Outcome
 from dropscore.progress import Progress
 from dropscore.runs import Run
 from dropscore.steps import Attempt
@@ -81,7 +81,9 @@ def files_table(rows: Sequence[tuple[Run, str]], name_of: Mapping[str, str], now
     for run, doing in rows:
         colour = COLOURS[run.state]
         told = doing if run.state == "running" else short_error(run) if run.is_failed else ""
-        if run.rejected:
+        if run.superseded:
+            told = "; ".join(filter(None, (run.superseded_note, told)))
+        elif run.rejected:
             told = f"{run.rejected:,} bad records"
         table.add_row(
             escape(name_of.get(run.arn, run.key)),

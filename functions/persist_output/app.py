@@ -26,12 +26,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     InvalidFile, ModelFailed, ScoringFailed, AccessDenied, AwsThrottled
     """
     s3, state = aws.client("s3"), event["state"]
+
+    def seconds_left() -> float:
+        return float(context.get_remaining_time_in_millis() / 1000)
+
     source, request, scoring = identity.Source.from_json(state["source"]), held.request(state), state["scoring"]
     if "shards" in state:
         outcomes = [each["output"] for each in state["shards"]]
-        scoring = joining.join(
-            s3, source, request, scoring, outcomes, lambda: context.get_remaining_time_in_millis() / 1000
-        )
+        scoring = joining.join(s3, source, request, scoring, outcomes, seconds_left)
         request |= {"protocol": outcomes[0]["protocol"], "pods": len(outcomes)}
     started, finished = parse_time(event["started"]), datetime.now(UTC)
     duration = (finished - started).total_seconds()
@@ -47,6 +49,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     count("FilesScored")
     configured, whole = settings.current(), state | {"request": request, "scoring": scoring}
     detail = events.scored(whole, event["execution"], started, finished, configured.stack_name, not published)
-    receipts.write(configured, detail, whole, finished)
+    receipts.write(configured, detail, whole, finished, seconds_left)
     events.tell(configured, events.SCORED, detail)
     return {"uri": uri, **counts} | ({} if published else {"superseded": True})

@@ -78,6 +78,11 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "take a place": ("s3", "put_object", {"Bucket": OUT, "Key": PLACE, "Body": ""}),
     "give a place up": ("s3", "delete_object", {"Bucket": OUT, "Key": PLACE}),
     "call a file": ("stepfunctions", "send_task_success", {"taskToken": "none", "output": "{}"}),
+    "read a history": (
+        "stepfunctions",
+        "get_execution_history",
+        {"executionArn": f"{ARN}:execution:dropscore-attempt:probe"},
+    ),
     "look an image up": ("ecr", "describe_images", {"repositoryName": "sas-anomaly"}),
     "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
     "list clusters": ("eks", "list_clusters", {}),
@@ -91,7 +96,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 # What is not there is no matter of permission.
-DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken")
+DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken", "ExecutionDoesNotExist")
 QUEUE = {"read a place", "take a place", "give a place up", "call a file"}
 MAY = {
     "StartScoring": set(),
@@ -141,9 +146,16 @@ MAY = {
         "read the tags of an error",
         "tell EventBridge",
         "record what was told",
+        "read a history",
         "look a cluster up",
     },
-    "TearDown": {"give a scored file up", "give what was rejected up", "look a cluster up", *QUEUE},
+    "TearDown": {
+        "give a scored file up",
+        "give what was rejected up",
+        "read a history",
+        "look a cluster up",
+        *QUEUE,
+    },
     "SweepOrphans": {"look a cluster up", "read clusters", *QUEUE},
 }
 

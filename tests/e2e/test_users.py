@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local import account
+from scoring.intake.identity import ERROR_SUFFIX
 from tests.e2e.pipeline import Pipeline
 
 IN, OUT = "dropscore-input", "dropscore-output"
@@ -124,6 +129,75 @@ def test_a_user_may_do_nothing_else(pipeline: Pipeline, execution: str) -> None:
             done.append(what)
     with pytest.raises(ClientError, match="AccessDenied"):
         states.stop_execution(executionArn=execution)
+    assert not done
+
+
+def test_one_folder_for_all_keeps_nobody_from_putting_over_the_files_of_others(pipeline: Pipeline) -> None:
+    """As docs/deploy.md says: put and tag, but neither read nor delete."""
+    theirs = {"Bucket": IN, "Key": "incoming/users/of-another.csv.error"}
+    pipeline.s3.put_object(**theirs, Body=b"theirs")
+    s3 = pipeline.stack.user_client("s3")
+    s3.put_object_tagging(**theirs, Tagging={"TagSet": [{"Key": "model_image", "Value": "another"}]})
+    s3.put_object(**theirs, Body=b"over it")
+    for refused in (s3.get_object, s3.delete_object, s3.get_object_tagging):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused(**theirs)
+
+
+@pytest.fixture
+def team(pipeline: Pipeline) -> Iterator[Callable[[str], Any]]:
+    """Clients of a user of the team risk, with the policy that docs/deploy.md tells an administrator to make."""
+    iam = pipeline.stack.client("iam")
+    arn = pipeline.resources["UsersPolicy"]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    text = document if isinstance(document, str) else json.dumps(document)
+    told = (Path(__file__).parents[2] / "docs/deploy.md").read_text()
+    (expressions,) = re.findall(r"^    sed ((?:-e '[^']+' )+)users.json > risk.json$", told, re.MULTILINE)
+    given = [part for each in re.findall("-e '([^']+)'", expressions) for part in ("-e", each)]
+    made = subprocess.run(["sed", *given], input=text, capture_output=True, text=True, check=True).stdout
+    policy = json.loads(made)
+    policy["Statement"] = [each for each in policy["Statement"] if each["Sid"] != "ReadProgress"]
+    iam.create_user(UserName="team-risk")
+    iam.put_user_policy(UserName="team-risk", PolicyName="risk", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="team-risk")["AccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    yield lambda service: account.client(pipeline.stack.endpoint_url, service, credentials)
+    iam.delete_access_key(UserName="team-risk", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user_policy(UserName="team-risk", PolicyName="risk")
+    iam.delete_user(UserName="team-risk")
+
+
+def test_a_team_with_a_folder_of_its_own_has_that_and_no_other(
+    pipeline: Pipeline, team: Callable[[str], Any], execution: str
+) -> None:
+    s3, states = team("s3"), team("stepfunctions")
+    version = s3.put_object(Bucket=IN, Key="incoming/risk/own.csv", Body=b"a\n1\n", Tagging="protocol=soap")[
+        "VersionId"
+    ]
+    users = Pipeline(pipeline.stack)
+    users.s3, users.sfn = s3, states
+    own = users.execution("incoming/risk/own.csv", version)
+    assert users.outcome(own).key == f"scored/risk/own.csv{ERROR_SUFFIX}"
+    assert s3.list_objects_v2(Bucket=OUT, Prefix="scored/risk/")["KeyCount"] == 1
+    # Executions know no folders.
+    assert states.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"
+    done = []
+    for what, operation, parameters in (
+        ("drop in another folder", "put_object", {"Bucket": IN, "Key": "incoming/users/two.csv", "Body": b""}),
+        ("tag in another folder", "put_object_tagging", {**FILE, "Tagging": {"TagSet": []}}),
+        ("list another folder", "list_objects_v2", {"Bucket": IN, "Prefix": "incoming/users/"}),
+        ("list all folders", "list_objects_v2", {"Bucket": OUT, "Prefix": "scored/"}),
+        ("read another outcome", "get_object", {"Bucket": OUT, "Key": SCORED}),
+        ("read another outcome's tags", "get_object_tagging", {"Bucket": OUT, "Key": SCORED}),
+        ("read records on their way", "get_object", {"Bucket": OUT, "Key": PROGRESS}),
+    ):
+        try:
+            getattr(s3, operation)(**parameters)
+        except ClientError as error:
+            assert "Denied" in error.response["Error"]["Code"], (what, error)
+        else:
+            done.append(what)
     assert not done
 
 

@@ -22,10 +22,9 @@ from starlette.staticfiles import StaticFiles
 
 from dropscore import runs, telling
 from dropscore.course import Course
-from dropscore.stack import Unusable
+from dropscore.stack import Unusable, in_words
 from dropscore.ui.board import DAYS, STATES, Board
 
-_COOKIE = "dropscore"
 _HERE = Path(__file__).parent
 _HEADERS = {
     # Nothing from elsewhere, nothing to elsewhere, and nothing that a file's name could start.
@@ -42,10 +41,12 @@ _MARKS = {"running": "◐", "scored": "✓", "failed": "✗", "stopped": "■"}
 def make(board: Board, port: int, token: str) -> Starlette:
     """The application, at a port of loopback, for who has the token."""
     pages = _Pages(board, token)
+    # A browser gives the cookies of a host to all of its ports, and there may be a page on another one.
+    cookie = f"dropscore-{port}"
     hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = _refused(request, hosts, token, pages.session) or await _answered(request, answer)
+        response = _refused(request, hosts, token, cookie, pages.session) or await _answered(request, answer)
         response.headers.update(_HEADERS)
         return response
 
@@ -68,10 +69,11 @@ async def _answered(request: Request, answer: Callable[[Request], Awaitable[Resp
     except Unusable as error:
         return PlainTextResponse(f"{error.summary} {error.remedy}", 404)
     except (BotoCoreError, ClientError) as error:
-        return PlainTextResponse(f"AWS refused or cannot be reached: {error}", 502)
+        told = in_words(error, "AWS was asked in vain")
+        return PlainTextResponse(f"{told.summary} {told.remedy}", 502)
 
 
-def _refused(request: Request, hosts: set[str], token: str, session: str) -> Response | None:
+def _refused(request: Request, hosts: set[str], token: str, cookie: str, session: str) -> Response | None:
     # A name of somebody else's that leads to this machine (DNS rebinding) is another Host.
     if request.headers.get("host") not in hosts:
         return PlainTextResponse("This page is served on this machine alone.", 400)
@@ -80,9 +82,9 @@ def _refused(request: Request, hosts: set[str], token: str, session: str) -> Res
         # Not in the address any more, where a history would keep it.
         kept = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "token"])
         moved = RedirectResponse(f"{request.url.path}{'?' if kept else ''}{kept}", 303)
-        moved.set_cookie(_COOKIE, session, httponly=True, samesite="strict")
+        moved.set_cookie(cookie, session, httponly=True, samesite="strict")
         return moved
-    if not secrets.compare_digest(request.cookies.get(_COOKIE, "").encode(), session.encode()):
+    if not secrets.compare_digest(request.cookies.get(cookie, "").encode(), session.encode()):
         return PlainTextResponse("Open the address that `dropscore ui` has printed, with its token.", 403)
     if request.method == "POST" and request.headers.get("origin") not in {f"http://{host}" for host in hosts}:
         return PlainTextResponse("This was asked for by another page.", 403)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from dropscore import dropping, runs
+from dropscore import outcomes, runs
 from dropscore.cache import Cache
 from dropscore.course import Course
 from dropscore.progress import Progress
@@ -26,6 +26,8 @@ PAGE = 100
 STATES = ("running", "scored", "failed", "stopped")
 # A list is one request for 1,000 files, of 5 a second; a look at a running file is some four of 20 a second.
 _LIST_SECONDS, _LOOK_SECONDS = 2.0, 4.0
+# What is over does not change until it is redriven; its error may come a moment later.
+_OVER_SECONDS, _ERROR_SECONDS = 3_600.0, 30.0
 _MOST_LISTED, _MOST_LOOKED_AT, _AT_ONCE = 5_000, 25, 8
 
 
@@ -58,9 +60,11 @@ class File:
     """One run with its course."""
 
     course: Course
+    run: Run
     name: str
     progress: Progress | None
     error: dict[str, object] | None
+    """The document of its own `.error`."""
     outcome: str
     usd: float | None
     looked: datetime
@@ -68,11 +72,10 @@ class File:
 
 @dataclass
 class _Kept:
-    """What was asked for at a time of the clock, of a version."""
+    """What was asked for, and is good until a time of the clock; who asks or looks holds the lock."""
 
-    at: float = -1e9
+    until: float = -1e9
     value: Any = None
-    version: object = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -122,13 +125,20 @@ class Board:
         course, progress = self._look(run)
         run, error, outcome = course.run, None, ""
         if run.is_failed:
-            key = self.stack.outcome_key(run.key, ERROR_SUFFIX)
-            error = self._fresh(f"error {run.arn} {run.stopped}", 30.0, lambda: dropping.read_error(self.stack, key))
-            outcome = f"s3://{self.stack.output_bucket}/{key}"
-        elif run.state == "scored":
-            outcome = f"s3://{self.stack.output_bucket}/{self.stack.outcome_key(run.key, OUTPUT_SUFFIX)}"
+            error, run = self._fresh(f"error {run.arn} {run.stopped}", _ERROR_SECONDS, lambda: self._error(course))
+        if error or run.state == "scored" or run.superseded:
+            suffix = ERROR_SUFFIX if error else OUTPUT_SUFFIX
+            outcome = f"s3://{self.stack.output_bucket}/{self.stack.outcome_key(run.key, suffix)}"
         moment = runs.now()
-        return File(course, self.stack.name_of(run.key), progress, error, outcome, cost(course, moment), moment)
+        name = self.stack.name_of(run.key)
+        return File(course, run, name, progress, error, outcome, cost(course, moment), moment)
+
+    def _error(self, course: Course) -> tuple[dict[str, object] | None, Run]:
+        """The document of a failed run's own error, or else the run marked as superseded, if it is."""
+        run = course.run
+        if document := outcomes.error_of(self.stack, course):
+            return document, run
+        return None, outcomes.with_superseded(self.stack, [run])[0]
 
     def redrive(self, name: str) -> None:
         """Score it again.
@@ -139,40 +149,48 @@ class Board:
         """
         run = runs.find_execution(self.stack, name)
         self.stack.stepfunctions.redrive_execution(executionArn=run.arn)
-        with self._lock:
-            self._kept.clear()
+        listed = self._kept_of("list")
+        with listed.lock:
+            listed.until = -1e9
 
     def _describe(self, listed: list[Run]) -> list[Run]:
         """The runs with all that is known of them. Of one that goes on, nothing of that changes until it ends."""
 
         def which(run: Run) -> tuple[object, ...]:
-            return run.arn, run.status, run.stopped
+            return run.arn, run.status, run.stopped, run.redriven
 
         missing = [run for run in listed if which(run) not in self._described]
-        self._described |= {which(run): run for run in runs.described(self.stack, missing, self._cache)}
+        described = outcomes.with_superseded(self.stack, runs.described(self.stack, missing, self._cache))
+        self._described |= {which(run): run for run in described}
         return [self._described[which(run)] for run in listed]
 
     def _look(self, run: Run) -> tuple[Course, Progress | None]:
-        # The course of a run that is over does not change until it is redriven.
-        key = f"course {run.arn}"
-        known = self._kept.get(key)
-
-        def look() -> tuple[Course, Progress | None]:
-            course: Course = known.value[0] if known and known.value else Course(self.stack, run)
-            course.look()
-            return course, course.progress()
-
-        return self._fresh(key, _LOOK_SECONDS if run.state == "running" else 3_600.0, look, run.stopped)
-
-    def _fresh(self, key: str, seconds: float, ask: Callable[[], T], version: object = None) -> T:
-        """What was asked for under a key in the last seconds, or is now; by one of those who want it."""
-        with self._lock:
-            kept = self._kept.setdefault(key, _Kept())
+        """The course of a run. It is looked at anew after some seconds, or, once it is over, when somebody knows the run
+        otherwise: it was redriven then, or who asks has an old list.
+        """
+        kept = self._kept_of(f"course {run.arn}")
         with kept.lock:
-            if self._clock() - kept.at > seconds or kept.version != version:
-                kept.value, kept.version, kept.at = ask(), version, self._clock()
+            found: tuple[Course, Progress | None] | None = kept.value
+            if found is None or self._clock() > kept.until or found[0].run.stopped != run.stopped:
+                course = found[0] if found else Course(self.stack, run)
+                course.look()
+                kept.value = found = course, course.progress()
+                # By what it is now, whatever it was to who asked.
+                kept.until = self._clock() + (_LOOK_SECONDS if course.run.state == "running" else _OVER_SECONDS)
+            return found
+
+    def _fresh(self, key: str, seconds: float, ask: Callable[[], T]) -> T:
+        """What was asked for under a key in the last seconds, or is now; by one of those who want it."""
+        kept = self._kept_of(key)
+        with kept.lock:
+            if self._clock() > kept.until:
+                kept.value, kept.until = ask(), self._clock() + seconds
             found: T = kept.value
             return found
+
+    def _kept_of(self, key: str) -> _Kept:
+        with self._lock:
+            return self._kept.setdefault(key, _Kept())
 
 
 def cost(course: Course, now: datetime) -> float | None:
@@ -186,7 +204,8 @@ def cost(course: Course, now: datetime) -> float | None:
         # Shards are side by side: what their file's attempt spends on all of them is what each has.
         for step in attempt.steps:
             spent[step.name] = spent.get(step.name, 0.0) + step.seconds(now)
-        score = spent.get("stream_file", 0.0) + spent.get("score_shards", 0.0)
+        # The pod is there until the file is published, and read back for its receipt.
+        score = sum(spent.get(step, 0.0) for step in ("stream_file", "score_shards", "persist_output"))
         start = spent.get("launch_pod", 0.0) + spent.get("await_pod", 0.0)
         if not start and not score:
             continue

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
@@ -38,14 +39,25 @@ def serve(console: Console, stack: Stack, port: int, *, opens: bool) -> None:
     address = f"http://127.0.0.1:{taken}/?token={token}"
     console.print(f"The page is at {address} (Ctrl-C ends it)", soft_wrap=True)
     config = uvicorn.Config(app.make(Board(stack), taken, token), log_level="warning", lifespan="off", access_log=False)
-    with listening, tempfile.TemporaryDirectory(prefix="dropscore-") as folder:
+    with listening, ExitStack() as cleaned_up:
         if opens and _has_browser():
             # Not by its address: whoever lists the processes of this machine would see the token.
-            way = Path(folder) / "page.html"
+            folder = tempfile.TemporaryDirectory(prefix="dropscore-", dir=_readable_by_browsers())
+            way = Path(cleaned_up.enter_context(folder)) / "page.html"
+            way.touch(mode=0o600)
             way.write_text(f'<meta http-equiv="refresh" content="0; url={address}">')
-            way.chmod(0o600)
             webbrowser.open(way.as_uri())
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _readable_by_browsers() -> Path | None:
+    """The folder for files of the moment (None: the system's) that a browser may read, too.
+
+    One that is a snap (Firefox on Ubuntu is) has a /tmp of its own, and of the home folder it reads what is not hidden
+    (Snapcraft's documentation, "The home interface").
+    """
+    home = Path.home()
+    return home if sys.platform == "linux" and os.access(home, os.W_OK) else None
 
 
 def _has_browser() -> bool:

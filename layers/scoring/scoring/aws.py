@@ -41,8 +41,12 @@ _CONFIG = Config(
     request_checksum_calculation="when_supported",
     response_checksum_validation="when_supported",
 )
-# Who puts an event has a file's outcome to bring home, and no time for an EventBridge that does not answer.
-_CONFIGS = {"events": _CONFIG.merge(Config(connect_timeout=2, read_timeout=5))}
+# Who puts an event, or asks for what it will tell, has a file's outcome to bring home, and no time for an EventBridge or a
+# Step Functions that does not answer.
+_CONFIGS = {
+    "events": _CONFIG.merge(Config(connect_timeout=2, read_timeout=5)),
+    "stepfunctions": _CONFIG.merge(Config(connect_timeout=2, read_timeout=10)),
+}
 
 
 @cache

@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
@@ -162,9 +163,11 @@ def judge_receipt(pipeline: Pipeline, detail: Mapping[str, Any], outcome: Outcom
     receipt = json.loads(pipeline.read(key) or b"{}")
     assert receipt["id"] == detail["id"], receipt
     assert receipt["seconds"]["total"] == detail["duration_seconds"]
+    assert receipt["steps"] is not None, receipt
     if outcome.key.endswith(".scoreout"):
         checksum = {"CRC32": b64encode(crc32(outcome.body).to_bytes(4, "big")).decode()}
         assert (receipt["output"]["size"], receipt["output"]["checksum"]) == (len(outcome.body), checksum)
+        assert receipt["output"]["sha256"] == sha256(outcome.body).hexdigest()
         assert receipt["cost"]["usd"] > 0
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dropscore import telling
-from dropscore.progress import Progress, of_record
+from dropscore.course import Course
+from dropscore.progress import Progress, of_record, read
+from dropscore.runs import Run
 from dropscore.steps import Attempt, steps
+from tests.unit.cli.stand_ins import ARN, refused, stack_of, started
 
 BEGAN = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -82,6 +87,26 @@ def test_what_it_does_is_told_in_words(told: list[tuple[str, str | None]], doing
     assert Attempt("arn", events=events(*told)).doing == doing
 
 
+def test_a_shard_that_cannot_be_asked_for_once_is_not_lost() -> None:
+    stack, stepfunctions = stack_of({"a-csv-1": "incoming/a.csv"})
+    stepfunctions.status = "RUNNING"
+    stepfunctions.histories = {
+        ARN + "a-csv-1": [started(ARN + "whole")],
+        ARN + "whole": [started(ARN + f"shard-{number}", number) for number in (1, 2, 3)],
+    }
+    for number in (1, 2, 3):
+        shard = json.dumps({"shard": {"number": number}})
+        stepfunctions.keys[f"shard-{number}"], stepfunctions.told[f"shard-{number}"] = "", {"input": shard}
+    stepfunctions.refusals["shard-2"] = [refused("ThrottlingException")]
+    course = Course(stack, Run(ARN + "a-csv-1", "RUNNING", BEGAN))
+    with pytest.raises(ClientError):
+        course.look()
+    told = course.look()
+    assert [each.number for each in course.shards] == [1, 2, 3]
+    assert len(told) == 4, "nor is any of the events"
+    assert course.look() == []
+
+
 def record(offset: int, **more: Any) -> dict[str, Any]:
     return {"offset": offset, "rows": offset // 100, "started": BEGAN.isoformat(), **more}
 
@@ -136,6 +161,16 @@ def test_a_file_that_is_sent_whole_is_worked_on_by_the_model() -> None:
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert telling.duration(seconds) == text
+
+
+def test_who_may_not_read_how_far_a_file_is_sees_no_bar() -> None:
+    class Refusing:
+        def get_object(self, **_: Any) -> None:
+            raise refused("AccessDenied", "GetObject")
+
+    stack, _ = stack_of({})
+    stack.__dict__["s3"] = Refusing()
+    assert read(stack, "scored/.progress/1", 10) is None
 
 
 def test_a_progress_that_has_not_begun_says_nothing() -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError, EndpointConnectionError, NoCredentialsError, UnauthorizedSSOTokenError
 
 from dropscore.cache import Cache
+from dropscore.main import main
 from dropscore.runs import Run, described, find, of_description, span, to_redrive
-from dropscore.stack import Stack, Unusable
-from tests.unit.cli.stand_ins import ARN, NOW, stack_of
+from dropscore.stack import Stack, Unusable, in_words
+from tests.unit.cli.stand_ins import ARN, NOW, refused, stack_of
 
 
 def run(key: str, status: str = "FAILED", started: int = 30, stopped: int | None = 20) -> Run:
@@ -137,3 +139,49 @@ def test_a_name_that_may_be_two_files_is_no_guess(found_in: Stack) -> None:
         find(found_in, "a.csv")
     with pytest.raises(Unusable, match=r"No file c\.csv"):
         find(found_in, "c.csv")
+
+
+@pytest.mark.parametrize("code", ["ExecutionDoesNotExist", "InvalidArn"])
+def test_an_execution_that_there_is_not_is_told_so(code: str) -> None:
+    stack, stepfunctions = stack_of({})
+    stepfunctions.refusals["a"] = [refused(code)]
+    with pytest.raises(Unusable, match=f"There is no execution {ARN}a"):
+        find(stack, ARN + "a")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("AccessDeniedException", "your credentials do not allow it"),
+        ("ThrottlingException", "AWS has too many requests just now"),
+        ("ExpiredTokenException", "your credentials have expired"),
+        ("UnrecognizedClientException", "AWS does not know your credentials"),
+    ],
+)
+def test_any_other_refusal_says_what_it_means(
+    code: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack, stepfunctions = stack_of({})
+    stepfunctions.refusals["a"] = [refused(code)]
+    monkeypatch.setattr(Stack, "find", lambda *_: stack)
+    monkeypatch.setattr("sys.argv", ["dropscore", "show", ARN + "a"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert "There is no execution" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NoCredentialsError(), "there are no credentials"),
+        (UnauthorizedSSOTokenError(), "there are no credentials"),
+        (EndpointConnectionError(endpoint_url="http://nowhere"), "AWS cannot be reached"),
+    ],
+)
+def test_what_does_not_come_from_aws_is_told_in_words_too(error: BotoCoreError, words: str) -> None:
+    told = in_words(error, "It failed")
+    assert told.summary.startswith(f"It failed: {words}")
+    assert told.remedy

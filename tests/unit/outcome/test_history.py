@@ -159,3 +159,50 @@ def test_a_parent_leaves_the_word_to_the_attempt_it_started() -> None:
 
 def test_an_execution_that_somebody_started_with_something_else_is_none_of_ours() -> None:
     assert evidence.unreported(detail("FAILED"), StepFunctions(started({"hello": "world"}))) is None
+
+
+def at(kind: str, seconds: float, name: str = "") -> dict[str, Any]:
+    """An event after so many seconds, without its data."""
+    details = {"stateEnteredEventDetails": {"name": name}} if kind.endswith("Entered") else {}
+    details |= {"stateExitedEventDetails": {"name": name}} if kind.endswith("Exited") else {}
+    return {"type": kind, "timestamp": NOW + timedelta(seconds=seconds), **details}
+
+
+STEPS = (
+    at("ExecutionStarted", 0),
+    at("TaskStateEntered", 0, "resolve_request"),
+    at("TaskStateExited", 0.5, "resolve_request"),
+    at("ChoiceStateEntered", 0.5, "how_many_pods"),
+    at("ChoiceStateExited", 0.5, "how_many_pods"),
+    at("TaskStateEntered", 1, "await_pod"),
+    at("LambdaFunctionFailed", 2),
+    at("TaskStateExited", 3, "await_pod"),
+    at("WaitStateEntered", 3, "wait_for_pod"),
+    at("WaitStateExited", 13, "wait_for_pod"),
+    at("TaskStateEntered", 13, "await_pod"),
+    at("TaskStateExited", 14.25, "await_pod"),
+    at("TaskStateEntered", 15, "score_shard"),
+    at("TaskStateEntered", 20, "persist_output"),
+)
+SPENT = {"resolve_request": 0.5, "await_pod": 3.25, "wait_for_pod": 10}
+
+
+class Forwards(StepFunctions):
+    """One that is asked for the events from the oldest on, without their data."""
+
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+        self._refuse()
+        assert asked.pop("includeExecutionData") is False
+        assert asked == {"executionArn": EXECUTION, "PaginationConfig": {"PageSize": 1_000}}
+        return [{"events": self._events[place : place + 5]} for place in range(0, len(self._events), 5)]
+
+
+def test_the_seconds_of_each_state_are_added_up_and_the_last_one_goes_on() -> None:
+    found = history.seconds_by_state(Forwards(*STEPS), EXECUTION, NOW + timedelta(seconds=22))
+    assert found == SPENT | {"persist_output": 2}
+    assert list(found) == ["resolve_request", "await_pod", "wait_for_pod", "persist_output"]
+
+
+def test_the_state_of_an_execution_that_was_stopped_ends_with_it() -> None:
+    stopped = Forwards(*STEPS, at("ExecutionAborted", 21))
+    assert history.seconds_by_state(stopped, EXECUTION, NOW + timedelta(hours=1)) == SPENT | {"persist_output": 1}

@@ -1,17 +1,19 @@
 """Receipts: what a file was scored by, how long it took and what it cost, beside its outcome."""
 
 import base64
+import hashlib
 import json
 import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from scoring import settings
+from scoring import aws, settings
 from scoring.errors import Failure
 from scoring.files import objects
-from scoring.outcome import costs, events, receipts
+from scoring.outcome import costs, events, readback, receipts
 from scoring.outcome import files as outcome
 from tests.builders import DIGEST, EXECUTION, OUTPUT_BUCKET, pod_state, request, source, state
 
@@ -58,6 +60,36 @@ def failed_detail(whole: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+class History:
+    """Step Functions, which has the history of the attempt, or refuses to give it."""
+
+    def __init__(self, code: str = "") -> None:
+        self.code = code
+
+    def get_paginator(self, _: str) -> "History":
+        return self
+
+    def paginate(self, executionArn: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803
+        assert executionArn == EXECUTION
+        if self.code:
+            raise ClientError({"Error": {"Code": self.code, "Message": "Rate exceeded"}}, "GetExecutionHistory")
+        events = [
+            {"type": kind, "timestamp": moment, details: {"name": "resolve_request"}}
+            for kind, moment, details in (
+                ("TaskStateEntered", STARTED, "stateEnteredEventDetails"),
+                ("TaskStateExited", STARTED + timedelta(seconds=2), "stateExitedEventDetails"),
+            )
+        ]
+        return [{"events": events}]
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch) -> History:
+    real, found = aws.client, History()
+    monkeypatch.setattr(aws, "client", lambda service: found if service == "stepfunctions" else real(service))
+    return found
+
+
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
     monkeypatch.setenv("RECEIPTS", "true")
@@ -79,17 +111,20 @@ def written(s3: Any) -> dict[str, Any]:
 
 
 def test_the_receipt_of_a_scored_file_says_what_it_is_and_how_it_came_about(
-    s3: Any, configured: settings.Settings
+    s3: Any, configured: settings.Settings, states: History
 ) -> None:
     published(s3)
     whole = scored_state(lost_pods={"count": 1})
     detail = detail_of(whole)
-    receipts.write(configured, detail, whole, FINISHED)
+    receipts.write(configured, detail, whole, FINISHED, lambda: 900)
     receipt = written(s3)
     assert receipt["source"] == source().to_json() | {"checksum": {"CRC32": "/WM/Ow=="}}
     crc = base64.b64encode(zlib.crc32(BODY).to_bytes(4, "big")).decode()
     assert receipt["output"].pop("etag").endswith("-1")
-    assert receipt["output"] == {"bucket": OUTPUT_BUCKET, "key": OUTPUT, "size": len(BODY), "checksum": {"CRC32": crc}}
+    known = {"bucket": OUTPUT_BUCKET, "key": OUTPUT, "size": len(BODY), "checksum": {"CRC32": crc}}
+    assert receipt["output"] == known | {"sha256": hashlib.sha256(BODY).hexdigest()}
+    assert receipt["steps"] == {"resolve_request": 2}
+    assert "missing" not in receipt
     assert receipt["seconds"] == {"prepare": 10, "start": 30, "score": 60, "total": 100}
     assert (receipt["rows_in"], receipt["rows"], receipt["lost_pods"]) == (1, 1, 1)
     assert receipt["batches"] == {"bytes": 65_536, "in_flight": 2}
@@ -98,7 +133,52 @@ def test_the_receipt_of_a_scored_file_says_what_it_is_and_how_it_came_about(
     assert detail["output"]["receipt_key"] == RECEIPT, "the event tells where it is"
 
 
-def test_a_file_that_failed_has_a_receipt_too(s3: Any, configured: settings.Settings) -> None:
+def test_what_cannot_be_found_out_is_null_and_why(s3: Any, configured: settings.Settings, states: History) -> None:
+    """A throttled Step Functions, and a function whose time is up."""
+    published(s3)
+    states.code = "ThrottlingException"
+    receipts.write(configured, detail_of(scored_state()), scored_state(), FINISHED, lambda: 10)
+    receipt = written(s3)
+    assert (receipt["output"]["sha256"], receipt["steps"]) == (None, None)
+    assert receipt["missing"] == {
+        "output.sha256": f"There was no time left to read {len(BODY)} bytes back.",
+        "steps": f"AWS asked to slow down: states:GetExecutionHistory of {EXECUTION}: Rate exceeded",
+    }
+    assert receipt["rows"] == 1
+
+
+@pytest.mark.parametrize("while_it_is_read", [False, True])
+def test_the_receipt_of_a_newer_version_stays(
+    s3: Any, configured: settings.Settings, states: History, monkeypatch: pytest.MonkeyPatch, while_it_is_read: bool
+) -> None:
+    """That was published in between, and has written its receipt."""
+    published(s3)
+
+    def replace(*_: Any) -> str:
+        s3.put_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT, Body=b"newer", Tagging="execution=another")
+        s3.put_object(Bucket=OUTPUT_BUCKET, Key=RECEIPT, Body=b'"newer"')
+        return "its hash"
+
+    if while_it_is_read:
+        monkeypatch.setattr(readback, "sha256", replace)
+    else:
+        replace()
+    detail = detail_of(scored_state())
+    receipts.write(configured, detail, scored_state(), FINISHED, lambda: 900)
+    assert s3.get_object(Bucket=OUTPUT_BUCKET, Key=RECEIPT)["Body"].read() == b'"newer"'
+    assert "receipt_key" not in detail["output"]
+
+
+def test_the_time_in_which_a_file_is_read_back_is_paid_for() -> None:
+    whole = scored_state()
+    costs_of = [
+        receipts.document(detail_of(whole), whole, FINISHED, {}, PRICES, sha256_seconds=seconds)["cost"]["usd"]
+        for seconds in (0, 60)
+    ]
+    assert costs_of[1] > costs_of[0]
+
+
+def test_a_file_that_failed_has_a_receipt_too(s3: Any, configured: settings.Settings, states: History) -> None:
     whole = scored_state()
     del whole["scoring"]
     receipts.write(configured, failed_detail(whole), whole, FINISHED)
@@ -106,6 +186,7 @@ def test_a_file_that_failed_has_a_receipt_too(s3: Any, configured: settings.Sett
     assert receipt["output"] == {"bucket": OUTPUT_BUCKET, "key": "scored/2026/loans.csv.error"}
     assert (receipt["error"], receipt["stage"]) == ("PodCrashed", "await_pod")
     assert receipt["seconds"] == {"prepare": 10, "start": 90, "total": 100}
+    assert receipt["steps"] == {"resolve_request": 2}
     assert "rows" not in receipt
     # Its request was refused: no pod, and nothing to estimate by.
     receipts.write(configured, failed_detail(state()), state(), FINISHED)

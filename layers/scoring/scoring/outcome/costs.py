@@ -23,8 +23,9 @@ _TRANSITIONS, _OF_A_ROUND = 14, 3
 _START_ROUND_SECONDS, _SCORE_ROUND_SECONDS = 65, 880
 # Of the functions, in GiB (template.yaml), and for how long those work together that wait for nothing.
 _USUAL_GIB, _STREAM_GIB, _SHORT_SECONDS = 0.5, 1769 / 1024, 0.6
-# Requests beside those for parts: tags, checksum, beginning, progress; and upload, completion, records.
-_READS, _WRITES, _CALLS = 9, 6, 7
+# Requests beside those for parts: tags, checksum, beginning, progress, what the receipt asks for; and upload, completion,
+# records.
+_READS, _WRITES, _CALLS = 12, 6, 7
 # What the price of a node buys (prices.json: node_hour), of which a pod pays for its larger share.
 _NODE_CORES, _NODE_BYTES = 2, 8 << 30
 
@@ -66,8 +67,8 @@ def estimate(
     told = {
         "states": (attempts * _TRANSITIONS + pods * rounds * _OF_A_ROUND) * usd["state_transition"],
         "lambda": gb_seconds * usd["lambda_gb_second"] + attempts * (_CALLS + rounds) * usd["lambda_request"],
-        # A record of progress goes with each part at most.
-        "s3": (attempts * _WRITES + 2 * parts) * usd["s3_write"] + attempts * _READS * usd["s3_read"],
+        # A record of progress goes with each part at most; for the receipt it is read back in two ranges.
+        "s3": (attempts * _WRITES + 2 * parts) * usd["s3_write"] + (attempts * _READS + 2 * parts) * usd["s3_read"],
     }
     if not int(resources.get("gpu") or 0):
         told["pods"] = pods * (start_seconds + score_seconds) / 3600 * _share(resources) * usd["node_hour"]

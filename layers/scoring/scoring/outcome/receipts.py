@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from scoring import aws
 from scoring.cluster.containers import parse_time
+from scoring.errors import DropscoreError
 from scoring.intake import identity
 from scoring.observability import count, logger
-from scoring.outcome import costs
+from scoring.outcome import costs, files, history, readback
 from scoring.settings import Settings
 
 CHECKSUM = "ChecksumCRC32"
+T = TypeVar("T")
 
 
 def document(
@@ -23,6 +27,10 @@ def document(
     finished: datetime,
     held: Mapping[str, Any],
     prices: Mapping[str, Any],
+    sha256: str | None = None,
+    sha256_seconds: float = 0.0,
+    steps: Mapping[str, float] | None = None,
+    missing: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The receipt (pure).
 
@@ -32,16 +40,25 @@ def document(
         Of the event that tells of the same outcome.
     held
         What S3 holds of the `.scoreout`: its answer to HeadObject with the mode of checksums; empty where there is none.
+    sha256
+        Of the `.scoreout`, in hex, and how long that has taken (`sha256_seconds`).
+    steps
+        Seconds in each state of the attempt.
+    missing
+        Why there are no `steps` or there is no `sha256`.
     """
     scoring, request = state.get("scoring", {}), state.get("request", {})
     seconds = spent(state, detail, finished)
     told = {name: value for name, value in detail.items() if name != "message"}
     told |= {
         "source": {**detail["source"], "checksum": scoring.get("checksum", {})},
-        "output": {**detail["output"], **_held(held)},
+        "output": {**detail["output"], **(_held(held) | {"sha256": sha256} if held else {})},
         "lost_pods": state.get("lost_pods", {}).get("count", 0),
         "seconds": seconds,
+        "steps": dict(steps) if steps is not None else None,
     }
+    if missing:
+        told["missing"] = dict(missing)
     if request:
         told["resources"] = request.get("resources", {})
     # A script that drops or adds rows does not say how many it was given.
@@ -51,7 +68,8 @@ def document(
         told["batches"] = scoring["batches"]
     # Without a pod, hardly anything was paid for, and there is nothing to go by.
     if "start" in seconds:
-        start, score = seconds["start"], seconds.get("score", 0.0)
+        # The pod is there until the file is read back.
+        start, score = seconds["start"], seconds.get("score", 0.0) + sha256_seconds
         pods, parts = request.get("pods", 1), scoring.get("parts", 0)
         told["cost"] = costs.estimate(prices, pods, start, score, parts, request.get("resources", {}))
     return told
@@ -83,9 +101,17 @@ def spent(state: Mapping[str, Any], detail: Mapping[str, Any], finished: datetim
     return told | ({"total": detail["duration_seconds"]} if "duration_seconds" in detail else {})
 
 
-def write(settings: Settings, detail: dict[str, Any], state: Mapping[str, Any], finished: datetime) -> None:
+def write(
+    settings: Settings,
+    detail: dict[str, Any],
+    state: Mapping[str, Any],
+    finished: datetime,
+    seconds_left: Callable[[], float] = lambda: 0.0,
+) -> None:
     """Write the receipt, if the stack writes such, and note it in the event's `detail`. One that is superseded gets none: beside
     the newer outcome lies the newer receipt.
+
+    What can be found out only with time (`seconds_left` of this function) or leave is null where it was not, and `missing` says why.
 
     Never raises: a file that has its outcome does not fail for want of a receipt. What cannot be written is logged as an
     error, and counted (`ReceiptsNotWritten`).
@@ -94,11 +120,36 @@ def write(settings: Settings, detail: dict[str, Any], state: Mapping[str, Any], 
         return
     s3, output = aws.client("s3"), detail["output"]
     where = {"Bucket": output["bucket"], "Key": key_of(output["key"])}
+    scored = {"Bucket": output["bucket"], "Key": output["key"]} if _is_scored(output["key"]) else None
+    missing: dict[str, str] = {}
+
+    def found(name: str, find: Callable[[], T]) -> T | None:
+        try:
+            return find()
+        except Exception as error:  # noqa: BLE001  (the receipt tells it)
+            missing[name] = error.summary if isinstance(error, DropscoreError) else str(error) or repr(error)
+            logger.warning("missing in the receipt", what=name, reason=missing[name])
+            return None
+
     try:
-        held = {}
-        if output["key"].endswith(identity.OUTPUT_SUFFIX):
-            held = s3.head_object(Bucket=output["bucket"], Key=output["key"], ChecksumMode="ENABLED")
-        body = json.dumps(document(detail, state, finished, held, costs.table()), indent=2, ensure_ascii=False).encode()
+        held: dict[str, Any] = {}
+        sha256, seconds = None, 0.0
+        if scored:
+            held = s3.head_object(**scored, ChecksumMode="ENABLED")
+            # After that: what was looked at was this attempt's, if it is so now.
+            if _is_replaced(s3, scored, detail):
+                return
+            began = time.monotonic()
+            which = (scored["Bucket"], scored["Key"], held["ETag"], held["ContentLength"])
+            sha256 = found("output.sha256", lambda: readback.sha256(s3, *which, seconds_left))
+            seconds = time.monotonic() - began
+        steps = found(
+            "steps", lambda: history.seconds_by_state(aws.client("stepfunctions"), detail["execution"], _now())
+        )
+        told = document(detail, state, finished, held, costs.table(), sha256, seconds, steps, missing)
+        body = json.dumps(told, indent=2, ensure_ascii=False).encode()
+        if scored and _is_replaced(s3, scored, detail):
+            return
         s3.put_object(**where, Body=body, ContentType="application/json")
     except Exception as error:  # noqa: BLE001  (as told above)
         logger.error("receipt not written", key=where["Key"], reason=repr(error))
@@ -107,7 +158,24 @@ def write(settings: Settings, detail: dict[str, Any], state: Mapping[str, Any], 
         output["receipt_key"] = where["Key"]
 
 
+def _is_replaced(s3: Any, scored: Mapping[str, str], detail: Mapping[str, Any]) -> bool:
+    """Whether the outcome of a newer version of the file has taken the place of this one, and so its receipt will."""
+    there = files.tags_of(s3, scored["Bucket"], scored["Key"]).get("execution")
+    if there == files.tag_value(detail["execution"]):
+        return False
+    logger.info("no receipt: the scored file was replaced by a newer one", execution=there)
+    return True
+
+
+def _is_scored(key: str) -> bool:
+    return key.endswith(identity.OUTPUT_SUFFIX)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def key_of(outcome: str) -> str:
     """Where the receipt lies of the outcome with this key."""
-    suffix = identity.OUTPUT_SUFFIX if outcome.endswith(identity.OUTPUT_SUFFIX) else identity.ERROR_SUFFIX
+    suffix = identity.OUTPUT_SUFFIX if _is_scored(outcome) else identity.ERROR_SUFFIX
     return outcome.removesuffix(suffix) + identity.RECEIPT_SUFFIX
