@@ -7,16 +7,20 @@
 - Who puts an object with tags needs leave to tag it, too. MiniStack does not ask for that.
 - Who reads parameters by their path needs leave for that path, and who asks for a stack for that stack. MiniStack asks for
   leave for all of them.
+- A template's roles have their permissions boundary; it bounds what state machines and schedules may do, too.
 """
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, lambda_svc, s3
+from ministack.services import eventbridge, iam, lambda_svc, s3
+
+from local.aws.templates import after
 
 INVOKE = "lambda:InvokeFunction"
 
@@ -86,6 +90,11 @@ def repair() -> None:
     iam_evaluator.pin_request_origin = pin_as_encrypted
     s3._deliver_event_to_lambda = deliver_if_allowed
     eventbridge._invoke_target = invoke_if_allowed
+    after("AWS::IAM::Role", bound)
+
+
+def bound(name: str, given: Mapping[str, Any]) -> None:
+    iam._roles[name]["PermissionsBoundary"] = given.get("PermissionsBoundary")
 
 
 def _parameters_path(body: bytes) -> str:
@@ -102,22 +111,31 @@ def function_allows(function: str, service: str, source: str) -> bool:
     record, config, _ = lambda_svc._get_func_record_for_ref(function)
     if not config:
         return True  # there is no such function, which is MiniStack's to report
-    context = _context(service, "Service", INVOKE, config["FunctionArn"])
-    context.service_context = {"aws:sourcearn": source, "aws:sourceaccount": get_account_id()}
+    keys = {"aws:sourcearn": source, "aws:sourceaccount": get_account_id()}
+    context = context_of_service(service, INVOKE, config["FunctionArn"], keys)
     result = iam_evaluator.evaluate_resource_policy(record["policy"], context, service=service)
     return bool(result.decision == "Allow")
 
 
 def role_allows(role_arn: str, session: str, action: str, resource: str) -> bool:
-    """Tell whether the policies of a role allow an action."""
+    """Tell whether the policies of a role, and its boundary, allow an action."""
     context = _context(session_arn(role_arn, session), "AssumedRole", action, resource)
-    policies = iam_evaluator._gather_role_policies(role_arn.rpartition("/")[2], get_account_id())
-    return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+    name, account = role_arn.rpartition("/")[2], get_account_id()
+    policies = iam_evaluator._gather_role_policies(name, account)
+    bounds = iam_evaluator._permissions_boundary(iam._roles, name, account)
+    return bool(iam_evaluator.evaluate(context, policies, *bounds).decision == "Allow")
 
 
 def session_arn(role_arn: str, session: str) -> str:
     """Name who acts when a role has been assumed."""
     return f"arn:aws:sts::{get_account_id()}:assumed-role/{role_arn.rpartition('/')[2]}/{session}"
+
+
+def context_of_service(service: str, action: str, resource: str, keys: Mapping[str, str]) -> iam_evaluator.EvalContext:
+    """What is asked of a resource's policy when a service of AWS does something; `keys` are condition keys, in lower case."""
+    context = _context(service, "Service", action, resource)
+    context.service_context = dict(keys)
+    return context
 
 
 def _context(principal: str, kind: str, action: str, resource: str) -> iam_evaluator.EvalContext:
