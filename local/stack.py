@@ -28,6 +28,7 @@ INTERRUPTED = 130
 
 T = TypeVar("T")
 Report = Callable[[str], None]
+Prepare = Callable[[str], Mapping[str, str]]
 
 STATE = parts.ROOT / ".local"
 ENVIRONMENTS = (".venv", ".venv-ministack", ".venv-lambda", ".venv-sam", ".venv-models")
@@ -78,6 +79,7 @@ def up(
     wait_scale: float = 1.0,
     token_seconds: float = TOKEN_SECONDS,
     report: Report = print,
+    prepare: Prepare = lambda _: {},
 ) -> Stack:
     """Bring the stack up, or up to date, and say what it is.
 
@@ -95,6 +97,8 @@ def up(
         How long the clusters take a token of AWS; counts when the stack is started.
     report
         Gets a line for each step, with the seconds it took.
+    prepare
+        Makes in the account, whose endpoint it is told, what has to be there before each deployment; gives more parameters.
 
     Raises
     ------
@@ -103,7 +107,7 @@ def up(
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(state_dir / "lock"):
-        return _Start(state_dir.resolve(), host, parameters or {}, wait_scale, token_seconds, report).run()
+        return _Start(state_dir.resolve(), host, parameters or {}, wait_scale, token_seconds, report, prepare).run()
 
 
 def down(state_dir: Path = STATE) -> None:
@@ -147,9 +151,11 @@ class _Start:
         wait_scale: float,
         token_seconds: float,
         report: Report,
+        prepare: Prepare,
     ) -> None:
         self._state, self._host, self._parameters = state, host, parameters
         self._wait_scale, self._token_seconds, self._report = wait_scale, token_seconds, report
+        self._prepare = prepare
         self._logs = state / "logs"
         self._processes = Processes(state / "processes.json")
 
@@ -205,6 +211,7 @@ class _Start:
             parameters = {
                 **parts.template_parameters({name: found["gateway_url"] for name, found in clusters.items()}),
                 **self._parameters,
+                **self._prepare(aws),
             }
             self._step("sam deploy", lambda: self._deploy(built.result(), aws, parameters), after=built)
             pushed.result()

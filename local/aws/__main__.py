@@ -26,13 +26,14 @@ def main() -> None:
         AWS_ENDPOINT_URL=f"http://{options.host}:{options.port}",
         SFN_WAIT_SCALE=str(options.wait_scale),
     )
-    from local.aws import access, clusters, containers, functions, images, objects, versions, workflows
+    from local.aws import access, clusters, containers, functions, images, keys, objects, versions, workflows
 
     access.repair()
     functions.repair(python=options.lambda_python, cache=options.cache)
     clusters.repair(options.clusters_folder, token_review_secret=options.token_review_secret)
     containers.repair()
     images.repair()
+    keys.repair()
     objects.repair()
     versions.repair()
     workflows.repair()

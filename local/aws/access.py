@@ -8,16 +8,20 @@
 - Who reads parameters by their path needs leave for that path, who asks for a stack for that stack, and who does something
   with a version or an alias of a state machine for that, as does who deletes a version of a function. MiniStack asks for
   leave for all of them.
+- A template's roles have their permissions boundary; it bounds what state machines and schedules may do, too.
 """
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, lambda_svc, s3
+from ministack.services import eventbridge, iam, lambda_svc, s3
+
+from local.aws.templates import after
 
 INVOKE = "lambda:InvokeFunction"
 
@@ -91,6 +95,11 @@ def repair() -> None:
     iam_evaluator.pin_request_origin = pin_as_encrypted
     s3._deliver_event_to_lambda = deliver_if_allowed
     eventbridge._invoke_target = invoke_if_allowed
+    after("AWS::IAM::Role", bound)
+
+
+def bound(name: str, given: Mapping[str, Any]) -> None:
+    iam._roles[name]["PermissionsBoundary"] = given.get("PermissionsBoundary")
 
 
 def _first(query: Any, name: str) -> str:
@@ -114,23 +123,32 @@ def function_allows(function: str, service: str, source: str) -> bool:
     if not config:
         return True  # there is no such function, which is MiniStack's to report
     # A version's or an alias's statements name its own ARN.
-    qualified = function.startswith(config["FunctionArn"])
-    context = _context(service, "Service", INVOKE, function if qualified else config["FunctionArn"])
-    context.service_context = {"aws:sourcearn": source, "aws:sourceaccount": get_account_id()}
+    resource = function if function.startswith(config["FunctionArn"]) else config["FunctionArn"]
+    keys = {"aws:sourcearn": source, "aws:sourceaccount": get_account_id()}
+    context = context_of_service(service, INVOKE, resource, keys)
     result = iam_evaluator.evaluate_resource_policy(record["policy"], context, service=service)
     return bool(result.decision == "Allow")
 
 
 def role_allows(role_arn: str, session: str, action: str, resource: str) -> bool:
-    """Tell whether the policies of a role allow an action."""
+    """Tell whether the policies of a role, and its boundary, allow an action."""
     context = _context(session_arn(role_arn, session), "AssumedRole", action, resource)
-    policies = iam_evaluator._gather_role_policies(role_arn.rpartition("/")[2], get_account_id())
-    return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+    name, account = role_arn.rpartition("/")[2], get_account_id()
+    policies = iam_evaluator._gather_role_policies(name, account)
+    bounds = iam_evaluator._permissions_boundary(iam._roles, name, account)
+    return bool(iam_evaluator.evaluate(context, policies, *bounds).decision == "Allow")
 
 
 def session_arn(role_arn: str, session: str) -> str:
     """Name who acts when a role has been assumed."""
     return f"arn:aws:sts::{get_account_id()}:assumed-role/{role_arn.rpartition('/')[2]}/{session}"
+
+
+def context_of_service(service: str, action: str, resource: str, keys: Mapping[str, str]) -> iam_evaluator.EvalContext:
+    """What is asked of a resource's policy when a service of AWS does something; `keys` are condition keys, in lower case."""
+    context = _context(service, "Service", action, resource)
+    context.service_context = dict(keys)
+    return context
 
 
 def _context(principal: str, kind: str, action: str, resource: str) -> iam_evaluator.EvalContext:

@@ -1,4 +1,4 @@
-"""One embedded stack for the whole test session, shared by all workers."""
+"""One embedded stack for the whole test session, shared by all workers, in a locked-down account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from local import account
 from local import stack as embedded
 from tests.conftest import use
-from tests.e2e import models
+from tests.e2e import locked, models
 from tests.e2e.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,9 @@ PROFILES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> embedded.Stack:
     use(STATE, pytestconfig)
-    found = embedded.up(STATE, parameters=PARAMETERS)
+    found = embedded.up(STATE, parameters=PARAMETERS, prepare=locked.prepare)
+    for bucket in (found.input_bucket, found.output_bucket):
+        locked.deny_what_names_no_key(found.client("s3"), bucket)
     # Before any file of this session: a function keeps the profiles that it knows for a minute.
     for name, document in PROFILES.items():
         found.client("ssm").put_parameter(

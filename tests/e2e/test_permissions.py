@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import locked
 from tests.e2e.pipeline import Pipeline
 
 FUNCTIONS = (
@@ -164,7 +165,7 @@ MAY = {
 def roles(pipeline: Pipeline) -> dict[str, str]:
     resources = pipeline.stack.client("cloudformation").describe_stack_resources(StackName="dropscore")
     found = {entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in resources["StackResources"]}
-    return {name: f"arn:aws:iam::000000000000:role/{found[f'{name}Role']}" for name in FUNCTIONS}
+    return {name: f"arn:aws:iam::000000000000:role{locked.ROLE_PATH}{found[f'{name}Role']}" for name in FUNCTIONS}
 
 
 @pytest.fixture
@@ -208,11 +209,14 @@ def test_a_function_may_do_its_own_work_and_no_other(
     # Not by way of the folder's event: the object has to be there, not to be scored.
     pipeline.s3.put_object(Bucket=IN, Key="incoming/probe.csv.error", Body=b"")
     keys = {"incoming/probe.csv": "incoming/probe.csv.error"}
+    encrypted = locked.encryption(locked.key(pipeline.stack.client("kms")))
     allowed = set()
     for what, (service, operation, parameters) in CALLS.items():
         parameters = {
             name: keys.get(value, value) if isinstance(value, str) else value for name, value in parameters.items()
         }
+        if operation in ("put_object", "create_multipart_upload"):
+            parameters |= encrypted
         answer = probe(function, service, operation, parameters)
         assert answer in (*DONE, "AccessDenied", "AccessDeniedException"), (what, answer)
         if answer in DONE:

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from local import account
 from scoring.intake.identity import ERROR_SUFFIX
+from tests.e2e import locked
 from tests.e2e.pipeline import Pipeline
 
 IN, OUT = "dropscore-input", "dropscore-output"
@@ -30,7 +31,9 @@ def execution(pipeline: Pipeline) -> Iterator[str]:
     s3 = pipeline.stack.user_client("s3")
     for key in (*BESIDE, PROGRESS, "elsewhere/probe.error"):
         pipeline.s3.put_object(Bucket=OUT, Key=key, Body=b"{}", Tagging="error=none")
-    upload = s3.create_multipart_upload(**FILE, Tagging="model_image=sas-anomaly&protocol=sas")["UploadId"]
+    encrypted = locked.encryption(locked.key(pipeline.stack.client("kms")))
+    tagging = "model_image=sas-anomaly&protocol=sas"
+    upload = s3.create_multipart_upload(**FILE, Tagging=tagging, **encrypted)["UploadId"]
     part = {"PartNumber": 1, "ETag": s3.upload_part(**FILE, UploadId=upload, PartNumber=1, Body=b"a,b\n1,2\n")["ETag"]}
     assert len(s3.list_parts(**FILE, UploadId=upload)["Parts"]) == 1
     version = s3.complete_multipart_upload(**FILE, UploadId=upload, MultipartUpload={"Parts": [part]})["VersionId"]

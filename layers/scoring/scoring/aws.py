@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
@@ -12,6 +12,7 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from scoring import settings
 from scoring.errors import AccessDenied, AwsThrottled, ScoringFailed
 
 _THROTTLES = {
@@ -49,10 +50,24 @@ _CONFIGS = {
 }
 
 
+# What begins an object. The parts of an upload, copied or not, are encrypted as it was begun.
+_WRITES = ("PutObject", "CreateMultipartUpload")
+
+
 @cache
 def client(service: str) -> Any:
-    """A client of `service`, made once for each execution environment."""
-    return boto3.client(service, config=_CONFIGS.get(service, _CONFIG))  # type: ignore[call-overload]
+    """A client of `service`, made once for each execution environment. That of S3 names the stack's key, if it has one, in
+    each request that writes: a bucket's policy may deny those that do not.
+    """
+    made: Any = boto3.client(service, config=_CONFIGS.get(service, _CONFIG))  # type: ignore[call-overload]
+    if service == "s3" and (key := settings.current().kms_key_arn):
+        for call in _WRITES:
+            made.meta.events.register(f"before-parameter-build.s3.{call}", partial(_encrypt, key))
+    return made
+
+
+def _encrypt(key: str, params: dict[str, Any], **_: object) -> None:
+    params |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
 
 
 def code(error: ClientError) -> str:

@@ -112,6 +112,8 @@ class Settings:
     scoring_deadline_seconds: int = 86_400
     tag_wait_seconds: int = 2
     receipts: bool = False
+    # What S3 is told to encrypt with; empty leaves it to the bucket.
+    kms_key_arn: str = ""
     score_file_state_machine_arn: str = ""
     attempt_state_machine_arn: str = ""
 
