@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from local import account, parts, sam
 from local.cluster.apply import apply
-from local.cluster.auth import TOKEN_SECONDS
+from local.cluster.tokens import TOKEN_SECONDS
 from local.processes import Processes, StackFailed
 
 # What a shell makes of SIGINT.

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from local.cluster import admission, certificates, collector, gateways, node, podlogs
 from local.cluster.api import Api
-from local.cluster.auth import TOKEN_SECONDS, Authenticator
+from local.cluster.auth import Authenticator
 from local.cluster.container import Node
 from local.cluster.dataplane import Proxy
 from local.cluster.events import EventRecorder
@@ -33,6 +33,7 @@ from local.cluster.resources import GATEWAY_CLASSES, INGRESS_CLASSES, NAMESPACES
 from local.cluster.routing import Router
 from local.cluster.scheduler import Scheduler
 from local.cluster.store import Store
+from local.cluster.tokens import TOKEN_SECONDS, TokenReviews
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ async def serve(settings: Settings) -> None:
             )
         )
         token = secrets.token_urlsafe(32)
-        authenticator = Authenticator(session, token, settings.token_review_url, settings.token_seconds)
+        authenticator = Authenticator(token, TokenReviews(session, settings.token_review_url, settings.token_seconds))
         api = Api(store, authenticator, lambda request, pod: podlogs.read_log(kubelet, request, pod))
         context, ca_file = certificates.issue(state, settings.host)
         front = _Front(api, settings, context, partial(_fail, stopped))
