@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from local.cluster import certificates
+from local.cluster.listener import Listener
 from local.cluster.tokens import TOKEN_SECONDS, TokenReviews
 from local.foreign.front import Front
 from local.foreign.kubeconfig import Upstream
@@ -23,31 +24,42 @@ _log = logging.getLogger(__name__)
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT, and announce it in cluster.json as an embedded cluster does."""
-    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[None] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, _end, stopped)
     upstream = Upstream.load(options.kubeconfig, options.context)
     context, ca_file = certificates.issue(options.state_dir, options.host)
     async with (
         aiohttp.ClientSession() as aws,
         aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as cluster,
     ):
-        reviews = TokenReviews(aws, options.token_review_url, options.token_seconds)
-        runner = web.ServerRunner(Front(reviews, upstream, cluster).server(), shutdown_timeout=1)
-        await runner.setup()
+        front = Front(TokenReviews(aws, options.token_review_url, options.token_seconds), upstream, cluster)
+        listener = Listener(
+            lambda: web.ServerRunner(front.server(), shutdown_timeout=1),
+            options.host,
+            options.port,
+            context,
+            lambda error: _end(stopped, error),
+        )
         try:
-            await web.TCPSite(runner, options.host, options.port, ssl_context=context).start()
+            await listener.open()
+            listener.obey(loop)
             _announce(options, ca_file)
-            await stopped.wait()
+            await stopped
         finally:
-            await runner.cleanup()
+            await listener.close()
+
+
+def _end(stopped: asyncio.Future[None], error: BaseException | None = None) -> None:
+    if not stopped.done():
+        stopped.set_exception(error) if error else stopped.set_result(None)
 
 
 def _announce(options: argparse.Namespace, ca_file: Path) -> None:
     description = {
         "api_url": f"https://{options.host}:{options.port}",
         "ca_file": str(ca_file),
-        "gateway_url": options.url,
         "kubeconfig": options.kubeconfig,
         "pid": os.getpid(),
     }
@@ -67,7 +79,6 @@ def main() -> None:
     parser.add_argument("--token-seconds", type=float, default=TOKEN_SECONDS, help="how long tokens of AWS live")
     parser.add_argument("--kubeconfig", required=True)
     parser.add_argument("--context", required=True)
-    parser.add_argument("--url", default="", help="where the cluster's gateway or ingress is reached")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(serve(options))
