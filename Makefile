@@ -41,12 +41,17 @@ SERVERS := mlflow sagemaker python mlserver kserve
 $(foreach servers,$(SERVERS),$(eval $(call environment,.venv-servers-$(servers),servers-$(servers))))
 
 ## The embedded stack
-.PHONY: demo up down
-demo: setup ## score the samples, or your own: make demo [FILE=x.csv TAGS='model_image=…&protocol=…'] [OUT=out]
-	@$(BIN)/python -m local.demo $(if $(FILE),--file '$(FILE)') $(if $(TAGS),--tags '$(TAGS)') $(if $(OUT),--out '$(OUT)')
+# On a cluster of yours: make demo KUBECONFIG=~/.kube/config CONTEXT=kind-kind [REGISTRY=localhost:5001] [ROUTE=gateway] [URL=…].
+# Only what is said to make itself counts: many a shell has a KUBECONFIG with a cluster on which nobody wants this.
+YOURS := $(foreach name,KUBECONFIG CONTEXT REGISTRY ROUTE URL IMAGE,\
+  $(if $(findstring command,$(origin $(name))),DROPSCORE_$(name)='$($(name))'))
 
-up: setup ## start the embedded stack and keep it, or bring it up to date
-	@$(BIN)/python -m local.stack up
+.PHONY: demo up down
+demo: setup ## score the samples, or your own: make demo [FILE=x.csv TAGS='model_image=…&protocol=…'] [OUT=out] [CONTEXT=…]
+	@$(YOURS) $(BIN)/python -m local.demo $(if $(FILE),--file '$(FILE)') $(if $(TAGS),--tags '$(TAGS)') $(if $(OUT),--out '$(OUT)')
+
+up: setup ## start the embedded stack and keep it, or bring it up to date [CONTEXT=…]
+	@$(YOURS) $(BIN)/python -m local.stack up
 
 down: ## end the embedded stack
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.stack down; fi
@@ -55,10 +60,10 @@ down: ## end the embedded stack
 # Where no bytecode may be kept (in many an image), each worker would compile all tests each time.
 .PHONY: test test-faults storm profile-schema failures test-sam test-servers lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 5 --dist worksteal
+	@$(YOURS) PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 5 --dist worksteal
 
 test-faults: setup ## inject each fault of docs/failures.md and look what comes of it
-	@$(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults
+	@$(YOURS) $(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults
 	@$(MAKE) storm
 
 storm: setup ## drop 200 files at once, with a fault in every fourth (SEED=… to repeat one)

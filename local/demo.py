@@ -5,6 +5,7 @@ is broken.
 """
 
 import argparse
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from dropscore.output import BROKEN, worst
 from dropscore.stack import Stack as Deployed
 from dropscore.stack import Unusable
 from local import account, parts, sam
+from local.foreign import Foreign
 from local.processes import StackFailed
 from local.stack import INTERRUPTED, Stack, check, down, status, up
 
@@ -37,12 +39,15 @@ class _Sample:
     name: str = ""
 
 
-def samples() -> list[_Sample]:
+def samples(stack: Stack) -> list[_Sample]:
     """Give each example model's sample; the name of its folder starts with the protocol it speaks."""
     return [
-        _Sample(sample, f"model_image={model}:latest&protocol={model.partition('-')[0]}", f"{model}.csv")
-        for sample in sorted((parts.ROOT / "models").glob("*/sample.csv"))
-        for model in [sample.parent.name]
+        _Sample(
+            folder / "sample.csv",
+            f"model_image={stack.images[model]}&protocol={model.partition('-')[0]}",
+            f"{model}.csv",
+        )
+        for model, folder in parts.model_folders().items()
     ]
 
 
@@ -91,11 +96,14 @@ def parse_options() -> argparse.Namespace:
 def main() -> int:
     """Run the demo; give the exit code."""
     options = parse_options()
-    dropped = [_Sample(options.file, options.tags)] if options.file else samples()
     was_up = status() is not None
     stack = None
+    # Whatever ends this ends the stack as Ctrl-C does: in a cluster of yours, a namespace would be left.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
-        stack = up(report=console.print)
+        stack = up(foreign=Foreign.asked(), report=console.print)
+        dropped = [_Sample(options.file, options.tags)] if options.file else samples(stack)
         deployed = Deployed.find(sam.STACK_NAME, account.session(), stack.endpoint_url)
         return worst(score(stack, deployed, each, options.out) for each in dropped)
     except (StackFailed, Unusable, ClientError, BotoCoreError) as failure:
@@ -106,8 +114,15 @@ def main() -> int:
         return INTERRUPTED
     finally:
         if not was_up:
-            down()
-            console.print("\n[dim]The stack is down again; `make up` keeps one.[/]")
+            _end()
+
+
+def _end() -> None:
+    try:
+        down()
+        console.print("\n[dim]The stack is down again; `make up` keeps one.[/]")
+    except StackFailed as failure:
+        console.print(f"[red]✗[/] {escape(str(failure))}", soft_wrap=True)
 
 
 if __name__ == "__main__":

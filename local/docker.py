@@ -20,7 +20,7 @@ def bridge_address() -> str:
     DockerFailed
         The command is missing or no engine answers.
     """
-    network = json.loads(_docker("network", "inspect", "bridge").stdout)[0]["IPAM"]["Config"][0]
+    network = json.loads(docker("network", "inspect", "bridge").stdout)[0]["IPAM"]["Config"][0]
     # An engine that has run no container yet does not tell; it takes the first address of the network.
     return str(network.get("Gateway") or ipaddress.ip_network(network["Subnet"])[1])
 
@@ -33,8 +33,8 @@ def function_containers(endpoint_url: str) -> dict[str, str]:
     DockerFailed
     """
     found = {}
-    for container in _docker("ps", "--all", "--quiet", "--filter", _FUNCTIONS).stdout.split():
-        described = json.loads(_docker("inspect", container).stdout)[0]
+    for container in docker("ps", "--all", "--quiet", "--filter", _FUNCTIONS).stdout.split():
+        described = json.loads(docker("inspect", container).stdout)[0]
         variables = dict(line.split("=", 1) for line in described["Config"]["Env"])
         if variables.get("AWS_ENDPOINT_URL") == endpoint_url:
             found[container] = variables["AWS_LAMBDA_FUNCTION_NAME"]
@@ -43,21 +43,29 @@ def function_containers(endpoint_url: str) -> dict[str, str]:
 
 def logs(container: str) -> str:
     """Give what a container has printed so far."""
-    printed = _docker("logs", container)
+    printed = docker("logs", container)
     return printed.stdout + printed.stderr
 
 
 def remove(*containers: str) -> None:
     """End containers and remove them."""
     if containers:
-        _docker("rm", "--force", *containers)
+        docker("rm", "--force", *containers)
 
 
-def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+def docker(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a command of Docker's.
+
+    Raises
+    ------
+    DockerFailed
+    """
     try:
-        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=seconds, check=False)
     except FileNotFoundError:
         raise DockerFailed("the command `docker` is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise DockerFailed(f"`docker {arguments[0]}` has not ended in {seconds:.0f} seconds") from None
     if done.returncode:
         raise DockerFailed(f"`docker {arguments[0]}`: {done.stderr.strip()}")
     return done

@@ -1,5 +1,7 @@
 """The parts of the embedded stack, and how each of them is made ready."""
 
+from __future__ import annotations
+
 import json
 import os
 import secrets
@@ -7,16 +9,21 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from local import account, images
-from local.processes import Process, Processes, StackFailed, wait_until
+from local import account
+from local.processes import Processes, StackFailed, wait_until
+
+if TYPE_CHECKING:
+    from local.clusters import Clusters
 
 ROOT = Path(__file__).parents[1]
 # Made from the sources alone, and so shared by all stacks.
 BUILD = ROOT / ".local/build"
 UNPACKED = ROOT / ".local/functions"
+MODELS_PYTHON = ROOT / ".venv-models/bin/python"
 
 CLUSTER = "dropscore-local"
 # Two clusters, so that both kinds of route are there: one with a gateway, as we recommend it, and one with an ingress.
@@ -40,8 +47,8 @@ def clusters_folder(state: Path) -> Path:
     return state / "clusters"
 
 
-def start(state: Path, processes: Processes, host: str, wait_scale: float, token_seconds: float) -> str:
-    """Start the embedded AWS and the embedded clusters, wait for all, and give the endpoint of the AWS.
+def start(state: Path, processes: Processes, host: str, wait_scale: float, token_seconds: float, used: Clusters) -> str:
+    """Start the embedded AWS and what the functions take for their clusters, wait for all, and give the AWS's endpoint.
 
     They are told of each other by addresses and a secret chosen here: a cluster has tokens reviewed by the AWS, which
     describes the cluster to who asks its EKS.
@@ -68,75 +75,48 @@ def start(state: Path, processes: Processes, host: str, wait_scale: float, token
         cwd=ROOT,
         log=state / "logs/aws.log",
     )
-    clusters = {
-        cluster: _start_cluster(
-            state,
-            processes,
-            host,
+    clusters = {}
+    for cluster in used.routes:
+        served, known = cluster_file(state, cluster), ports if cluster == CLUSTER else {}
+        served.parent.mkdir(parents=True, exist_ok=True)
+        served.unlink(missing_ok=True)
+        token_review = f"_ministack/eks-auth/{account.ACCOUNT}/{account.REGION}/{cluster}/{secret}"
+        clusters[cluster] = processes.start(
             cluster,
-            endpoint_url,
-            secret,
-            env,
-            token_seconds,
-            ports if cluster == CLUSTER else {},
+            [
+                *(sys.executable, "-m"),
+                *used.program(endpoint_url, free_port(host, known.get("gateway", 0))),
+                *("--state-dir", served.parent),
+                *("--host", host),
+                *("--port", str(free_port(host, known.get("kubernetes", 0)))),
+                *("--token-review-url", f"{endpoint_url}/{token_review}"),
+                *("--token-seconds", str(token_seconds)),
+            ],
+            env={**used.environment, **env},
+            cwd=ROOT,
+            log=state / f"logs/{cluster}.log",
         )
-        for cluster in CLUSTERS
-    }
     wait_until(lambda: answers(f"{endpoint_url}/_ministack/health"), "The embedded AWS", aws)
     for cluster, process in clusters.items():
-        wait_until(cluster_file(state, cluster).exists, f"The embedded cluster {cluster}", process)
+        wait_until(cluster_file(state, cluster).exists, f"The cluster {cluster}", process)
     return endpoint_url
 
 
-def _start_cluster(
-    state: Path,
-    processes: Processes,
-    host: str,
-    cluster: str,
-    endpoint_url: str,
-    secret: str,
-    env: Mapping[str, str],
-    token_seconds: float,
-    ports: Mapping[str, int],
-) -> Process:
-    served = cluster_file(state, cluster)
-    served.parent.mkdir(parents=True, exist_ok=True)
-    served.unlink(missing_ok=True)
-    token_review = f"_ministack/eks-auth/{account.ACCOUNT}/{account.REGION}/{cluster}/{secret}"
-    return processes.start(
-        cluster,
-        [
-            *(sys.executable, "-m", "local.cluster"),
-            *("--state-dir", served.parent),
-            *("--host", host),
-            *("--port", str(free_port(host, ports.get("kubernetes", 0)))),
-            *("--gateway-port", str(free_port(host, ports.get("gateway", 0)))),
-            *("--token-review-url", f"{endpoint_url}/{token_review}"),
-            *("--token-seconds", str(token_seconds)),
-            *("--registry-url", endpoint_url),
-            *("--path", ROOT / ".venv-models/bin"),
-        ],
-        env=env,
-        cwd=ROOT,
-        log=state / f"logs/{cluster}.log",
-    )
-
-
-def create_eks_clusters(endpoint_url: str) -> None:
+def create_eks_clusters(endpoint_url: str, clusters: Collection[str]) -> None:
     """Create the EKS clusters as an administrator would, unless they are there."""
     eks, iam = account.client(endpoint_url, "eks"), account.client(endpoint_url, "iam")
     there = eks.list_clusters()["clusters"]
     trust = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     access = {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": False}
-    for cluster in CLUSTERS.keys() - there:
+    for cluster in set(clusters) - set(there):
         role = iam.create_role(RoleName=f"{cluster}-cluster", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
         eks.create_cluster(name=cluster, roleArn=role, resourcesVpcConfig={"subnetIds": []}, accessConfig=access)
-    for cluster in CLUSTERS:
+    for cluster in clusters:
         eks.get_waiter("cluster_active").wait(name=cluster, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 
 
-def create_access_entries(endpoint_url: str, cluster_roles: str) -> None:
+def create_access_entries(endpoint_url: str, clusters: Collection[str], cluster_roles: str) -> None:
     """Give the functions' roles access to the clusters that the template does not, as docs/deploy.md tells to.
 
     Parameters
@@ -145,7 +125,7 @@ def create_access_entries(endpoint_url: str, cluster_roles: str) -> None:
         The stack's output ClusterRoles: `<group>=<role>,<role> …`.
     """
     eks = account.client(endpoint_url, "eks")
-    for cluster in CLUSTERS.keys() - {CLUSTER}:
+    for cluster in set(clusters) - {CLUSTER}:
         there = eks.list_access_entries(clusterName=cluster)["accessEntries"]
         for line in cluster_roles.split():
             group, _, roles = line.partition("=")
@@ -176,33 +156,33 @@ def create_user(endpoint_url: str, policy: str, known: Mapping[str, str]) -> dic
     return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
 
 
-def build_models() -> dict[str, images.Image]:
-    """Build an image of each example model; the folder's name is the repository's."""
-    folders = sorted(dockerfile.parent for dockerfile in (ROOT / "models").glob("*/Dockerfile"))
-    return {folder.name: images.build(folder, ROOT / ".venv-models/bin/python") for folder in folders}
+def model_folders() -> dict[str, Path]:
+    """Give the folder of each example model; its name is the repository's."""
+    return {found.parent.name: found.parent for found in sorted((ROOT / "models").glob("*/Dockerfile"))}
 
 
-def push_models(endpoint_url: str, built: dict[str, images.Image]) -> None:
-    """Push the images to ECR, as `latest`."""
-    for repository, image in built.items():
-        images.push(account.client(endpoint_url, "ecr"), image, repository, tag="latest")
+def template_parameters(clusters: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]) -> dict[str, str]:
+    """Give the template's parameters for the embedded stack.
 
-
-def template_parameters(urls: Mapping[str, str]) -> dict[str, str]:
-    """Give the template's parameters for the embedded stack; `urls` are the addresses of the clusters' data planes."""
-    clusters = {
-        cluster: {"namespaces": [NAMESPACE], "route": route, "url": urls[cluster]}
-        for cluster, route in CLUSTERS.items()
-    }
+    Parameters
+    ----------
+    clusters
+        The settings of each.
+    images
+        What the tag model_image names, by the folder of the model.
+    """
+    # Outside of the account's own ECR, which needs no leave, an image has a registry.
+    registries = {image.rpartition("/")[0] for image in images.values()} - {""}
     return {
         "InputBucketName": INPUT_BUCKET,
         "InputPrefix": INPUT_PREFIX,
         "OutputBucketName": OUTPUT_BUCKET,
         "OutputPrefix": OUTPUT_PREFIX,
-        "DefaultModelImage": "sas-anomaly:latest",
+        "DefaultModelImage": images["sas-anomaly"],
         "DefaultProtocol": "sas",
         "DefaultEksCluster": CLUSTER,
         "Clusters": json.dumps(clusters),
+        **({"AllowedModelImages": ",".join(f"{registry}/*" for registry in sorted(registries))} if registries else {}),
     }
 
 

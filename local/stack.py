@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from local import account, parts, sam
-from local.cluster.apply import apply
-from local.cluster.auth import TOKEN_SECONDS
+from local.cluster.tokens import TOKEN_SECONDS
+from local.clusters import Clusters, Embedded
+from local.foreign import Foreign, leave
 from local.processes import Processes, StackFailed
 
 # What a shell makes of SIGINT.
@@ -42,7 +43,11 @@ class Stack:
     endpoint_url: str
     gateway_url: str
     kubeconfig: str
+    context: str  # of the kubeconfig; empty for its current one
     cluster: str
+    namespace: str
+    images: dict[str, str]  # what the tag model_image names, by the folder of the model
+    foreign: dict[str, str]  # the cluster of yours that it is on; empty for the embedded ones
     input_bucket: str
     input_prefix: str
     output_bucket: str
@@ -78,6 +83,7 @@ def up(
     parameters: Mapping[str, str] | None = None,
     wait_scale: float = 1.0,
     token_seconds: float = TOKEN_SECONDS,
+    foreign: Foreign | None = None,
     report: Report = print,
     prepare: Prepare = lambda _: {},
 ) -> Stack:
@@ -95,6 +101,8 @@ def up(
         Factor on the delays of Wait and Retry in the workflows; counts when the stack is started.
     token_seconds
         How long the clusters take a token of AWS; counts when the stack is started.
+    foreign
+        The cluster of yours that pods are to run on, in the place of the embedded ones.
     report
         Gets a line for each step, with the seconds it took.
     prepare
@@ -107,15 +115,24 @@ def up(
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(state_dir / "lock"):
-        return _Start(state_dir.resolve(), host, parameters or {}, wait_scale, token_seconds, report, prepare).run()
+        return _Start(
+            state_dir.resolve(), host, parameters or {}, wait_scale, token_seconds, foreign, report, prepare
+        ).run()
 
 
 def down(state_dir: Path = STATE) -> None:
-    """End the stack and all that runs in it. Does nothing if there is none."""
+    """End the stack and all that runs in it. Does nothing if there is none.
+
+    Raises
+    ------
+    StackFailed
+        What it has made in a cluster of yours may be left there; the message says how it is removed.
+    """
     if state_dir.exists():
         with FileLock(state_dir / "lock"):
             Processes(state_dir / "processes.json").end()
             (state_dir / "stack.json").unlink(missing_ok=True)
+            leave(state_dir)
 
 
 def status(state_dir: Path = STATE) -> Stack | None:
@@ -150,12 +167,15 @@ class _Start:
         parameters: Mapping[str, str],
         wait_scale: float,
         token_seconds: float,
+        foreign: Foreign | None,
         report: Report,
         prepare: Prepare,
     ) -> None:
         self._state, self._host, self._parameters = state, host, parameters
         self._wait_scale, self._token_seconds, self._report = wait_scale, token_seconds, report
         self._prepare = prepare
+        self._foreign = foreign
+        self._clusters = _clusters(state, foreign)
         self._logs = state / "logs"
         self._processes = Processes(state / "processes.json")
 
@@ -170,27 +190,45 @@ class _Start:
         wanted = sam.fingerprint(parts.ROOT, (*sam.SOURCES, "models", "cluster"), sorted(self._parameters.items()))
         if running and running.host != self._host:
             raise StackFailed(f"The stack is up on {running.host}, not on {self._host}: run `make down` first.")
+        if running and running.foreign != self._described_foreign:
+            where = running.foreign.get("context", "the embedded clusters")
+            raise StackFailed(f"The stack is up on {where}: run `make down` first, or say the same variables as then.")
         if running and running.fingerprint == wanted:
             return running
         self._logs.mkdir(exist_ok=True)
+        self._clusters.check()
         if running:
             return self._bring_up(machinery, wanted, running.endpoint_url)
-        self._processes.end()  # an outdated stack, or what a killed run has left
+        # An outdated stack, or what a killed run has left.
+        self._processes.end()
+        leave(self._state)
         try:
             return self._bring_up(machinery, wanted)
         except StackFailed:
-            self._processes.end()
+            self._end()
             raise
         except Exception:
             try:
                 # Mostly, what failed is only who called a part that has ended.
                 self._processes.check()
             finally:
-                self._processes.end()
+                self._end()
             raise
         except BaseException:
-            self._processes.end()
+            self._end()
             raise
+
+    def _end(self) -> None:
+        """End what has been started, since no stack comes of it."""
+        self._processes.end()
+        try:
+            leave(self._state)
+        except StackFailed as failure:
+            self._report(str(failure))  # why there is no stack is said after it
+
+    @property
+    def _described_foreign(self) -> dict[str, str]:
+        return asdict(self._foreign) if self._foreign else {}
 
     def _bring_up(self, machinery: str, wanted: str, endpoint_url: str | None = None) -> Stack:
         """Run the steps, side by side where they allow it; without `endpoint_url` from the start."""
@@ -199,35 +237,27 @@ class _Start:
             def side(name: str, do: Callable[[], T], after: Future[Any] | None = None) -> Future[T]:
                 return pool.submit(self._step, name, do, after)
 
-            built = side("sam build", lambda: sam.build(parts.ROOT, parts.BUILD, self._logs / "sam-build.log"))
-            models = side("model images built", parts.build_models)
+            template = side("sam build", lambda: sam.build(parts.ROOT, parts.BUILD, self._logs / "sam-build.log"))
+            models = side("model images built", self._clusters.build)
             if endpoint_url is None:
                 endpoint_url = self._step("AWS and cluster started", self._start)
             aws = endpoint_url
-            clusters = {name: json.loads(parts.cluster_file(self._state, name).read_text()) for name in parts.CLUSTERS}
-            pushed = side("model images pushed", lambda: parts.push_models(aws, models.result()), after=models)
-            applied = side("cluster/ applied", lambda: self._apply(clusters))
-            self._step("EKS clusters created", lambda: parts.create_eks_clusters(aws))
-            parameters = {
-                **parts.template_parameters({name: found["gateway_url"] for name, found in clusters.items()}),
-                **self._parameters,
-                **self._prepare(aws),
-            }
-            self._step("sam deploy", lambda: self._deploy(built.result(), aws, parameters), after=built)
-            pushed.result()
-            applied.result()
-        return self._deployed(aws, clusters[parts.CLUSTER], machinery, wanted)
+            published = side("model images pushed", lambda: self._clusters.publish(aws, models.result()), after=models)
+            applied = side("cluster/ applied", self._clusters.apply)
+            self._step("EKS clusters created", lambda: parts.create_eks_clusters(aws, self._clusters.routes))
+            images, settings = published.result(), applied.result()
+            parameters = {**parts.template_parameters(settings, images), **self._parameters, **self._prepare(aws)}
+            self._step("sam deploy", lambda: self._deploy(template.result(), aws, parameters), after=template)
+        return self._deployed(aws, settings[parts.CLUSTER], images, machinery, wanted)
 
     def _deploy(self, template: Path, endpoint_url: str, parameters: Mapping[str, str]) -> None:
         log = self._logs / "sam-deploy.log"
         sam.deploy(parts.ROOT, template, endpoint_url, parameters, log, self._processes.check)
 
-    def _apply(self, clusters: Mapping[str, Mapping[str, str]]) -> None:
-        for cluster in clusters.values():
-            apply(parts.ROOT / "cluster", Path(cluster["kubeconfig"]))
-
     def _start(self) -> str:
-        return parts.start(self._state, self._processes, self._host, self._wait_scale, self._token_seconds)
+        return parts.start(
+            self._state, self._processes, self._host, self._wait_scale, self._token_seconds, self._clusters
+        )
 
     def _step(self, name: str, do: Callable[[], T], after: Future[Any] | None = None) -> T:
         if after:
@@ -237,18 +267,25 @@ class _Start:
         self._report(f"  {name:<26}{time.monotonic() - began:6.1f} s")
         return result
 
-    def _deployed(self, endpoint_url: str, cluster: dict[str, str], machinery: str, wanted: str) -> Stack:
+    def _deployed(
+        self, endpoint_url: str, settings: Mapping[str, Any], images: dict[str, str], machinery: str, wanted: str
+    ) -> Stack:
         client = account.client(endpoint_url, "cloudformation")
         described = client.describe_stacks(StackName=sam.STACK_NAME)["Stacks"][0]
         value = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-        parts.create_access_entries(endpoint_url, value["ClusterRoles"])
+        parts.create_access_entries(endpoint_url, self._clusters.routes, value["ClusterRoles"])
         known = status(self._state)
+        kubeconfig, context = self._clusters.access()
         stack = Stack(
             host=self._host,
             endpoint_url=endpoint_url,
-            gateway_url=cluster["gateway_url"],
-            kubeconfig=cluster["kubeconfig"],
+            gateway_url=settings["url"],
+            kubeconfig=kubeconfig,
+            context=context,
             cluster=parts.CLUSTER,
+            namespace=settings["namespaces"][0],
+            images=images,
+            foreign=self._described_foreign,
             input_bucket=parts.INPUT_BUCKET,
             input_prefix=parts.INPUT_PREFIX,
             output_bucket=parts.OUTPUT_BUCKET,
@@ -264,6 +301,14 @@ class _Start:
         return stack
 
 
+def _clusters(state: Path, foreign: Foreign | None) -> Clusters:
+    if foreign is None:
+        return Embedded(state)
+    from local.foreign.yours import Yours  # not before, since the Kubernetes client takes its time
+
+    return Yours(state, foreign)
+
+
 def main() -> None:
     """Run a command."""
     parser = argparse.ArgumentParser(prog="python -m local.stack", description="The embedded stack.")
@@ -271,11 +316,14 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path, default=STATE, help="default: .local")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options = parser.parse_args()
-    if options.command == "down":
-        down(options.state_dir)
-        return
     try:
-        stack = up(options.state_dir, options.host) if options.command == "up" else status(options.state_dir)
+        if options.command == "down":
+            down(options.state_dir)
+            return
+        if options.command == "up":
+            stack: Stack | None = up(options.state_dir, options.host, foreign=Foreign.asked())
+        else:
+            stack = status(options.state_dir)
     except StackFailed as failure:
         sys.exit(str(failure))
     except KeyboardInterrupt:
@@ -287,6 +335,9 @@ def main() -> None:
     )
     for name, value in stack.environment().items():
         print(f"  export {name}={value}")
+    if stack.foreign:
+        print(f"Pods run in the namespace {stack.namespace} of your cluster: kubectl --context {stack.context} …")
+        print(f"Its images are named by digest: {', '.join(stack.images.values())}")
     print("A user of the folder, who may drop files, follow them and read what comes of them, has instead:")
     for name, value in stack.user.items():
         print(f"  export {name}={value}")

@@ -7,9 +7,9 @@ import asyncio
 import logging
 from pathlib import Path
 
-from local.cluster.auth import TOKEN_SECONDS
 from local.cluster.node import Capacity
 from local.cluster.server import Settings, serve
+from local.cluster.tokens import TOKEN_SECONDS
 
 
 def main() -> None:

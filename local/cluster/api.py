@@ -11,6 +11,7 @@ import yaml
 from aiohttp import web
 
 from local.cluster import (
+    access_reviews,
     admission,
     auth,
     deletion,
@@ -49,6 +50,7 @@ class Api:
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._answer_errors], client_max_size=_MAX_BODY)
         app.add_routes(discovery.routes())
+        app.router.add_post(access_reviews.PATH, self._review_access)
         for root in ("/api/{version}", "/apis/{group}/{version}"):
             # The longer form first: "namespaces" is both a scope and a kind of its own, which has a status.
             for scope in ("/namespaces/{namespace}", ""):
@@ -107,6 +109,10 @@ class Api:
             case Access(verb="update" | "patch", subresource=None | "status"):
                 return await self._change(request, access)
         raise errors.method_not_allowed()
+
+    async def _review_access(self, request: web.Request) -> web.Response:
+        user = await self._authenticator.authenticate(request)
+        return _json(access_reviews.answer(self._store, user, await _body(request)), 201)
 
     def _existing(self, access: Access) -> KubeObject:
         obj = self._store.get(access.resource, access.namespace, access.name or "")

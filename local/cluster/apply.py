@@ -12,6 +12,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,25 +28,42 @@ class ApplyFailed(Exception):
     """The API server has refused an object; the message says which and why."""
 
 
+# Method, path, object and content type of a request; its status and answer.
+Send = Callable[[str, str, KubeObject, str], tuple[int, dict[str, Any]]]
+
+
 def apply(folder: Path, kubeconfig: Path) -> list[str]:
     """Create or update every object of the folder; returns them as ``kind/name``. Raises ApplyFailed."""
-    client = _Client.load(kubeconfig)
+    return apply_objects(objects(folder), _Client.load(kubeconfig).send)
+
+
+def apply_objects(manifests: Iterable[KubeObject], send: Send) -> list[str]:
+    """Create or update objects; returns them as ``kind/name``. Raises ApplyFailed."""
     applied = []
-    for obj in _objects(folder):
-        client.apply(obj)
-        applied.append(f"{obj['kind'].lower()}/{obj['metadata']['name']}")
+    for obj in manifests:
+        resource = resources.find_kind(obj["apiVersion"], obj["kind"])
+        assert resource is not None
+        namespace, name = obj["metadata"].get("namespace"), obj["metadata"]["name"]
+        status, answer = send("POST", resource.path(namespace), obj, "application/json")
+        if status == 409:
+            status, answer = send("PATCH", resource.path(namespace, name), obj, MERGE)
+        if status >= 400:
+            raise ApplyFailed(answer["message"])
+        applied.append(f"{obj['kind'].lower()}/{name}")
     return applied
 
 
-def _objects(folder: Path, namespace: str | None = None) -> list[KubeObject]:
-    """The objects of a folder, and of its components, in its namespace or that of the folder it is a component of."""
+def objects(folder: Path, namespace: str | None = None, without: Collection[str] = ()) -> list[KubeObject]:
+    """The objects of a folder and of its components, but for the files `without`, in its namespace or in the one given."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     fancy = set(kustomization) - {"apiVersion", "kind", "namespace", "resources", "components"}
     if fancy:
         raise ApplyFailed(f"{folder}/kustomization.yaml: {', '.join(sorted(fancy))}: not understood here")
-    namespace = kustomization.get("namespace", namespace)
-    objects = []
+    namespace = namespace or kustomization.get("namespace")
+    found = []
     for name in kustomization["resources"]:
+        if name in without:
+            continue
         for obj in yaml.safe_load_all((folder / name).read_text()):
             resource = resources.find_kind(obj["apiVersion"], obj["kind"])
             if resource is None:
@@ -54,10 +72,10 @@ def _objects(folder: Path, namespace: str | None = None) -> list[KubeObject]:
                 obj["metadata"]["name"] = namespace
             elif namespace and resource.namespaced:
                 obj["metadata"]["namespace"] = namespace
-            objects.append(obj)
+            found.append(obj)
     for name in kustomization.get("components", ()):
-        objects += _objects(folder / name, namespace)
-    return objects
+        found += objects(folder / name, namespace, without)
+    return found
 
 
 @dataclass(frozen=True)
@@ -74,17 +92,7 @@ class _Client:
         tls = ssl.create_default_context(cadata=authority)
         return cls(cluster["server"], config["users"][0]["user"]["token"], tls)
 
-    def apply(self, obj: KubeObject) -> None:
-        resource = resources.find_kind(obj["apiVersion"], obj["kind"])
-        assert resource is not None
-        namespace, name = obj["metadata"].get("namespace"), obj["metadata"]["name"]
-        status, answer = self._send("POST", resource.path(namespace), obj, "application/json")
-        if status == 409:
-            status, answer = self._send("PATCH", resource.path(namespace, name), obj, MERGE)
-        if status >= 400:
-            raise ApplyFailed(answer["message"])
-
-    def _send(self, method: str, path: str, body: KubeObject, content_type: str) -> tuple[int, dict[str, Any]]:
+    def send(self, method: str, path: str, body: KubeObject, content_type: str) -> tuple[int, dict[str, Any]]:
         request = urllib.request.Request(
             self.server + path,
             method=method,

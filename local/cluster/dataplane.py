@@ -9,23 +9,15 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
+from local.cluster import forwarding
 from local.cluster.routing import Limits, Router
 
 _log = logging.getLogger(__name__)
 
-# Enough to keep the proxy busy between two turns of the event loop, and the most a request holds in each direction.
-_BUFFER = 2**20
 _CONNECT_SECONDS = 5.0
-# Headers that belong to one connection, not to the message (RFC 9110, 7.6.1). Expect is answered here.
-_HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
-     "upgrade", "expect", "proxy-connection"}
-)  # fmt: skip
-# What aiohttp would add to a request by itself.
-_NOT_OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class _TooLarge(Exception):
@@ -40,9 +32,7 @@ class Proxy:
         self._session = session
 
     def server(self) -> web.Server:
-        return web.Server(
-            self._handle, handler_cancellation=True, access_log=None, auto_decompress=False, read_bufsize=_BUFFER
-        )
+        return forwarding.server(self._handle)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, mark, query = request.raw_path.partition("?")
@@ -62,37 +52,21 @@ class Proxy:
 
     async def _forward(self, request: web.BaseRequest, url: URL, limits: Limits) -> web.StreamResponse:
         body = _Body(request, limits.body_bytes)
-        answer: web.StreamResponse | None = None
         try:
-            async with (
-                asyncio.timeout(limits.total_seconds),
-                self._session.request(
-                    request.method,
+            async with asyncio.timeout(limits.total_seconds):
+                return await forwarding.forward(
+                    self._session,
+                    request,
                     url,
-                    headers=_request_headers(request),
-                    data=body.chunks() if request.body_exists else None,
-                    allow_redirects=False,
-                    skip_auto_headers=_NOT_OURS,
-                    read_bufsize=_BUFFER,
+                    _request_headers(request),
+                    body.chunks() if request.body_exists else None,
                     timeout=aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=limits.read_seconds),
-                ) as upstream,
-            ):
-                headers = CIMultiDict(_end_to_end(upstream.headers))
-                answer = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-                await answer.prepare(request)
-                async for chunk in upstream.content.iter_any():
-                    await answer.write(chunk)
-                await answer.write_eof()
-                return answer
+                )
         except TimeoutError:
-            code = 504
+            return _error(504)
         except aiohttp.ClientError as error:
-            code = 413 if body.too_large else 502
             _log.info("%s %s: %s", request.method, url, error or type(error).__name__)
-        if answer is not None and request.transport is not None:
-            # In the middle of an answer only a closed connection tells the client that it has not got the whole.
-            request.transport.abort()
-        return _error(code)
+            return _error(413 if body.too_large else 502)
 
 
 class _Body:
@@ -114,18 +88,13 @@ class _Body:
 
 
 def _request_headers(request: web.BaseRequest) -> CIMultiDict[str]:
-    headers = CIMultiDict(_end_to_end(request.headers))
+    headers = CIMultiDict(forwarding.end_to_end(request.headers))
     client = request.remote or ""
     before = headers.get("X-Forwarded-For")
     headers["X-Forwarded-For"] = f"{before}, {client}" if before else client
     headers.setdefault("X-Forwarded-Proto", "http")
     headers.setdefault("X-Forwarded-Host", request.host)
     return headers
-
-
-def _end_to_end(headers: CIMultiDictProxy[str]) -> list[tuple[str, str]]:
-    named = {name.strip().lower() for value in headers.getall("Connection", []) for name in value.split(",")}
-    return [(key, value) for key, value in headers.items() if key.lower() not in _HOP_BY_HOP | named]
 
 
 def _error(code: int) -> web.Response:

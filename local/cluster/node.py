@@ -11,6 +11,8 @@ from local.cluster import clock
 from local.cluster.resources import KubeObject
 
 NAME = "embedded-node"
+# Containers are processes of this machine: only images that are made for that can run.
+RUNTIME = "processes://1"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ def manifest(capacity: Capacity, labels: dict[str, str], address: str) -> KubeOb
             "allocatable": amounts,
             "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": NAME}],
             "conditions": [ready],
-            "nodeInfo": {"architecture": machine, "operatingSystem": "linux", "kernelVersion": platform.release()},
+            "nodeInfo": {
+                "architecture": machine,
+                "operatingSystem": "linux",
+                "kernelVersion": platform.release(),
+                "containerRuntimeVersion": RUNTIME,
+            },
         },
     }

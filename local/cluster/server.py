@@ -10,8 +10,7 @@ import os
 import secrets
 import shutil
 import signal
-import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,17 +21,19 @@ from aiohttp import web
 
 from local.cluster import admission, certificates, collector, gateways, node, podlogs
 from local.cluster.api import Api
-from local.cluster.auth import TOKEN_SECONDS, Authenticator
+from local.cluster.auth import Authenticator
 from local.cluster.container import Node
 from local.cluster.dataplane import Proxy
 from local.cluster.events import EventRecorder
 from local.cluster.image_store import ImageStore
 from local.cluster.kubelet import Kubelet
+from local.cluster.listener import Listener
 from local.cluster.process import MemoryGuard, Reaper
 from local.cluster.resources import GATEWAY_CLASSES, INGRESS_CLASSES, NAMESPACES, NODES, KubeObject, Resource
 from local.cluster.routing import Router
 from local.cluster.scheduler import Scheduler
 from local.cluster.store import Store
+from local.cluster.tokens import TOKEN_SECONDS, TokenReviews
 
 _log = logging.getLogger(__name__)
 
@@ -94,13 +95,13 @@ async def serve(settings: Settings) -> None:
             )
         )
         token = secrets.token_urlsafe(32)
-        authenticator = Authenticator(session, token, settings.token_review_url, settings.token_seconds)
+        authenticator = Authenticator(token, TokenReviews(session, settings.token_review_url, settings.token_seconds))
         api = Api(store, authenticator, lambda request, pod: podlogs.read_log(kubelet, request, pod))
         context, ca_file = certificates.issue(state, settings.host)
-        front = _Front(api, settings, context, partial(_fail, stopped))
-        stack.push_async_callback(front.close)
-        await front.open()
-        front.obey(loop)
+        listener = Listener(lambda: _api_runner(api), settings.host, settings.port, context, partial(_fail, stopped))
+        stack.push_async_callback(listener.close)
+        await listener.open()
+        listener.obey(loop)
         proxy = Proxy(Router(store), session)
         gateway_runner = web.ServerRunner(proxy.server(), shutdown_timeout=1)
         await stack.enter_async_context(_runner(gateway_runner))
@@ -109,41 +110,8 @@ async def serve(settings: Settings) -> None:
         await stopped
 
 
-class _Front:
-    """The API server as its clients see it. SIGUSR1 takes it away, SIGUSR2 brings it back; the pods run on meanwhile."""
-
-    def __init__(
-        self, api: Api, settings: Settings, context: ssl.SSLContext, failed: Callable[[BaseException], None]
-    ) -> None:
-        self._api, self._settings, self._context, self._failed = api, settings, context, failed
-        self._runner: web.AppRunner | None = None
-        self._change: asyncio.Task[None] | None = None
-
-    def obey(self, loop: asyncio.AbstractEventLoop) -> None:
-        for number, change in ((signal.SIGUSR1, self.close), (signal.SIGUSR2, self.open)):
-            loop.add_signal_handler(number, self._begin, change)
-
-    def _begin(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._change = asyncio.create_task(change())
-        self._change.add_done_callback(self._report)
-
-    def _report(self, change: asyncio.Task[None]) -> None:
-        if not change.cancelled() and (error := change.exception()) is not None:
-            self._failed(error)
-
-    async def open(self) -> None:
-        if self._runner is None:
-            self._runner = web.AppRunner(
-                self._api.application(), handler_cancellation=True, access_log=None, shutdown_timeout=1
-            )
-            await self._runner.setup()
-            site = web.TCPSite(self._runner, self._settings.host, self._settings.port, ssl_context=self._context)
-            await site.start()
-
-    async def close(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+def _api_runner(api: Api) -> web.BaseRunner:
+    return web.AppRunner(api.application(), handler_cancellation=True, access_log=None, shutdown_timeout=1)
 
 
 def _resolve(stopped: asyncio.Future[None]) -> None:

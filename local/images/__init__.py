@@ -9,7 +9,7 @@ layers and digests are real ones.
 from local.images.build import BuildFailed, build
 from local.images.oci import Image
 from local.images.reference import InvalidReference, Reference
-from local.images.registry import ImageNotFound, PulledImage, PullFailed, RegistryUnavailable, pull, push
+from local.images.registry import ImageNotFound, PulledImage, PullFailed, RegistryUnavailable, pull, push, push_to
 
 __all__ = [
     "BuildFailed",
@@ -23,4 +23,5 @@ __all__ = [
     "build",
     "pull",
     "push",
+    "push_to",
 ]

@@ -75,9 +75,15 @@ def push(ecr_client: "ECRClient", image: Image, repository: str, tag: str) -> st
         ecr_client.create_repository(repositoryName=repository)
     token = ecr_client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     # Not the token's proxyEndpoint: MiniStack names Amazon's own host there.
-    url = f"{ecr_client.meta.endpoint_url}/v2/{repository}"
+    return push_to(ecr_client.meta.endpoint_url, image, repository, tag, f"Basic {token}")
+
+
+def push_to(registry_url: str, image: Image, repository: str, tag: str, authorization: str = "") -> str:
+    """Push an image to a registry, and give its digest. What is there already is not sent again."""
+    url = f"{registry_url}/v2/{repository}"
     with _session() as session:
-        session.headers["Authorization"] = f"Basic {token}"
+        if authorization:
+            session.headers["Authorization"] = authorization
         manifest = json.loads(image.manifest)
         for blob in (manifest["config"], *manifest["layers"]):
             _push_blob(session, url, image, blob["digest"])

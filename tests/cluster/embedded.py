@@ -15,7 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from kubernetes import config
+
 from tests.cluster import registry
+from tests.cluster.client import Client
 
 ROOT = Path(__file__).parents[2]
 IMAGE = f"registry.test/{registry.REPOSITORY}:{registry.TAG}"
@@ -31,11 +34,15 @@ class EmbeddedCluster:
     gateway_url: str
     tokens: dict[str, dict[str, Any]]
 
+    def client(self) -> Client:
+        """The API as its administrator sees it."""
+        return Client(config.new_client_from_config(str(self.kubeconfig)))
+
 
 @contextmanager
 def start(state: Path) -> Iterator[EmbeddedCluster]:
     """A cluster that pulls from a registry of its own and asks a TokenReview webhook of its own."""
-    with registry.serve() as registry_url, _token_reviews() as (review_url, tokens):
+    with registry.serve() as registry_url, token_reviews() as (review_url, tokens):
         port, gateway_port = _free_ports(2)
         command = [sys.executable, "-m", "local.cluster", "--state-dir", str(state), "--port", str(port)]
         command += ["--gateway-port", str(gateway_port), "--registry-url", registry_url]
@@ -71,7 +78,7 @@ def _wait_for(announcement: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _token_reviews() -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+def token_reviews() -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
     """A TokenReview webhook, and the users it knows by their token; each review is counted in the user."""
     tokens: dict[str, dict[str, Any]] = {}
 
