@@ -24,7 +24,10 @@ def leaving(pipeline: Pipeline) -> Iterator[str]:
     given |= {"InputBucketName": f"{NAME}-input", "OutputBucketName": f"{NAME}-output", "KmsKeyArn": ""}
     parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()]
     capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-    made = client.create_stack(StackName=NAME, TemplateBody=body, Parameters=parameters, Capabilities=capabilities)
+    where = {"Bucket": pipeline.stack.output_bucket, "Key": "elsewhere/template.yaml"}
+    pipeline.s3.put_object(**where, Body=body.encode())  # it is too long for a request
+    url = f"{pipeline.stack.endpoint_url}/{where['Bucket']}/{where['Key']}"
+    made = client.create_stack(StackName=NAME, TemplateURL=url, Parameters=parameters, Capabilities=capabilities)
 
     def ended() -> str | None:
         (stack,) = client.describe_stacks(StackName=made["StackId"])["Stacks"]
