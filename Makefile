@@ -35,6 +35,7 @@ $(eval $(call environment,.venv-lambda,lambda))
 $(eval $(call environment,.venv-sam,sam))
 $(eval $(call environment,.venv-models,models))
 $(eval $(call environment,.venv-bench,bench))
+$(eval $(call environment,.venv-lint,lint))
 
 # Only for `make test-servers`.
 SERVERS := mlflow sagemaker python mlserver kserve
@@ -83,12 +84,15 @@ test-servers: setup ## score files by real model servers from PyPI, as far as th
 	  echo "what needs .venv-servers-$$servers is skipped" >&2; done
 	@$(BIN)/pytest -m servers --numprocesses 2 --dist loadfile tests/servers
 
-lint: setup ## check style, types and the template
+TEMPLATES := template.yaml network.yaml
+lint: setup .venv-lint/.installed ## check style, types and the templates
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy --strict layers/scoring cli local bench
 	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
-	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1
+	@for template in $(TEMPLATES); do SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template-file $$template || exit 1; done
+	@.venv-lint/bin/python tests/lint/policies.py template.yaml
+	@.venv-lint/bin/checkov --framework cloudformation --skip-download --quiet --compact --file $(TEMPLATES)
 
 .PHONY: bench sweep crowd
 bench: setup .venv-bench/.installed ## measure speed, memory and overhead against baselines: make bench [QUICK=1] [ONLY=memory]

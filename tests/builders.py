@@ -63,8 +63,13 @@ def settings(**changes: str) -> Settings:
 class _Template(yaml.CSafeLoader):
     """YAML with CloudFormation's short functions, each read as a text such as `!GetAtt TearDown.Arn`."""
 
+    def function(self, name: str, node: yaml.Node) -> str:
+        if isinstance(node, yaml.SequenceNode):
+            return f"!{name} [{', '.join(map(str, self.construct_sequence(node, deep=True)))}]"
+        return f"!{name} {node.value}"
 
-_Template.add_multi_constructor("!", lambda loader, tag, node: f"!{tag} {node.value}")
+
+_Template.add_multi_constructor("!", _Template.function)
 
 
 def template() -> dict[str, Any]:

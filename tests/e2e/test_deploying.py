@@ -104,15 +104,10 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
     endpoint = pipeline.scoring(old)["endpoint"]["url"]
     began_with = version_of(pipeline, pipeline.attempt(old))
 
-    clusters = {name: json.loads(parts.cluster_file(STATE, name).read_text()) for name in parts.CLUSTERS}
-    parameters = parts.template_parameters({name: found["gateway_url"] for name, found in clusters.items()})
-    sam.deploy(
-        ROOT,
-        next_release(),
-        pipeline.stack.endpoint_url,
-        {**parameters, "MaxCpu": "1"},
-        tmp_path / "deploy.log",
-    )
+    (stack,) = pipeline.stack.client("cloudformation").describe_stacks(StackName=sam.STACK_NAME)["Stacks"]
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+    log = tmp_path / "deploy.log"
+    sam.deploy(ROOT, next_release(), pipeline.stack.endpoint_url, parameters | {"MaxCpu": "1"}, log)
 
     # Code, definition and settings are the new ones for what begins now, a Redrive included.
     new = pipeline.drop("new.csv", ROWS, model_image=well, protocol="sagemaker")
