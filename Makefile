@@ -64,7 +64,7 @@ test: setup ## run all tests that need neither AWS nor Docker
 	@$(YOURS) PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 5 --dist worksteal
 
 test-faults: setup ## inject each fault of docs/failures.md and look what comes of it
-	@$(YOURS) $(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults
+	@$(YOURS) $(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults tests/e2e/test_deploying.py
 	@$(MAKE) storm
 
 storm: setup ## drop 200 files at once, with a fault in every fourth (SEED=… to repeat one)
