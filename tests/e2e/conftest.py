@@ -11,6 +11,7 @@ import pytest
 
 from local import account
 from local import stack as embedded
+from local.foreign import Foreign
 from tests.conftest import use
 from tests.e2e import models
 from tests.e2e.pipeline import Pipeline
@@ -48,7 +49,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> embedded.Stack:
     use(STATE, pytestconfig)
-    found = embedded.up(STATE, parameters=PARAMETERS)
+    found = embedded.up(STATE, parameters=PARAMETERS, foreign=Foreign.asked())
     # Before any file of this session: a function keeps the profiles that it knows for a minute.
     for name, document in PROFILES.items():
         found.client("ssm").put_parameter(
