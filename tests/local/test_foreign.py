@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,21 @@ def test_who_may_not_impersonate_is_told_so(cluster: EmbeddedCluster, foreign: F
 def test_a_context_that_is_not_there_is_told_so(cluster: EmbeddedCluster) -> None:
     with pytest.raises(StackFailed, match=r"The context other of .* cannot be used: "):
         Api(Foreign(str(cluster.kubeconfig), "other"))
+
+
+def test_a_group_that_is_not_served_is_not_there(tmp_path: Path) -> None:
+    """A real API server says so in plain text."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    contexts = [{"name": "it", "context": {"cluster": "it", "user": "it"}}]
+    clusters = [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}]
+    config = {"clusters": clusters, "users": [{"name": "it", "user": {"token": "t"}}], "contexts": contexts}
+    (tmp_path / "config").write_text(yaml.safe_dump(config | {"current-context": "it"}))
+    try:
+        assert Api(Foreign(str(tmp_path / "config"), "it")).get(GATEWAY_CLASS) is None
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_gateway_needs_a_class_that_is_there(cluster: EmbeddedCluster, foreign: Foreign) -> None:
