@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import models
 from tests.e2e.conftest import PROFILES
 from tests.e2e.pipeline import Pipeline
+
+
+@pytest.fixture(autouse=True)
+def in_ecr(pipeline: Pipeline) -> None:
+    pipeline.only_embedded("the profile names its image by a repository of ECR")
 
 
 def test_a_file_without_tags_is_scored_with_the_image_the_arguments_and_the_port_of_its_folders_profile(
