@@ -14,7 +14,7 @@ from typing import Any
 import urllib3
 from kubernetes.client import ApiClient
 
-from tests.e2e.pipeline import PATHS
+from local import parts
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Pods:
         while not self._closed.is_set():
             try:
                 response = self._kubernetes.call_api(
-                    PATHS["pods"],
+                    f"/api/v1/namespaces/{parts.NAMESPACE}/pods",
                     "GET",
                     query_params=[("watch", "true"), ("timeoutSeconds", "3600")],
                     auth_settings=["BearerToken"],

@@ -171,8 +171,12 @@ def template_parameters(clusters: Mapping[str, Mapping[str, Any]], images: Mappi
     images
         What the tag model_image names, by the folder of the model.
     """
-    # Outside of the account's own ECR, which needs no leave, an image has a registry.
+    # Besides the account's own ECR, which is what the template allows by itself.
     registries = {image.rpartition("/")[0] for image in images.values()} - {""}
+    allowed = [
+        f"{account.ACCOUNT}.dkr.ecr.{account.REGION}.amazonaws.com/*",
+        *(f"{one}/*" for one in sorted(registries)),
+    ]
     return {
         "InputBucketName": INPUT_BUCKET,
         "InputPrefix": INPUT_PREFIX,
@@ -182,7 +186,7 @@ def template_parameters(clusters: Mapping[str, Mapping[str, Any]], images: Mappi
         "DefaultProtocol": "sas",
         "DefaultEksCluster": CLUSTER,
         "Clusters": json.dumps(clusters),
-        **({"AllowedModelImages": ",".join(f"{registry}/*" for registry in sorted(registries))} if registries else {}),
+        **({"AllowedModelImages": ",".join(allowed)} if registries else {}),
     }
 
 

@@ -40,7 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
         digest = "sha256:" + hashlib.sha256(body).hexdigest()
         self._answer(200, body, **{"Content-Type": kind, "Docker-Content-Digest": digest})
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_POST(self) -> None:
         self._read()

@@ -176,7 +176,7 @@ class PodWorker:
         return address
 
     async def _mount_volumes(self) -> None:
-        """Wait until what the pod's volumes refer to exists. A process has no mounts, so that is all there is to it."""
+        """Wait until what the mounted volumes refer to exists. A process has no mounts, so that is all there is to it."""
         delay = 0.5
         while missing := self._missing_volume():
             self._node.events.kubelet(self._pod, "Warning", "FailedMount", missing)
@@ -185,7 +185,11 @@ class PodWorker:
 
     def _missing_volume(self) -> str | None:
         namespace = self._pod["metadata"]["namespace"]
+        containers = podspec.all_containers(self._pod["spec"])
+        mounted = {mount["name"] for container in containers for mount in container.get("volumeMounts") or []}
         for volume in self._pod["spec"].get("volumes") or []:
+            if volume["name"] not in mounted:
+                continue
             for resource, kind, key in ((CONFIG_MAPS, "configMap", "name"), (SECRETS, "secret", "secretName")):
                 source = volume.get(kind)
                 if source is None or source.get("optional"):

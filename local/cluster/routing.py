@@ -152,21 +152,28 @@ def _duration(text: str | None) -> float | None:
 
 def _ingress_rules(store: Store) -> list[Rule]:
     """As ingress-nginx: exact paths first, then the longest path."""
+    served = [ingress for ingress in store.objects(INGRESSES) if gateways.is_served(store, ingress)]
+    # Once one Ingress says so, all paths of its host are regular expressions, those of other Ingresses as well
+    # (docs of ingress-nginx, "Ingress Path Matching").
+    regular = {host for ingress in served if _is_regular(ingress) for host, *_ in _ingress_paths(ingress)}
     ranked = []
-    for ingress in store.objects(INGRESSES):
-        if not gateways.is_served(store, ingress):
-            continue
+    for ingress in served:
         annotations = ingress["metadata"].get("annotations") or {}
         rewrite = annotations.get(f"{_ANNOTATION}/rewrite-target")
-        as_regex = rewrite is not None or annotations.get(f"{_ANNOTATION}/use-regex") == "true"
         limits = _ingress_limits(annotations)
         for host, path, kind, backend in _ingress_paths(ingress):
+            as_regex = host in regular
             exact = kind == "Exact" and not as_regex
             pattern = _ingress_pattern(path, kind, as_regex)
             rank = (not exact, -len(path))
             target = None if rewrite is None else _nginx_rewrite(rewrite)
             ranked.append((rank, Rule(host, pattern, target, (backend,), limits)))
     return [rule for _, rule in sorted(ranked, key=lambda one: one[0])]
+
+
+def _is_regular(ingress: KubeObject) -> bool:
+    annotations = ingress["metadata"].get("annotations") or {}
+    return f"{_ANNOTATION}/rewrite-target" in annotations or annotations.get(f"{_ANNOTATION}/use-regex") == "true"
 
 
 def _ingress_paths(ingress: KubeObject) -> Iterator[tuple[str, str, str, Backend]]:

@@ -47,6 +47,9 @@ class Api:
             )
             if answer.status == 401:
                 raise StackFailed(f"The cluster of the context {self.name} does not know the kubeconfig's user (401).")
+            if answer.status >= 400 and not answer.headers.get("Content-Type", "").startswith(JSON):
+                # What an API server says of a group that it does not serve is plain text.
+                return answer.status, {"message": answer.data.decode(errors="replace").strip()}
             return answer.status, json.loads(answer.data)
         except HTTPError as error:
             raise StackFailed(f"The cluster of the context {self.name} does not answer: {error}") from error

@@ -66,7 +66,7 @@ class Publisher:
                 docker("version")
             except DockerFailed as failure:
                 raise StackFailed(
-                    f"The models' images are built by Docker, which is not there: {failure}."
+                    f"The models' images are built by Docker, which cannot be used here: {failure}"
                 ) from failure
             if load and shutil.which(load("")[0]) is None:
                 raise StackFailed(

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, Configuration
 
 KubeObject = dict[str, Any]
 
@@ -45,10 +45,14 @@ class Refused(Exception):
 
 
 class Client:
-    """Sends requests as one user."""
+    """Sends requests as one user.
 
-    def __init__(self, api: ApiClient, headers: dict[str, str] | None = None) -> None:
+    `patience` is how many seconds whatever is waited for may take: a cluster of yours may have to pull an image first.
+    """
+
+    def __init__(self, api: ApiClient, headers: dict[str, str] | None = None, patience: float = 30) -> None:
         self.api = api
+        self.patience = patience
         self._headers = headers or {}
 
     def impersonate(self, user: str, *groups: str) -> Client:
@@ -56,10 +60,15 @@ class Client:
         headers = urllib3.HTTPHeaderDict({"Impersonate-User": user})
         for group in groups:
             headers.add("Impersonate-Group", group)
-        return Client(self.api, headers)  # type: ignore[arg-type]  # a mapping with repeated keys
+        return Client(self.api, headers, self.patience)  # type: ignore[arg-type]  # a mapping with repeated keys
 
     def with_token(self, token: str) -> Client:
-        return Client(self.api, {"Authorization": f"Bearer {token}"})
+        """A connection without the kubeconfig's client certificate, which an API server would take before the token."""
+        own = self.api.configuration
+        configuration = Configuration()
+        for name in ("host", "ssl_ca_cert", "verify_ssl", "tls_server_name", "proxy"):
+            setattr(configuration, name, getattr(own, name))
+        return Client(ApiClient(configuration), {"Authorization": f"Bearer {token}"}, self.patience)
 
     def send(
         self,
@@ -114,8 +123,9 @@ class Client:
         )
         return answer
 
-    def watch(self, path: str, timeout: float = 30, **query: Any) -> Generator[KubeObject, None, None]:
+    def watch(self, path: str, timeout: float | None = None, **query: Any) -> Generator[KubeObject, None, None]:
         """The events of a watch, until it ends or nothing comes for ``timeout`` seconds."""
+        timeout = timeout or self.patience
         query = {"watch": "true", "timeoutSeconds": int(timeout)} | query
         response = self.open("GET", path, query=query, timeout=timeout + 5)
         try:
@@ -182,8 +192,9 @@ class Namespace:
         finally:
             response.close()
 
-    def wait(self, plural: str, name: str, holds: Callable[[KubeObject], Any], timeout: float = 30) -> KubeObject:
+    def wait(self, plural: str, name: str, holds: Callable[[KubeObject], Any], timeout: float = 0) -> KubeObject:
         """The object in the first state for which ``holds`` is true; fails when that does not come in time."""
+        timeout = max(timeout, self.client.patience)
         last = None
         for event in self.watch(plural, fieldSelector=f"metadata.name={name}", timeout=timeout):
             last = event["object"]
@@ -191,8 +202,9 @@ class Namespace:
                 return dict(last)
         raise AssertionError(f"{plural} {name} has not come so far in {timeout} s: {json.dumps(last)}")
 
-    def wait_gone(self, plural: str, name: str, timeout: float = 30) -> None:
+    def wait_gone(self, plural: str, name: str, timeout: float = 0) -> None:
         """Until the object does not exist."""
+        timeout = max(timeout, self.client.patience)
         version = self.find(plural)["metadata"]["resourceVersion"]
         if name not in self.names(plural):
             return
@@ -203,8 +215,9 @@ class Namespace:
                 return
         raise AssertionError(f"{plural} {name} is still there after {timeout} s")
 
-    def events(self, pod: str, holds: Callable[[list[KubeObject]], Any], timeout: float = 30) -> list[KubeObject]:
+    def events(self, pod: str, holds: Callable[[list[KubeObject]], Any]) -> list[KubeObject]:
         """The events about a pod, as soon as ``holds`` is true of them."""
+        timeout = self.client.patience
         found: dict[str, KubeObject] = {}
         selector = f"involvedObject.kind=Pod,involvedObject.name={pod}"
         for event in self.watch("events", fieldSelector=selector, timeout=timeout):

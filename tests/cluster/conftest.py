@@ -1,18 +1,15 @@
-"""The cluster under test: an embedded one, or the real one that KUBECONFIG names.
+"""The cluster under test: an embedded one, or one of yours.
 
-The suite is one contract for both. On a real cluster it needs an administrator's kubeconfig and
-
-- ``DROPSCORE_TEST_IMAGE``: an image with ``python3`` that the cluster can pull (``python:3-slim`` will do). Without it
-  KUBECONFIG is left alone: many a shell names a cluster there on which nobody wants tests;
-- ``DROPSCORE_TEST_GATEWAY_URL`` and ``DROPSCORE_TEST_GATEWAY_CLASS``: where gateways of that class are reached;
-- ``DROPSCORE_TEST_INGRESS_URL``: where ingresses of the class ``nginx`` are reached.
-
-What has no URL is skipped, and so is what only makes sense where pods are processes of this machine.
+The suite is one contract for both. `make test` takes the same variables for it as `make demo` (docs/local.md): KUBECONFIG and
+CONTEXT of an administrator, ROUTE with the URL where its gateway or its ingress-nginx is reached, and besides IMAGE, an image
+with `python3` that the cluster can pull. What has no URL is skipped, and so are what the cluster is too old for and what only
+makes sense where pods are processes of this machine.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,54 +18,79 @@ from dataclasses import dataclass
 import pytest
 from kubernetes import config
 
+from local.foreign import Foreign
 from tests.cluster import embedded
 from tests.cluster.client import Client, Namespace
 from tests.cluster.embedded import EmbeddedCluster
 
-
-def real_kubeconfig() -> str | None:
-    """The real cluster's kubeconfig if tests are wanted there."""
-    return os.environ.get("KUBECONFIG") if "DROPSCORE_TEST_IMAGE" in os.environ else None
+IMAGE = "python:3-slim"
+PATIENCE = 120.0
 
 
 def pytest_report_header() -> str:
-    return f"cluster: {real_kubeconfig() or 'embedded'}"
+    foreign = Foreign.asked()
+    return f"cluster: {foreign.context if foreign else 'embedded'}"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The cluster under test, as its administrator."""
+    """The cluster under test, as its administrator; `version` is that of Kubernetes, as (1, 33)."""
 
     client: Client
+    version: tuple[int, int]
     image: str
     gateway_url: str | None
     gateway_class: str | None
     ingress_url: str | None
     embedded: EmbeddedCluster | None
 
+    def needs(self, minor: int, what: str) -> None:
+        """Skip what came with a later version."""
+        if self.version < (1, minor):
+            pytest.skip(f"{what} came with Kubernetes 1.{minor}; this is {self.version[0]}.{self.version[1]}")
+
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    kubeconfig = real_kubeconfig()
-    if kubeconfig:
+    foreign = Foreign.asked()
+    if foreign:
+        client = Client(config.new_client_from_config(foreign.kubeconfig, foreign.context), patience=PATIENCE)
         yield Cluster(
-            client=Client(config.new_client_from_config(kubeconfig)),
-            image=os.environ["DROPSCORE_TEST_IMAGE"],
-            gateway_url=os.environ.get("DROPSCORE_TEST_GATEWAY_URL"),
-            gateway_class=os.environ.get("DROPSCORE_TEST_GATEWAY_CLASS"),
-            ingress_url=os.environ.get("DROPSCORE_TEST_INGRESS_URL"),
+            client=client,
+            version=_version(client),
+            image=os.environ.get("DROPSCORE_IMAGE") or IMAGE,
+            gateway_url=foreign.url or None if foreign.route == "gateway" else None,
+            gateway_class=_gateway_class(client),
+            ingress_url=foreign.url if foreign.route == "ingress" else None,
             embedded=None,
         )
         return
     with embedded.start(tmp_path_factory.mktemp("cluster")) as running:
+        client = running.client()
         yield Cluster(
-            client=Client(config.new_client_from_config(str(running.kubeconfig))),
+            client=client,
+            version=_version(client),
             image=embedded.IMAGE,
             gateway_url=running.gateway_url,
             gateway_class="eg",
             ingress_url=running.gateway_url,
             embedded=running,
         )
+
+
+def _version(client: Client) -> tuple[int, int]:
+    told = client.call("GET", "/version")
+    # Some clouds write 1.27+.
+    return int(told["major"]), int(re.match(r"\d+", told["minor"])[0])  # type: ignore[index]  # a server that says nothing
+
+
+def _gateway_class(client: Client) -> str | None:
+    """The class of cluster/ where there is one, else the first; None without the Gateway API."""
+    response = client.send("GET", "/apis/gateway.networking.k8s.io/v1/gatewayclasses")
+    if response.status == 404:
+        return None
+    names = [one["metadata"]["name"] for one in response.json()["items"]]
+    return "eg" if "eg" in names else next(iter(names), None)
 
 
 @pytest.fixture
@@ -85,11 +107,17 @@ def new_namespace(cluster: Cluster) -> Iterator[Namespace]:
     name = f"dropscore-test-{uuid.uuid4().hex[:10]}"
     cluster.client.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     namespace = cluster.client.namespace(name)
-    namespace.wait("serviceaccounts", "default", bool)
+    wait_for_service_account(cluster, namespace)
     try:
         yield namespace
     finally:
         cluster.client.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def wait_for_service_account(cluster: Cluster, namespace: Namespace) -> None:
+    """Until pods can be made in a new namespace. Before 1.24, not even the account was enough: it needed its token."""
+    holds = bool if cluster.version >= (1, 24) else (lambda account: account.get("secrets"))
+    namespace.wait("serviceaccounts", "default", holds)
 
 
 @pytest.fixture

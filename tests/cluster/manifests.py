@@ -94,7 +94,7 @@ def pod(
 
 _CONTAINER_FIELDS = {
     "args", "command", "env", "envFrom", "imagePullPolicy", "livenessProbe", "ports", "readinessProbe", "resources",
-    "startupProbe", "terminationMessagePolicy",
+    "startupProbe", "terminationMessagePolicy", "volumeMounts",
 }  # fmt: skip
 
 

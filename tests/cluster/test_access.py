@@ -149,6 +149,18 @@ def test_a_role_may_name_single_objects(cluster: Cluster, namespace: Namespace) 
         someone.find("configmaps")
 
 
+def test_one_may_ask_what_one_may(cluster: Cluster, roles: Namespace) -> None:
+    """`kubectl auth can-i`, and what make demo asks of a cluster of yours."""
+    member = cluster.client.impersonate("some-function", "dropscore:tear-down")
+    path, review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"kind": "SelfSubjectAccessReview"}
+    answers = {}
+    for verb, where in (("delete", roles.name), ("create", roles.name), ("delete", "")):
+        asked = {"verb": verb, "resource": "pods", "namespace": where}
+        body = review | {"apiVersion": "authorization.k8s.io/v1", "spec": {"resourceAttributes": asked}}
+        answers[verb, bool(where)] = member.call("POST", path, body)["status"]["allowed"]
+    assert answers == {("delete", True): True, ("create", True): False, ("delete", False): False}
+
+
 def test_without_a_token_one_is_anonymous(cluster: Cluster, embedded_cluster: EmbeddedCluster) -> None:
     anonymous = Client(cluster.client.api, {"Authorization": ""})
     with pytest.raises(Refused, match='User "system:anonymous" cannot list resource "pods"'):

@@ -14,6 +14,7 @@ from tests.cluster.embedded import EmbeddedCluster
 from tests.cluster.manifests import SERVER, SLEEP, is_ready, phase, pod
 from tests.cluster.recorded import Comparison, load
 
+SIDECARS = "an init container with restartPolicy Always"
 MEBIBYTES = {"memory": "64Mi"}
 
 
@@ -114,8 +115,11 @@ def test_init_containers_run_one_after_the_other_before_all_others(namespace: Na
     assert times == sorted(times)
 
 
-def test_a_sidecar_starts_first_and_does_not_keep_the_pod_alive(namespace: Namespace, image: str) -> None:
-    """Kubernetes 1.29: an init container that is always started anew; what follows waits for its start, not for its end."""
+def test_a_sidecar_starts_first_and_does_not_keep_the_pod_alive(
+    cluster: Cluster, namespace: Namespace, image: str
+) -> None:
+    """An init container that is always started anew; what follows waits for its start, not for its end."""
+    cluster.needs(29, SIDECARS)
     sidecar = python("proxy", image, SLEEP, restartPolicy="Always")
     model = python("model", image, "print('done')")
     namespace.create("pods", pod("a", image, containers=[model], initContainers=[sidecar]))
@@ -124,7 +128,10 @@ def test_a_sidecar_starts_first_and_does_not_keep_the_pod_alive(namespace: Names
     namespace.wait("pods", "a", lambda obj: states(obj)["proxy"] != "running")
 
 
-def test_a_sidecar_that_ends_is_started_anew_under_a_model_that_waits_for_it(namespace: Namespace, image: str) -> None:
+def test_a_sidecar_that_ends_is_started_anew_under_a_model_that_waits_for_it(
+    cluster: Cluster, namespace: Namespace, image: str
+) -> None:
+    cluster.needs(29, SIDECARS)
     sidecar = python("proxy", image, "raise SystemExit(1)", restartPolicy="Always")
     sidecar["startupProbe"] = {"tcpSocket": {"port": 1}, "periodSeconds": 1}
     manifest = pod("a", image, containers=[python("model", image, SERVER)], initContainers=[sidecar])
@@ -138,7 +145,8 @@ def test_a_sidecar_that_ends_is_started_anew_under_a_model_that_waits_for_it(nam
     assert states(found)["model"] == "waiting"
 
 
-def test_a_gated_pod_is_scheduled_once_its_gates_are_gone(namespace: Namespace, image: str) -> None:
+def test_a_gated_pod_is_scheduled_once_its_gates_are_gone(cluster: Cluster, namespace: Namespace, image: str) -> None:
+    cluster.needs(27, "scheduling gates")
     namespace.create("pods", pod("a", image, SERVER, schedulingGates=[{"name": "example.com/queue"}]))
 
     def gated(obj: KubeObject) -> bool:

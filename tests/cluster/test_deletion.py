@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.client import KubeObject, Namespace, Refused
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import Cluster, wait_for_service_account
 from tests.cluster.embedded import EmbeddedCluster
 from tests.cluster.manifests import SLEEP, phase, pod, service, state
 
@@ -194,7 +194,7 @@ def test_a_namespace_takes_everything_along(cluster: Cluster, namespace: Namespa
     name = f"{namespace.name}-b"
     cluster.client.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     inner = cluster.client.namespace(name)
-    inner.wait("serviceaccounts", "default", bool)
+    wait_for_service_account(cluster, inner)
     inner.create("pods", pod("a", image, DEAF, terminationGracePeriodSeconds=3))
     inner.create("services", service("a", "a"))
     _started(inner, "a")

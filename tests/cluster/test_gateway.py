@@ -38,7 +38,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(cluster: Cluster) -> Iterator[Served]:
     if cluster.gateway_url is None or cluster.gateway_class is None:
-        pytest.skip("no gateway to reach models through: DROPSCORE_TEST_GATEWAY_URL and _CLASS")
+        pytest.skip("no gateway to reach models through: ROUTE=gateway, URL=… and a GatewayClass")
     with new_namespace(cluster) as namespace:
         namespace.create("gateways", gateway("model", cluster.gateway_class))
         namespace.create("pods", model("model", cluster.image))

@@ -26,17 +26,20 @@ class Served:
     def url(self) -> str:
         return self.root + self.prefix
 
-    def add(self, name: str, tail: str = "(/|$)(.*)", backend: str = "model", **options: str) -> str:
+    def add(self, name: str, tail: str = "(/|$)(.*)", backend: str = "model", host: str = "", **options: str) -> str:
         """Another ingress, and its URL."""
         prefix = f"{self.prefix}-{name}"
-        self.namespace.create("ingresses", ingress(name, prefix + tail, backend, **options))
+        manifest = ingress(name, prefix + tail, backend, **options)
+        if host:
+            manifest["spec"]["rules"][0]["host"] = host
+        self.namespace.create("ingresses", manifest)
         return self.root + prefix
 
 
 @pytest.fixture(scope="module")
 def served(cluster: Cluster) -> Iterator[Served]:
     if cluster.ingress_url is None:
-        pytest.skip("no ingress to reach models through: DROPSCORE_TEST_INGRESS_URL")
+        pytest.skip("no ingress to reach models through: ROUTE=ingress and URL=…")
     with new_namespace(cluster) as namespace:
         found = Served(namespace, cluster.ingress_url, f"/{namespace.name}")
         namespace.create("pods", model("model", cluster.image))
@@ -63,13 +66,25 @@ def test_without_a_rewrite_the_path_stays(served: Served) -> None:
     url = served.add("prefix", tail="", kind="Prefix")
     ask_until(url, 200)
     assert ask(f"{url}/a/b?q=1").body.decode() == f"{served.prefix}-prefix/a/b?q=1"
-    assert ask(f"{url}x").status == 404
 
 
-def test_an_exact_path_is_exact(served: Served) -> None:
+def test_one_ingress_makes_all_paths_of_its_host_regular_expressions(served: Served) -> None:
+    """Ours do that to others, unless they have a host of their own (`ingress.host`)."""
     url = served.add("exact", tail="", kind="Exact")
-    ask_until(url, 200)
-    assert ask(f"{url}/a").status == 404
+    assert ask_until(f"{url}x", 200).body.decode() == f"{served.prefix}-exactx"
+    assert ask(url.upper().replace("HTTP", "http")).status == 200
+
+
+def test_the_paths_of_another_host_stay_what_they_are(served: Served) -> None:
+    host = {"Host": f"{served.namespace.name}.example.com"}
+    exact, prefix = (
+        served.add(f"host-{kind}", tail="", kind=kind.title(), host=host["Host"]) for kind in ("exact", "prefix")
+    )
+    ask_until(exact, 200, headers=host)
+    ask_until(prefix, 200, headers=host)
+    assert ask(f"{prefix}/a", headers=host).status == 200
+    for url in (f"{exact}/a", f"{exact}x", f"{prefix}x"):
+        assert ask(url, headers=host).status == 404
 
 
 @pytest.mark.parametrize("class_name", [None, "no-such-class"])

@@ -19,13 +19,13 @@ import pytest
 from kubernetes import config
 
 from local.cluster.apply import ApplyFailed, apply
+from local.foreign import Foreign
 from tests.cluster import embedded
 from tests.cluster.client import Client, Namespace
-from tests.cluster.conftest import real_kubeconfig
 from tests.cluster.embedded import IMAGE, ROOT, EmbeddedCluster
 from tests.cluster.manifests import SERVER, pod, state
 
-pytestmark = pytest.mark.skipif(real_kubeconfig() is not None, reason="about the embedded cluster only")
+pytestmark = pytest.mark.skipif(Foreign.asked() is not None, reason="about the embedded cluster only")
 
 
 @pytest.fixture

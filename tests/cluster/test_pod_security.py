@@ -11,6 +11,7 @@ from scoring.intake.schema import CAPABILITIES
 from scoring.settings import ClusterSettings
 from tests import builders
 from tests.cluster.client import MERGE_PATCH, KubeObject, Namespace, Refused
+from tests.cluster.conftest import Cluster
 from tests.cluster.manifests import pod
 
 NOWHERE = {"kubernetes.io/hostname": "no-such-node"}
@@ -20,6 +21,11 @@ RESTRICTED: KubeObject = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+
+
+@pytest.fixture(autouse=True)
+def admission(cluster: Cluster) -> None:
+    cluster.needs(23, "the admission of pods by the labels of their namespace")
 
 
 def _enforce(namespace: Namespace, profile: str) -> None:

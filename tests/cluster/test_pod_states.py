@@ -17,6 +17,7 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time
 CRASH = "import sys; print('loading model'); print('FATAL: weights missing', file=sys.stderr); sys.exit(1)"
 NOT_THERE = {"httpGet": {"path": "/health", "port": 9999}, "periodSeconds": 1}
 VOLUME = {"name": "v", "secret": {"secretName": "no-such-secret"}}
+MOUNTED = {"volumes": [VOLUME], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
 CLAIM = {"name": "v", "persistentVolumeClaim": {"claimName": "no-such-claim"}}
 
 
@@ -65,7 +66,7 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[KubeObject], Any]]] = {
     "gpu-missing": ({"resources": {"limits": {"nvidia.com/gpu": "100"}}}, is_unschedulable),
     "node-selector": ({"nodeSelector": {"no-such": "label"}}, is_unschedulable),
     "pvc-missing": ({"volumes": [CLAIM]}, is_unschedulable),
-    "secret-volume-missing": ({"code": SLEEP, "volumes": [VOLUME]}, waits_for("ContainerCreating")),
+    "secret-volume-missing": ({"code": SLEEP, **MOUNTED}, waits_for("ContainerCreating")),
 }
 
 
@@ -204,7 +205,13 @@ def test_a_pod_starts_when_its_configuration_appears(namespace: Namespace, image
     namespace.wait("pods", "a", phase("Succeeded"), timeout=90)
 
 
-def test_an_eviction_says_so_in_the_pod(namespace: Namespace, image: str) -> None:
+def test_a_volume_that_no_container_mounts_holds_nothing_back(namespace: Namespace, image: str) -> None:
+    namespace.create("pods", pod("a", image, "pass", volumes=[VOLUME]))
+    namespace.wait("pods", "a", phase("Succeeded"))
+
+
+def test_an_eviction_says_so_in_the_pod(cluster: Cluster, namespace: Namespace, image: str) -> None:
+    cluster.needs(26, "the condition DisruptionTarget")
     namespace.create("pods", pod("a", image, SLEEP))
     found = namespace.wait("pods", "a", _runs)
     version = found["metadata"]["resourceVersion"]

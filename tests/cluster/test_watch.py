@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cluster.client import Namespace, Refused
+from tests.cluster.conftest import Cluster
 
 KubeObject = dict[str, object]
 
@@ -75,10 +78,12 @@ def test_an_object_that_leaves_the_selection_is_deleted_for_it(namespace: Namesp
     assert seen == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "b")]
 
 
-def test_too_old_a_version_is_gone(namespace: Namespace) -> None:
+def test_too_old_a_version_is_gone(cluster: Cluster, namespace: Namespace) -> None:
     """A real server says it in the stream, or refuses the request; a client has to list again after both."""
     try:
         events = list(namespace.watch("services", timeout=10, resourceVersion="1"))
+        if not events and cluster.embedded is None:
+            pytest.skip("an API server forgets nothing in its first minutes")
         status = events[-1]["object"]
         assert events[-1]["type"] == "ERROR"
     except Refused as refused:

@@ -11,6 +11,7 @@ import pytest
 
 from local import account
 from local import stack as embedded
+from local.foreign import Foreign
 from tests.conftest import use
 from tests.e2e import locked, models
 from tests.e2e.pipeline import Pipeline
@@ -48,7 +49,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> embedded.Stack:
     use(STATE, pytestconfig)
-    found = embedded.up(STATE, parameters=PARAMETERS, prepare=locked.prepare)
+    found = embedded.up(STATE, parameters=PARAMETERS, foreign=Foreign.asked(), prepare=locked.prepare)
     for bucket in (found.input_bucket, found.output_bucket):
         locked.deny_what_names_no_key(found.client("s3"), bucket)
     # Before any file of this session: a function keeps the profiles that it knows for a minute.

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from local import images
+from local import images, parts
 from tests.e2e.pipeline import Pipeline
 
 HERE = Path(__file__).parent
@@ -23,6 +23,7 @@ ENTRYPOINT {entrypoint}
 """
 SAS_DOCKERFILE = """FROM python:3.13-slim
 WORKDIR /app
+RUN pip install --no-cache-dir gunicorn
 COPY app.py score.py gunicorn.conf.py ./
 ENV BEHAVIOUR={behaviour}
 EXPOSE 8080
@@ -45,7 +46,9 @@ def push(
     entrypoint: str = '["python", "app.py"]',
     app: Path = HERE / "misbehaving.py",
 ) -> str:
-    """Push an image that behaves in the given way (misbehaving.py, misbehaving_script.py, or `app`); its repository."""
+    """Push an image that behaves in the given way (misbehaving.py, misbehaving_script.py, or `app`); what the tag model_image
+    names, which is its repository on the embedded clusters.
+    """
     repository = repository or f"tests/{behaviour}"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -58,6 +61,8 @@ def push(
             shutil.copy(app, folder / "app.py")
             text = DOCKERFILE.format(behaviour=behaviour, user=user, entrypoint=entrypoint)
             (folder / "Dockerfile").write_text(text)
-        image = images.build(folder, ROOT / ".venv-models/bin/python")
+        if pipeline.publisher:
+            return pipeline.publisher.publish(folder, repository)
+        image = images.build(folder, parts.MODELS_PYTHON)
     images.push(pipeline.stack.client("ecr"), image, repository=repository, tag="latest")
     return repository

@@ -10,23 +10,33 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import pytest
 from kubernetes import config as kubeconfig
 from kubernetes.client import ApiClient
 
+from local import parts
 from local import stack as embedded
+from local.foreign import Foreign
+from local.foreign.api import Api
+from local.foreign.images import Publisher
 from local.stack import Stack
 from scoring.intake import identity
 
 T = TypeVar("T")
-# The stack that this process's tests wait for.
+# The stacks that this process's tests wait for.
 _watched: list[Stack] = []
 OURS = "app.kubernetes.io/managed-by=dropscore"
-PATHS = {
-    "pods": "/api/v1/namespaces/dropscore/pods",
-    "services": "/api/v1/namespaces/dropscore/services",
-    "httproutes": "/apis/gateway.networking.k8s.io/v1/namespaces/dropscore/httproutes",
-    "ingresses": "/apis/networking.k8s.io/v1/namespaces/dropscore/ingresses",
+GROUPS = {
+    "pods": "/api/v1",
+    "services": "/api/v1",
+    "configmaps": "/api/v1",
+    "resourcequotas": "/api/v1",
+    "httproutes": "/apis/gateway.networking.k8s.io/v1",
+    "ingresses": "/apis/networking.k8s.io/v1",
+    "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
 }
+# What the functions make for an attempt; where there is no Gateway API, there are no HTTPRoutes.
+MADE = ("pods", "services", "httproutes", "ingresses")
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120.0) -> T:
@@ -68,17 +78,40 @@ class Pipeline:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        _watched[:] = [stack]
+        _watched.append(stack)
         self.s3, self.sfn = stack.client("s3"), stack.client("stepfunctions")
 
     @cached_property
     def kubernetes(self) -> ApiClient:
-        return kubeconfig.new_client_from_config(config_file=self.stack.kubeconfig)
+        return kubeconfig.new_client_from_config(self.stack.kubeconfig, self.stack.context or None)
+
+    @cached_property
+    def publisher(self) -> Publisher | None:
+        """What brings images to a cluster of yours."""
+        if not self.stack.foreign:
+            return None
+        foreign = Foreign(**self.stack.foreign)
+        return Publisher.find(foreign, Api(foreign), parts.MODELS_PYTHON)
+
+    def path(self, plural: str, name: str = "") -> str:
+        """The path of a kind of objects in the stack's namespace, or of one of them."""
+        collection = f"{GROUPS[plural]}/namespaces/{self.stack.namespace}/{plural}"
+        return f"{collection}/{name}" if name else collection
+
+    def only_embedded(self, reason: str) -> None:
+        """Skip what cannot be tried on a cluster of yours."""
+        if self.stack.foreign:
+            pytest.skip(reason)
+
+    def image(self, name: str) -> str:
+        """What the tag model_image names for one of our models: on a cluster of yours, more than its repository."""
+        return self.stack.images.get(name.removesuffix(":latest"), name) if self.stack.foreign else name
 
     def drop(self, name: str, body: bytes, **tags: str) -> str:
         """Put a file under the input prefix; the name of its execution."""
         key = self.stack.input_prefix + name
-        answer = self.s3.put_object(Bucket=self.stack.input_bucket, Key=key, Body=body, Tagging=urlencode(tags))
+        named = {tag: self.image(tags[tag]) for tag in ("model_image", "modelimagename") if tag in tags}
+        answer = self.s3.put_object(Bucket=self.stack.input_bucket, Key=key, Body=body, Tagging=urlencode(tags | named))
         return self.execution(key, answer.get("VersionId", ""))
 
     def execution(self, key: str, version_id: str) -> str:
@@ -241,8 +274,9 @@ class Pipeline:
         selector = f"{OURS},dropscore.io/attempt={attempt_id}" if attempt_id else OURS
         return [
             f"{kind}/{item['metadata']['name']}"
-            for kind, path in PATHS.items()
-            for item in self.call("GET", path, {"labelSelector": selector})["items"]
+            for kind in MADE
+            if kind != "httproutes" or self.stack.foreign.get("route", "gateway") == "gateway"
+            for item in self.call("GET", self.path(kind), {"labelSelector": selector})["items"]
         ]
 
     def call(

@@ -58,10 +58,10 @@ def dropscore(
     return run
 
 
-def test_files_are_dropped_side_by_side_and_come_back(dropscore: Dropscore, tmp_path: Path) -> None:
+def test_files_are_dropped_side_by_side_and_come_back(pipeline: Pipeline, dropscore: Dropscore, tmp_path: Path) -> None:
     for name in ("people-1.csv", "people-2.csv"):
         (tmp_path / name).write_bytes(PEOPLE.read_bytes())
-    tags = ("--model", "sas-anomaly", "--protocol", "sas", "--tag", "split=rows", "--folder", "command")
+    tags = ("--model", pipeline.image("sas-anomaly"), "--protocol", "sas", "--tag", "split=rows", "--folder", "command")
     done = dropscore("score", "people-1.csv", "people-2.csv", *tags, "--out", "scored")
     assert done.code == 0, done.out + done.err
     lines = PEOPLE.read_bytes().count(b"\n")
@@ -99,7 +99,8 @@ def test_an_error_comes_back_is_shown_and_retried(dropscore: Dropscore, pipeline
     assert "Push the model image to ECR" in shown.out
 
     key = pipeline.stack.input_prefix + "command/lost.csv"
-    tagging = {"TagSet": [{"Key": "model_image", "Value": "sas-anomaly"}, {"Key": "protocol", "Value": "sas"}]}
+    tags = {"model_image": pipeline.image("sas-anomaly"), "protocol": "sas"}
+    tagging = {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
     pipeline.s3.put_object_tagging(Bucket=pipeline.stack.input_bucket, Key=key, Tagging=tagging)
     assert dropscore("retry", "command/lost.csv").code == 0
     shown = _scored(pipeline, dropscore, "command/lost.csv")
@@ -137,7 +138,8 @@ def test_ctrl_c_leaves_a_file_to_go_on(
     pipeline: Pipeline, dropscore: Dropscore, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "going.csv").write_bytes(PEOPLE.read_bytes())
-    command = [sys.executable, "-m", "dropscore", "score", "going.csv", "--folder", "command", "--model", "sas-anomaly"]
+    command = [sys.executable, "-m", "dropscore", "score", "going.csv", "--folder", "command"]
+    command += ["--model", pipeline.image("sas-anomaly")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     own = kept | environment | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, cwd=tmp_path, env=own, stdout=subprocess.PIPE, text=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 
-from tests.e2e.pipeline import PATHS, Pipeline, wait_for
+from tests.e2e.pipeline import Pipeline, wait_for
 
 ROWS = b"a,b\n1,2\n3,4\n"
 
@@ -15,7 +15,7 @@ def test_a_pod_that_is_deleted_while_it_scores_is_replaced(
     pipeline: Pipeline, misbehaving: Callable[[str], str]
 ) -> None:
     execution = pipeline.drop("lost.csv", ROWS, model_image=misbehaving("slow"), protocol="sagemaker")
-    pipeline.call("DELETE", f"{PATHS['pods']}/{pipeline.scoring(execution)['pod']['name']}")
+    pipeline.call("DELETE", pipeline.path("pods", pipeline.scoring(execution)["pod"]["name"]))
     outcome = pipeline.outcome(execution)
     assert outcome.lines == [b"a,b,prediction", b"1,2,1", b"3,4,1"]
     state = json.loads(pipeline.sfn.describe_execution(executionArn=pipeline.attempt(execution))["output"])

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import models
 from tests.e2e.conftest import PROFILES
 from tests.e2e.pipeline import Pipeline
+
+
+@pytest.fixture(autouse=True)
+def in_ecr(pipeline: Pipeline) -> None:
+    pipeline.only_embedded("the profile names its image by a repository of ECR")
 
 
 def test_a_file_without_tags_is_scored_with_the_image_the_arguments_and_the_port_of_its_folders_profile(
@@ -21,7 +28,7 @@ def test_a_file_without_tags_is_scored_with_the_image_the_arguments_and_the_port
     assert outcome.lines == [b"id," + names, b"7," + told, b"8," + told]
     assert outcome.tags["profile"].partition(":")[0] == "telling"
     assert outcome.tags["model_image"].endswith("/tests/telling")
-    assert outcome.tags["k8s_namespace"] == "dropscore"
+    assert outcome.tags["k8s_namespace"] == pipeline.stack.namespace
     pod = pipeline.state(execution, "await_pod")["request"]["pod"]
     assert pod["labels"] == PROFILES["telling"]["labels"]
     pipeline.assert_nothing_left(execution)

@@ -147,6 +147,17 @@ def test_a_number_must_be_one() -> None:
         ({"c": {"namespaces": ["a"], "route": "tunnel"}}, "must be one of gateway, ingress, pod_ip, not 'tunnel'"),
         ({"c": {"namespaces": ["a"]}}, "needs `url`"),
         ({"c": {"namespaces": ["a"], "route": "ingress", "url": "example.com"}}, "needs `url`"),
+        (
+            {
+                "c": {
+                    "namespaces": ["a"],
+                    "route": "ingress",
+                    "url": "http://10.0.0.7",
+                    "ingress": {"host": "m.example"},
+                }
+            },
+            "so `url` must name that host",
+        ),
         *(
             ({"c": {"namespaces": ["a"], "route": "pod_ip", "queue": queue}}, "must be the name of a LocalQueue")
             for queue in ("Risk", "a_b", "-a", "a-", "a..b", "a\n", "x" * 64, None, 7, ["a"])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from scoring.errors import InvalidSettings
 
@@ -61,6 +62,12 @@ class ClusterSettings:
             raise InvalidSettings(f"Clusters: the route of {name!r} must be one of {', '.join(ROUTES)}, not {route!r}.")
         if route != "pod_ip" and not str(url).startswith(("http://", "https://")):
             raise InvalidSettings(f"Clusters: the route {route} of {name!r} needs `url`, the address of its {route}.")
+        ingress = entry.get("ingress", {})
+        host = ingress.get("host", "") if isinstance(ingress, dict) else ""
+        if host and host != urlsplit(str(url)).hostname:
+            raise InvalidSettings(
+                f"Clusters: the ingress of {name!r} has the host {host!r}, so `url` must name that host, too, not {url!r}."
+            )
         queue = entry.get("queue", "")
         if queue != "" and not (isinstance(queue, str) and _QUEUE.fullmatch(queue)):
             raise InvalidSettings(

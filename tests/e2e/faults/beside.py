@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.builders import REGISTRY
 from tests.e2e import models
 from tests.e2e.faults import disturb
 from tests.e2e.faults.case import Case, Stage
 from tests.e2e.faults.model import says
 from tests.e2e.faults.pod import REPLACED, drop_for_an_image, lost, while_starting
-from tests.e2e.pipeline import PATHS, wait_for
+from tests.e2e.pipeline import wait_for
 
-RULES = "/api/v1/namespaces/dropscore/configmaps"
 SMALL = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}}
 # Longer than a pod has to start once it is admitted.
 QUEUED_SECONDS = 32
@@ -36,14 +37,16 @@ def repository(stage: Stage) -> str:
 @contextmanager
 def injected(stage: Stage, **spec: Any) -> Iterator[str]:
     """The cluster adds this to the spec of each pod of the case; the image that it does so for."""
+    stage.pipeline.only_embedded("pods are changed by a rule that the embedded cluster alone knows")
     name = models.push(stage.pipeline, stage.case.model, repository(stage))
+    rules = stage.pipeline.path("configmaps")
     rule = {"name": f"inject-{stage.case.name}", "labels": {"local.dropscore.io/injects": "pods"}}
     body = {"metadata": rule, "data": {"image": f"/{name}@", "spec": json.dumps(spec)}}
-    stage.pipeline.call("POST", RULES, body=body)
+    stage.pipeline.call("POST", rules, body=body)
     try:
         yield name
     finally:
-        stage.pipeline.call("DELETE", f"{RULES}/{rule['name']}")
+        stage.pipeline.call("DELETE", f"{rules}/{rule['name']}")
 
 
 def beside(
@@ -88,6 +91,7 @@ def leave(**state: Any) -> Callable[[Stage, Mapping[str, Any]], None]:
 
 def drop_for_other_processors(stage: Stage) -> Iterable[str]:
     """The image's program is an ELF file of an architecture (S/390) that this machine is not."""
+    stage.pipeline.only_embedded("Docker builds no image whose only program is none")
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "app.py")
         program.write_bytes(b"\x7fELF\x02\x02\x01" + bytes(9) + b"\x00\x02\x00\x16" + bytes(44))
@@ -100,18 +104,25 @@ def drop_for_other_processors(stage: Stage) -> Iterable[str]:
 
 
 def delete_the_route(stage: Stage, state: Mapping[str, Any]) -> None:
-    stage.pipeline.call("DELETE", f"{PATHS['httproutes']}/{state['pod']['name']}")
+    only_with_gateway(stage)
+    stage.pipeline.call("DELETE", stage.pipeline.path("httproutes", state["pod"]["name"]))
+
+
+def only_with_gateway(stage: Stage) -> None:
+    if stage.pipeline.stack.foreign.get("route", "gateway") != "gateway":
+        pytest.skip("an HTTPRoute is taken away: ROUTE=gateway")
 
 
 def take_the_route_away_for_a_while(stage: Stage) -> Iterable[str]:
+    only_with_gateway(stage)
     execution = stage.drop()
     state = stage.scoring(execution)
-    path = f"{PATHS['httproutes']}/{state['pod']['name']}"
+    path = stage.pipeline.path("httproutes", state["pod"]["name"])
     route = stage.pipeline.call("GET", path)
     stage.pipeline.call("DELETE", path)
     stage.pipeline.state(execution, "wait_for_model", lambda held: "silent" in held["scoring"])
     metadata = {key: route["metadata"][key] for key in ("name", "labels", "ownerReferences")}
-    stage.pipeline.call("POST", PATHS["httproutes"], body={"metadata": metadata, "spec": route["spec"]})
+    stage.pipeline.call("POST", stage.pipeline.path("httproutes"), body={"metadata": metadata, "spec": route["spec"]})
     yield execution
 
 

@@ -12,8 +12,9 @@ from zlib import crc32
 
 from tests.e2e import models
 from tests.e2e.listening import Listener, listening
-from tests.e2e.pipeline import PATHS, Outcome, Pipeline, wait_for
+from tests.e2e.pipeline import Outcome, Pipeline, wait_for
 
+IN_ECR = "what an image's tag means changes in ECR, which a cluster of yours does not pull from"
 ROWS = b"a,b\n1,2\n3,4\n5,6\n"
 # Small, so that many fit on a machine of two cores; a case that needs more says so.
 SIZE = {"cpu": "20m", "memory": "128Mi"}
@@ -44,7 +45,7 @@ class Stage:
 
     def pod(self, state: Mapping[str, Any]) -> str:
         """The path of the pod in a state, for the administrator's calls."""
-        return f"{PATHS['pods']}/{state['pod']['name']}"
+        return self.pipeline.path("pods", state["pod"]["name"])
 
     def scoring(self, execution: str, nth: int = 0, batch: int = 1) -> dict[str, Any]:
         """The state of a file once its nth pod (from 0) has got a batch."""

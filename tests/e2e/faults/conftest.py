@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from local import parts
 from local import stack as embedded
+from local.foreign import Foreign
 from tests.conftest import use
 from tests.e2e.faults.table import CASES
 from tests.e2e.pipeline import Pipeline
@@ -44,7 +45,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRow:
 
 def bring_up(state: Path, config: pytest.Config, token_seconds: float = 900.0, **parameters: str) -> Pipeline:
     use(state, config)
-    stack = embedded.up(state, parameters=PARAMETERS | parameters, token_seconds=token_seconds)
+    stack = embedded.up(state, parameters=PARAMETERS | parameters, token_seconds=token_seconds, foreign=Foreign.asked())
     # Before any file of this session: a function keeps the profiles that it knows for a minute.
     stack.client("ssm").put_parameter(
         Name="/dropscore/profiles/broken", Value='{"cpus": 2}', Type="String", Overwrite=True

@@ -15,15 +15,12 @@ from typing import Any
 import urllib3
 
 from tests.e2e.faults import processes
-from tests.e2e.pipeline import PATHS, Pipeline, wait_for
-
-QUOTA = "/api/v1/namespaces/dropscore/resourcequotas/dropscore"
-BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/dropscore/rolebindings"
+from tests.e2e.pipeline import Pipeline, wait_for
 
 
 @contextmanager
 def api_server_away(pipeline: Pipeline) -> Iterator[None]:
-    """Nothing listens at the API server's port; pods and gateway go on."""
+    """Nothing listens at the API server's port (on a cluster of yours, at its front's); pods and gateway go on."""
     pid = processes.cluster(pipeline)
     os.kill(pid, signal.SIGUSR1)
     try:
@@ -35,7 +32,8 @@ def api_server_away(pipeline: Pipeline) -> Iterator[None]:
 
 
 def serves(pipeline: Pipeline) -> bool:
-    host, _, port = pipeline.kubernetes.configuration.host.removeprefix("https://").partition(":")
+    described = pipeline.stack.client("eks").describe_cluster(name=pipeline.stack.cluster)["cluster"]
+    host, _, port = described["endpoint"].removeprefix("https://").partition(":")
     try:
         socket.create_connection((host, int(port)), 1).close()
     except OSError:
@@ -64,13 +62,14 @@ def after(seconds: float, disturbance: Any) -> threading.Timer:
 @contextmanager
 def quota(pipeline: Pipeline, **hard: str) -> Iterator[None]:
     """Another ResourceQuota, such as `pods="1"`; an underscore stands for a dot."""
-    usual = pipeline.call("GET", QUOTA)["spec"]["hard"]
+    path = pipeline.path("resourcequotas", "dropscore")
+    usual = pipeline.call("GET", path)["spec"]["hard"]
     changed = {name.replace("_", "."): value for name, value in hard.items()}
-    pipeline.call("PATCH", QUOTA, body={"spec": {"hard": usual | changed}})
+    pipeline.call("PATCH", path, body={"spec": {"hard": usual | changed}})
     try:
         yield
     finally:
-        pipeline.call("PATCH", QUOTA, body={"spec": {"hard": dict.fromkeys(changed) | usual}})
+        pipeline.call("PATCH", path, body={"spec": {"hard": dict.fromkeys(changed) | usual}})
 
 
 @contextmanager
@@ -84,17 +83,18 @@ def full(pipeline: Pipeline, **hard: str) -> Iterator[None]:
     }
     with quota(pipeline, **hard):
         for kind in spec:
-            pipeline.call("POST", PATHS[kind], body={"metadata": {"name": "neighbour"}, "spec": spec[kind]})
+            pipeline.call("POST", pipeline.path(kind), body={"metadata": {"name": "neighbour"}, "spec": spec[kind]})
         try:
             yield
         finally:
             for kind in spec:
-                pipeline.call("DELETE", f"{PATHS[kind]}/neighbour")
+                pipeline.call("DELETE", pipeline.path(kind, "neighbour"))
 
 
 @contextmanager
 def page_for_everything(pipeline: Pipeline, image: str) -> Iterator[None]:
     """The gateway leads every path that has no route of its own to a pod of somebody else's, which answers 200."""
+    pipeline.only_embedded("what answers any path would answer for all others on the gateway as well")
     name, size = "everything", {"cpu": "20m", "memory": "64Mi"}
     container = {"name": "page", "image": image, "resources": {"requests": size, "limits": size}}
     rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [{"name": name, "port": 80}]}
@@ -105,27 +105,28 @@ def page_for_everything(pipeline: Pipeline, image: str) -> Iterator[None]:
     }
     for kind in spec:
         metadata = {"name": name, "labels": {"app": name}}
-        pipeline.call("POST", PATHS[kind], body={"metadata": metadata, "spec": spec[kind]})
+        pipeline.call("POST", pipeline.path(kind), body={"metadata": metadata, "spec": spec[kind]})
     anywhere = f"{pipeline.stack.gateway_url}/anywhere"
     try:
         wait_for("the page for everything", lambda: urllib3.request("GET", anywhere).status == 200, 30)
         yield
     finally:
         for kind in spec:
-            pipeline.call("DELETE", f"{PATHS[kind]}/{name}")
+            pipeline.call("DELETE", pipeline.path(kind, name))
         wait_for("the page to go", lambda: urllib3.request("GET", anywhere).status == 404, 30)
 
 
 @contextmanager
 def without_binding(pipeline: Pipeline, name: str) -> Iterator[None]:
     """One of the functions' role bindings is gone."""
-    binding = pipeline.call("GET", f"{BINDINGS}/{name}")
-    pipeline.call("DELETE", f"{BINDINGS}/{name}")
+    path = pipeline.path("rolebindings", name)
+    binding = pipeline.call("GET", path)
+    pipeline.call("DELETE", path)
     try:
         yield
     finally:
         binding["metadata"] = {"name": name}
-        pipeline.call("POST", BINDINGS, body=binding)
+        pipeline.call("POST", pipeline.path("rolebindings"), body=binding)
 
 
 @contextmanager

@@ -31,8 +31,8 @@ def environments(group: int | None = None) -> Iterator[tuple[int, dict[str, str]
 
 def model_of(pipeline: Pipeline, state: Mapping[str, Any]) -> int:
     """The process of the pod in a state: the one that was told the pod's address."""
-    path = f"/api/v1/namespaces/dropscore/pods/{state['pod']['name']}"
-    address = pipeline.call("GET", path)["status"]["podIP"]
+    pipeline.only_embedded("a container is a process of this machine on the embedded cluster only")
+    address = pipeline.call("GET", pipeline.path("pods", state["pod"]["name"]))["status"]["podIP"]
     (pid,) = [pid for pid, variables in environments() if variables.get("HOST") == address]
     return pid
 
@@ -49,5 +49,5 @@ def workers(pipeline: Pipeline, function: str) -> list[int]:
 
 
 def cluster(pipeline: Pipeline) -> int:
-    """The process of the pipeline's cluster."""
+    """The process of the pipeline's cluster, or of its front."""
     return int(json.loads((state_folder(pipeline) / "processes.json").read_text())[pipeline.stack.cluster]["pid"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from tests.e2e import models
 from tests.e2e.faults import disturb
 from tests.e2e.faults.beside import container, injected
-from tests.e2e.faults.case import Case, Stage
+from tests.e2e.faults.case import IN_ECR, Case, Stage
 from tests.e2e.pipeline import PATHS, Pipeline, wait_for
 
 FILES = 6
@@ -137,7 +137,7 @@ def room_again(stage: Stage) -> None:
     """Nobody calls when it is not a file's pod that goes: the sweeper finds it out, every quarter of an hour."""
 
     def has_gone() -> bool:
-        pods = stage.pipeline.call("GET", PATHS["pods"])["items"]
+        pods = stage.pipeline.call("GET", stage.pipeline.path("pods"))["items"]
         return all(pod["metadata"]["name"] != "neighbour" for pod in pods)
 
     wait_for("the neighbour to go", has_gone, 30)
@@ -175,6 +175,7 @@ def stop_while_full(stage: Stage) -> Iterable[str]:
 
 
 def delete_the_image_while_full(stage: Stage) -> Iterable[str]:
+    stage.pipeline.only_embedded(IN_ECR)
     repository = models.push(stage.pipeline, "well", f"tests/{stage.case.name}")
     with disturb.full(stage.pipeline, pods="1"):
         execution = stage.drop(model_image=repository)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from tests.e2e import models
-from tests.e2e.faults.case import Case, Stage
+from tests.e2e.faults.case import IN_ECR, Case, Stage
 
 
 def drop_for_an_empty_repository(stage: Stage) -> Iterable[str]:
@@ -38,6 +38,7 @@ def remove_the_tags_and_redrive(stage: Stage) -> Iterable[str]:
 
 
 def push_the_image_and_redrive(stage: Stage) -> Iterable[str]:
+    stage.pipeline.only_embedded(IN_ECR)
     repository, ecr = "tests/pushed-too-late", stage.pipeline.stack.client("ecr")
     with suppress(ecr.exceptions.RepositoryNotFoundException):
         ecr.delete_repository(repositoryName=repository, force=True)

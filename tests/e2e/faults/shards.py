@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from tests.e2e.faults import disturb
 from tests.e2e.faults.case import Case, Stage
-from tests.e2e.pipeline import PATHS
 
 TWO = {"pods": "2"}
 
@@ -15,7 +14,7 @@ def lose_a_pod(stage: Stage) -> Iterable[str]:
     execution = stage.drop()
     attempt = stage.pipeline.scoring_shards(execution, 2)[0].rpartition(":")[2]
     (pod,) = [each for each in stage.pipeline.objects(attempt) if each.startswith("pods/")]
-    stage.pipeline.call("DELETE", f"{PATHS['pods']}/{pod.removeprefix('pods/')}")
+    stage.pipeline.call("DELETE", stage.pipeline.path("pods", pod.removeprefix("pods/")))
     yield execution
 
 

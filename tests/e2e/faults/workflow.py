@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.e2e import models
 from tests.e2e.faults import disturb
-from tests.e2e.faults.case import Case, Stage
-from tests.e2e.pipeline import OURS, PATHS, wait_for
+from tests.e2e.faults.case import IN_ECR, Case, Stage
+from tests.e2e.pipeline import OURS, wait_for
 
 
 def stop(who: str, when: str) -> Callable[[Stage], Iterable[str]]:
@@ -38,6 +38,7 @@ def stop_and_redrive(stage: Stage) -> Iterable[str]:
 
 def repair_the_model_and_redrive(stage: Stage) -> Iterable[str]:
     """The image is pushed again under the same tag."""
+    stage.pipeline.only_embedded(IN_ECR)
     repository = f"tests/{stage.case.name}"
     execution = stage.drop(model_image=models.push(stage.pipeline, "refuses", repository))
     assert stage.pipeline.outcome(execution).error["error"] == "ModelFailed"
@@ -73,7 +74,7 @@ def sweep(stage: Stage) -> Iterable[str]:
     orphan = pod("orphan", attempt, ours())
     others = (pod("foreign", attempt, {}), pod("stranger", attempt.replace("attempt", "others"), ours()))
     for manifest in (orphan, *others):
-        pipeline.call("POST", PATHS["pods"], body=manifest)
+        pipeline.call("POST", pipeline.path("pods"), body=manifest)
     execution = stage.drop()
     running = stage.pod(stage.scoring(execution))
     swept = pipeline.invoke("SweepOrphans", {})["swept"]
@@ -81,7 +82,7 @@ def sweep(stage: Stage) -> Iterable[str]:
     assert pipeline.attempt(execution).rsplit(":", 1)[-1] not in swept
     assert "deletionTimestamp" not in pipeline.call("GET", running)["metadata"]
     for other in others:
-        path = f"{PATHS['pods']}/{other['metadata']['name']}"
+        path = pipeline.path("pods", other["metadata"]["name"])
         assert "deletionTimestamp" not in pipeline.call("GET", path)["metadata"]
         pipeline.call("DELETE", path)
     pipeline.assert_nothing_left(over)

@@ -12,7 +12,7 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 
 from tests.e2e.faults.processes import environments, workers
-from tests.e2e.pipeline import OURS, PATHS, Pipeline
+from tests.e2e.pipeline import OURS, Pipeline
 from tests.e2e.storm.plan import Fault
 
 # Those that Step Functions alone invokes. EventBridge invokes PersistError and TearDown as well, and what AWS would try again for
@@ -42,7 +42,7 @@ class Mischief(threading.Thread):
         looks = 0
         while not self._over.wait(0.5):
             looks += 1
-            for pod in self._pipeline.call("GET", PATHS["pods"], {"labelSelector": OURS})["items"]:
+            for pod in self._pipeline.call("GET", self._pipeline.path("pods"), {"labelSelector": OURS})["items"]:
                 file_id = pod["metadata"]["labels"]["dropscore.io/file"]
                 fault = self._plan[file_id]
                 if fault.meanwhile and file_id not in self.done and ready(pod):
@@ -53,7 +53,7 @@ class Mischief(threading.Thread):
     def _do(self, what: str, pod: Mapping[str, Any], file_id: str) -> None:
         if what == "delete":
             try:
-                self._pipeline.call("DELETE", f"{PATHS['pods']}/{pod['metadata']['name']}")
+                self._pipeline.call("DELETE", self._pipeline.path("pods", pod["metadata"]["name"]))
             except ApiException:  # it has ended by itself meanwhile
                 return
         elif what == "kill":

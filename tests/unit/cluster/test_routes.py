@@ -55,6 +55,13 @@ def test_an_ingress_is_by_default_one_of_the_nginx_family() -> None:
     assert annotations[f"{prefix}/proxy-read-timeout"] == "86400", "and cuts the connection after 60 s"
 
 
+def test_an_ingress_may_have_a_host_so_that_the_paths_of_others_stay_what_they_are() -> None:
+    made = manifest(cluster("ingress", ingress={"host": "models.example.com"}))
+    (rule,) = made["spec"]["rules"]
+    assert rule["host"] == "models.example.com"
+    assert rule["http"]["paths"][0]["path"] == f"/{POD_NAME}(/|$)(.*)"
+
+
 def test_an_ingress_of_another_kind_is_a_matter_of_settings() -> None:
     own = {
         "class_name": "traefik",

@@ -89,11 +89,12 @@ def _ingress(
     annotations = {key: filled(str(value)) for key, value in ingress["annotations"].items()}
     backend = {"service": {"name": name, "port": {"number": SERVICE_PORT}}}
     rule_path = {"path": filled(ingress["path"]), "pathType": ingress["path_type"], "backend": backend}
+    rule = {"host": ingress["host"]} if ingress.get("host") else {}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": metadata | {"annotations": annotations},
-        "spec": {"ingressClassName": ingress["class_name"], "rules": [{"http": {"paths": [rule_path]}}]},
+        "spec": {"ingressClassName": ingress["class_name"], "rules": [rule | {"http": {"paths": [rule_path]}}]},
     }
 
 
