@@ -47,6 +47,9 @@ _stack = click.option(
 )
 
 
+_NO_END = 10_000
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dropscore")
 def cli() -> None:
@@ -130,7 +133,10 @@ def list_files(since: timedelta | None, failed: bool, limit: int, as_json: bool,
             else f"Nothing was dropped yet in s3://{stack.input_bucket}/{stack.input_prefix}."
         )
         return SCORED
-    console.print(telling.files_table([(run, told.get(run.arn, "")) for run in found], names, moment))
+    rows = [(run, told.get(run.arn, "")) for run in found]
+    # What reads a pipe wants a line a file.
+    for line in telling.files_lines(rows, names, moment, console.width if console.is_terminal else _NO_END):
+        console.print(line, soft_wrap=True)
     if more:
         console.print(f"[dim]… and older ones; --limit {limit * 10} shows more.[/]")
     return SCORED

@@ -90,8 +90,8 @@ def _error(stack: Stack, file: Dropped, course: Course) -> dict[str, Any]:
             return document
         if _is_superseded(stack, course.run):
             raise Unusable(
-                f"{file.drop.name} has failed ({course.run.error}: {course.run.cause}), but was dropped anew meanwhile: a newer "
-                "version of it has its outcome already.",
+                f"{file.drop.name} has failed ({course.run.error}: {course.run.cause}), but was dropped anew meanwhile: the outcome "
+                "there is of the newer one.",
                 "Look at it with `dropscore show`.",
             )
         if time.monotonic() > until:
@@ -125,8 +125,8 @@ def _read_error(stack: Stack, key: str) -> dict[str, Any] | None:
 
 
 def with_superseded(stack: Stack, runs: Sequence[Run]) -> list[Run]:
-    """The same runs, those that failed marked as `superseded` where a newer version of the file was scored: its outcome is
-    what lies there. One that was scored tells so itself.
+    """The same runs, those that failed marked as `superseded` where the outcome that lies there is of a newer version of the
+    file. One that was scored tells so itself.
     """
     failed = [run for run in runs if run.is_failed]
     if not failed:
@@ -139,14 +139,18 @@ def with_superseded(stack: Stack, runs: Sequence[Run]) -> list[Run]:
 
 
 def _is_superseded(stack: Stack, run: Run) -> bool:
-    key = stack.outcome_key(run.key, OUTPUT_SUFFIX)
-    try:
-        there = _tags(stack, key)
-    except ClientError as error:
-        if stack.is_missing(error, key):
-            return False
-        raise
-    return is_newer(there.get("sequencer", ""), run.sequencer)
+    """Whether the outcome that lies there, of whichever kind, is of a newer version of the file."""
+    for suffix in (OUTPUT_SUFFIX, ERROR_SUFFIX):
+        key = stack.outcome_key(run.key, suffix)
+        try:
+            there = _tags(stack, key)
+        except ClientError as error:
+            if not stack.is_missing(error, key):
+                raise
+        else:
+            if is_newer(there.get("sequencer", ""), run.sequencer):
+                return True
+    return False
 
 
 def _tags(stack: Stack, key: str) -> dict[str, str]:

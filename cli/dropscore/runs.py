@@ -71,7 +71,7 @@ class Run:
     @property
     def superseded_note(self) -> str:
         """What is told of one whose outcome was not written, or is not there any more."""
-        return "superseded: a newer version of the file has its outcome already" if self.superseded else ""
+        return "superseded: the outcome there is of a newer version of the file" if self.superseded else ""
 
     def seconds(self, now: datetime) -> float:
         """How long it took, or has taken so far."""

@@ -117,10 +117,11 @@ class Stack:
             client = session.client("cloudformation", config=_CONFIG, endpoint_url=endpoint)
             stack = client.describe_stacks(StackName=name)["Stacks"][0]
         except (BotoCoreError, ClientError) as error:
-            raise Unusable(
-                f"There is no reaching the stack {name}: {error}",
-                "Check the credentials, the region and --stack; of an embedded stack, `make up` prints what to export.",
-            ) from error
+            told = in_words(error, f"There is no reaching the stack {name}")
+            usual = (
+                "Check the credentials, the region and --stack; of an embedded stack, `make up` prints what to export."
+            )
+            raise Unusable(told.summary, told.remedy or usual) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
         try:
             input_bucket, _, input_prefix = outputs["InputFolder"].removeprefix("s3://").partition("/")

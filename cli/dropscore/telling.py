@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -21,6 +23,7 @@ from dropscore.runs import Run
 from dropscore.steps import Attempt
 
 COLOURS = {"running": "cyan", "scored": "green", "failed": "red", "stopped": "yellow"}
+_TO_THE_RIGHT, _LEAST_WIDTH = (3, 4), 30
 _ROWS_SHOWN, _COLUMNS_SHOWN, _LOG_LINES = 5, 6, 15
 
 
@@ -65,36 +68,45 @@ def how_far(progress: Progress | None, now: datetime) -> str:
     return ", ".join(told)
 
 
-def files_table(rows: Sequence[tuple[Run, str]], name_of: Mapping[str, str], now: datetime) -> Table:
-    """One line a run; with each comes what it is doing, where it is running."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name, justify in (
-        ("file", "left"),
-        ("state", "left"),
-        ("dropped", "left"),
-        ("took", "right"),
-        ("rows", "right"),
-    ):
-        table.add_column(name, justify=justify, overflow="fold" if name == "file" else "ellipsis")  # type: ignore[arg-type]
-    table.add_column("cluster", overflow="ellipsis")
-    table.add_column("what", overflow="fold")
+def files_lines(
+    rows: Sequence[tuple[Run, str]], name_of: Mapping[str, str], now: datetime, width: int
+) -> Iterator[Text]:
+    """A line a run, below the names of the columns; with each comes what it is doing, where it is running. What does not fit
+    in so many columns of a terminal goes on below.
+
+    By hand: a thousand rows of a table of rich's take as long as to ask for them.
+    """
+    cells: list[tuple[str, ...]] = [("file", "state", "dropped", "took", "rows", "cluster", "what")]
     for run, doing in rows:
-        colour = COLOURS[run.state]
         told = doing if run.state == "running" else short_error(run) if run.is_failed else ""
         if run.superseded:
             told = "; ".join(filter(None, (run.superseded_note, told)))
         elif run.rejected:
             told = f"{run.rejected:,} bad records"
-        table.add_row(
-            escape(name_of.get(run.arn, run.key)),
-            Text(run.state, style=colour),
-            ago(run.started, now),
-            duration(run.seconds(now)),
-            "" if run.rows is None else f"{run.rows:,}",
-            escape(run.cluster),
-            escape(_short(told)),
-        )
-    return table
+        known = "" if run.rows is None else f"{run.rows:,}"
+        name = name_of.get(run.arn, run.key)
+        took = duration(run.seconds(now))
+        cells.append((name, run.state, ago(run.started, now), took, known, run.cluster, _short(told)))
+    cells = [tuple(map(_printable, each)) for each in cells]
+    widths = [max(map(cell_len, column)) for column in list(zip(*cells, strict=True))[:-1]]
+    left = sum(widths) + 2 * len(widths)
+    for number, (*fixed, what) in enumerate(cells):
+        padded = [
+            " " * (wide - cell_len(cell)) + cell if place in _TO_THE_RIGHT else cell + " " * (wide - cell_len(cell))
+            for place, (cell, wide) in enumerate(zip(fixed, widths, strict=True))
+        ]
+        first, *more = textwrap.wrap(what, max(width - left, _LEAST_WIDTH)) or [""]
+        line = Text("  ".join([*padded, first]).rstrip() + "".join(f"\n{' ' * left}{each}" for each in more))
+        if number:
+            begin = len(padded[0]) + 2
+            line.stylize(COLOURS[rows[number - 1][0].state], begin, begin + len(fixed[1]))
+        else:
+            line.stylize("bold")
+        yield line
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -110,6 +110,19 @@ def test_an_error_comes_back_is_shown_and_retried(dropscore: Dropscore, pipeline
     assert "command/lost.csv is scored" in again.out
 
 
+def test_an_older_run_is_not_told_with_the_error_of_a_newer_one(dropscore: Dropscore, pipeline: Pipeline) -> None:
+    older = pipeline.drop("command/twice.csv", b"a\n1\n", protocol="soap")
+    assert pipeline.outcome(older).error["error"] == "InvalidTags"
+    newer = pipeline.drop("command/twice.csv", b"a\n2\n", model_image="tests/no-such-model")
+    assert pipeline.outcome(newer).error["error"] == "ImageNotFound"
+    for run, error, other in ((older, "InvalidTags", "ImageNotFound"), (newer, "ImageNotFound", "InvalidTags")):
+        shown = dropscore("show", run)
+        assert shown.code == 3
+        assert error in shown.out
+        assert other not in shown.out
+    assert "Push the model image to ECR" in dropscore("show", newer).out, "with what its own .error says beside that"
+
+
 def test_wrong_use_is_told_before_anything_is_dropped(dropscore: Dropscore, tmp_path: Path) -> None:
     (tmp_path / "_hidden.csv").write_text("a\n1\n")
     (tmp_path / "good.csv").write_text("a\n1\n")

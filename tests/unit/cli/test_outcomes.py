@@ -80,11 +80,12 @@ def test_a_run_that_was_stopped_before_its_first_attempt_names_itself(
     assert "Of its own" in run("show", "a.csv")[1]
 
 
-SUPERSEDED = "superseded: a newer version of the file has its outcome already"
+SUPERSEDED = "superseded: the outcome there is of a newer version of the file"
 
 
-def test_a_failed_run_that_a_newer_version_came_before_is_told_so(stack: Stack) -> None:
-    stack.s3.put_object(Bucket="out", Key="scored/a.csv.scoreout", Body=b"x", Tagging="sequencer=06")
+@pytest.mark.parametrize("suffix", [".scoreout", ".error"])
+def test_a_failed_run_that_a_newer_version_came_before_is_told_so(stack: Stack, suffix: str) -> None:
+    stack.s3.put_object(Bucket="out", Key=f"scored/a.csv{suffix}", Body=b"{}", Tagging="sequencer=06")
     for command in (("show", "a.csv"), ("ls",), ("ls", "--failed")):
         assert SUPERSEDED in run(*command)[1], command
     assert json.loads(run("show", "--json", "a.csv")[1])["superseded"] is True

@@ -219,9 +219,9 @@ def test_a_superseded_file_is_told_so(failing: tuple[str, Stack], monkeypatch: p
     stack.s3.put_object(Bucket="out", Key="scored/a.csv.scoreout", Body=b"x", Tagging="sequencer=06")
     with requests.Session() as session:
         session.get(f"{address}/?token={TOKEN}", timeout=30)
-        assert "superseded: a newer version" in session.get(f"{address}/rows", timeout=30).text
+        assert "superseded: the outcome there is of a newer version" in session.get(f"{address}/rows", timeout=30).text
         assert (
-            "A newer version of the file has its outcome already"
+            "The outcome there is of a newer version of the file."
             in session.get(f"{address}/file/a-csv-1", timeout=30).text
         )
 

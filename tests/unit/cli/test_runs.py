@@ -173,6 +173,22 @@ def test_any_other_refusal_says_what_it_means(
     assert "There is no execution" not in said
 
 
+class Expired:
+    """A session, and its only client, whose credentials have expired."""
+
+    def client(self, *_: object, **__: object) -> "Expired":
+        return self
+
+    def describe_stacks(self, **_: object) -> None:
+        raise refused("ExpiredToken", "DescribeStacks")
+
+
+def test_who_has_to_log_in_again_is_told_so_before_anything_else() -> None:
+    with pytest.raises(Unusable, match="There is no reaching the stack s: your credentials have expired") as told:
+        Stack.find("s", Expired())
+    assert "aws sso login" in told.value.remedy
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -1,5 +1,6 @@
 """persist_output and persist_error: how each file gets its outcome."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.unit.outcome.test_files import tags_of
 
 persist_output, persist_error = function("persist_output"), function("persist_error")
 OUTPUT, ERROR = "scored/2026/loans.csv.scoreout", "scored/2026/loans.csv.error"
+RECEIPT = "scored/2026/loans.csv.receipt.json"
 
 
 @pytest.fixture
@@ -66,6 +68,18 @@ def test_a_scored_file_is_published_with_what_is_known_at_the_end(s3: Any) -> No
     tags = tags_of(s3, OUTPUT)
     assert (tags["rows"], tags["execution"]) == ("1", EXECUTION)
     assert float(tags["duration_seconds"]) != 0
+
+
+def test_its_receipt_has_its_sha256_as_far_as_the_functions_time_goes(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a history to be had, which is no reason to fail."""
+    monkeypatch.setenv("RECEIPTS", "true")
+    given = scored(s3)
+    for seconds, sha256 in ((900, hashlib.sha256(b"a,p\n1,2\n").hexdigest()), (30, None)):
+        assert persist_output.handler(given, Context(seconds))["rows"] == 1
+        receipt = json.loads(s3.get_object(Bucket=OUTPUT_BUCKET, Key=RECEIPT)["Body"].read())
+        assert receipt["output"]["sha256"] == sha256
+        assert receipt["steps"] is None
+        assert "GetExecutionHistory" in receipt["missing"]["steps"]
 
 
 def test_publishing_may_be_repeated(s3: Any) -> None:
