@@ -10,11 +10,13 @@ from operator import itemgetter
 from typing import Any
 
 from scoring.errors import EmptyFile, InvalidFile
+from scoring.files import utf8
 from scoring.files.blocks import Blocks, never_closed
 from scoring.files.columns import Columns
 from scoring.files.dialect import BACKSLASH, QUOTE
 from scoring.files.formats import Batch, Format, Lines, Spec, held
 from scoring.files.joining import joined, line_end, new_names, row
+from scoring.files.utf8 import NotUtf8
 
 # So much is taken apart into records at once to be joined: as objects, short ones take four times their bytes.
 _JOINED_BYTES = 256 << 10
@@ -80,16 +82,15 @@ class Csv(Format):
         InvalidFile
         """
         try:
-            if not data.isascii():
-                data.decode()
-        except UnicodeDecodeError as error:
-            which, at = self._which(data, error.start, row)
+            utf8.check(data)
+        except NotUtf8 as error:
+            which, at = self._which(data, error.place, row)
             raise InvalidFile(
-                f"The file is not UTF-8: {which} holds the byte 0x{data[error.start]:02x} (byte {offset + error.start} "
+                f"The file is not UTF-8: {which} holds the byte 0x{data[error.place]:02x} (byte {offset + error.place} "
                 "of the file).",
                 "Tag the file with its encoding (encoding=latin-1, cp1252, utf-16-le …), or write it as UTF-8, and drop it again.",
                 row=at,
-                offset=offset + error.start,
+                offset=offset + error.place,
             ) from error
         self.check_quotes(data, row, offset)
 

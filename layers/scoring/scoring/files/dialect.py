@@ -101,26 +101,37 @@ class Dialect:
         """
         if not self.quotes or (self.backslash and BACKSLASH in data):
             return None
-        quotes: list[int] = []
-        separators, find, size = self.delimiter + b"\r\n", data.find, len(data)
-        opening = find(QUOTE)
-        while opening != -1:
-            closing = find(QUOTE, opening + 1)
-            # Two stand for one.
-            while closing != -1 and data[closing + 1 : closing + 2] == QUOTE:
-                closing = find(QUOTE, closing + 2)
-            if opening and data[opening - 1] not in separators:
+        # Where the first ones are many, or others than these, so are the rest.
+        first = _places(data[: _MANY * _DENSE_BYTES])
+        if len(first) >= _MANY or self._well_placed(data, first) is None:
+            return None
+        return self._well_placed(data, _places(data))
+
+    def _well_placed(self, data: bytes, quotes: list[int]) -> list[int] | None:
+        """These quotes without those that stand for one in a field; None if the others do not open fields and close them."""
+        separators = frozenset(self.delimiter + b"\r\n")
+        while not self._beside(data, quotes) <= separators:
+            outer = list[int]()
+            for place in quotes:
+                # One that opens where another has just closed stands with it for one.
+                if len(outer) % 2 == 0 and outer and outer[-1] == place - 1:
+                    outer.pop()
+                else:
+                    outer.append(place)
+            if len(outer) == len(quotes):
                 return None
-            quotes.append(opening)
-            if closing == -1:
-                break
-            quotes.append(closing)
-            if closing + 1 < size and data[closing + 1] not in separators:
-                return None
-            if len(quotes) == _MANY and opening < _MANY * _DENSE_BYTES:
-                return None
-            opening = find(QUOTE, closing + 1)
+            quotes = outer
         return quotes
+
+    @staticmethod
+    def _beside(data: bytes, quotes: list[int]) -> set[int]:
+        """What is outside of quoted fields and beside them."""
+        openings, closings = quotes[::2], quotes[1::2]
+        if openings[:1] == [0]:
+            del openings[0]
+        if closings[-1:] == [len(data) - 1]:
+            del closings[-1]
+        return {data[place - 1] for place in openings} | {data[place + 1] for place in closings}
 
     def is_open(self, pieces: list[bytes]) -> bool:
         """Whether the data ends inside a quoted section."""
@@ -227,6 +238,16 @@ class Dialect:
             escapechar="\\" if self.backslash else None,
         )
         return [value.encode("utf-8", "surrogateescape") for value in next(read, [])]
+
+
+def _places(data: bytes) -> list[int]:
+    """Where the quotes are."""
+    places, find = list[int](), data.find
+    place = find(QUOTE)
+    while place != -1:
+        places.append(place)
+        place = find(QUOTE, place + 1)
+    return places
 
 
 def _joined(pieces: list[bytes], separator: bytes) -> list[bytes]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from scoring.errors import EmptyFile, InvalidFile, ModelFailed, ModelTimeout, RowCountMismatch
-from scoring.files import content, objects
+from scoring.files import content, objects, utf8
 from scoring.files.blocks import Blocks, Counter
 from scoring.files.delimited import Csv
 from scoring.files.formats import Spec
 from scoring.files.inspection import bad_record, format_of
+from scoring.files.utf8 import NotUtf8
 from scoring.protocols import Sas
 from scoring.protocols.model import NoAnswer, NotReading, StillBusy, TookTooLong, TooMany, TooMuch
 from scoring.streaming.job import Job
@@ -140,24 +140,28 @@ def _checked(chunks: Iterator[bytes], spec: Spec, counter: Counter) -> Iterator[
     """The chunks of a file that is sent as it is, each looked at before it is sent: UTF-8, and no quote that may mean two
     things.
     """
-    file, decoder, before, offset = Csv(spec), codecs.getincrementaldecoder("utf-8")(), b"", 0
+    file, begun, before, offset = Csv(spec), b"", b"", 0
+
+    def not_utf8(place: int) -> InvalidFile:
+        return InvalidFile(
+            f"The file is not UTF-8: byte {place}, in or after row {max(counter.records - spec.header, 0) + 1}.",
+            "Tag the file with its encoding (encoding=latin-1, cp1252, utf-16-le …), or write it as UTF-8, and drop "
+            "it again.",
+            offset=place,
+        )
+
     for chunk in chunks:
         try:
-            decoder.decode(chunk)
-        except UnicodeDecodeError as error:
-            # A character may begin in the chunk before.
-            place = max(offset + error.start - (len(error.object) - len(chunk)), 0)
-            raise InvalidFile(
-                f"The file is not UTF-8: byte {place}, in or after row {max(counter.records - spec.header, 0) + 1}.",
-                "Tag the file with its encoding (encoding=latin-1, cp1252, utf-16-le …), or write it as UTF-8, and drop "
-                "it again.",
-                offset=place,
-            ) from error
+            begun = utf8.check_on(begun, chunk)
+        except NotUtf8 as error:
+            raise not_utf8(offset + error.place) from error
         # A quote at the end of a chunk is looked at with the next one.
         file.check_quotes(before + chunk, max(counter.records - spec.header, 0) + 1, offset - len(before))
         before = chunk[-2:] if chunk.endswith((b"\\", b'\\"')) else b""
         offset += len(chunk)
         yield chunk
+    if begun:
+        raise not_utf8(offset - len(begun))
 
 
 def _rewritten(raw: Iterator[bytes], spec: Spec) -> Iterator[bytes]:
