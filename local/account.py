@@ -1,7 +1,9 @@
 """The account in the embedded AWS: its administrator, and how tools reach it and nothing else."""
 
 import os
+import threading
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import boto3
@@ -22,9 +24,16 @@ def session(credentials: Mapping[str, str] = CREDENTIALS) -> boto3.Session:
     )
 
 
+# A session reads what it knows of a service, megabytes of JSON, once; it makes one client at a time.
+_kept_session = cache(lambda *credentials: session(dict(credentials)))
+_making = threading.Lock()
+
+
 def client(endpoint_url: str, service: str, credentials: Mapping[str, str] = CREDENTIALS) -> Any:
     """Make a boto3 client of any service for who has these credentials."""
-    return session(credentials).client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
+    with _making:
+        kept = _kept_session(*sorted(credentials.items()))
+        return kept.client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
 
 
 def environment(endpoint_url: str) -> dict[str, str]:

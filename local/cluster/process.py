@@ -163,10 +163,14 @@ class MemoryGuard:
 
     def __init__(self) -> None:
         self._limits: dict[ContainerProcess, int] = {}
+        # Of no container. None of them ever gets into a container's group: that is in a session of its own.
+        self._others: set[int] = set()
         self._watched = asyncio.Event()
 
     def watch(self, process: ContainerProcess, limit: int) -> None:
         self._limits[process] = limit
+        # It may have been seen before it was watched.
+        self._others.clear()
         self._watched.set()
 
     def forget(self, process: ContainerProcess) -> None:
@@ -177,24 +181,32 @@ class MemoryGuard:
             if not self._limits:
                 self._watched.clear()
                 await self._watched.wait()
-            members = group_members()
+            members = self._members()
             for process, limit in list(self._limits.items()):
-                if _memory(members.get(process.group, {}), limit) > limit:
+                if _memory(members[process.group], limit) > limit:
                     process.out_of_memory = True
                     process.kill()
                     self.forget(process)
             await asyncio.sleep(self._INTERVAL_SECONDS)
 
+    def _members(self) -> dict[int, dict[int, int]]:
+        """The processes of what is watched: process group → {pid: resident bytes}.
 
-def group_members() -> dict[int, dict[int, int]]:
-    """All processes of this machine: process group → {pid: resident bytes}."""
-    groups: dict[int, dict[int, int]] = {}
-    for pid in _processes():
-        with contextlib.suppress(*_ENDED):
-            # After the command, which may itself hold spaces and brackets: state, parent, group, …, resident pages.
-            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            groups.setdefault(int(fields[2]), {})[pid] = int(fields[21]) * _PAGE
-    return groups
+        Each other process of this machine is looked at once: to do so ten times a second would be most of the cluster's work.
+        """
+        groups: dict[int, dict[int, int]] = {process.group: {} for process in self._limits}
+        there = set(_processes())
+        # A number may come again as another process's.
+        self._others &= there
+        for pid in there - self._others:
+            with contextlib.suppress(*_ENDED):
+                # After the command, which may itself hold spaces and brackets: state, parent, group, …, resident pages.
+                fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+                if (group := int(fields[2])) in groups:
+                    groups[group][pid] = int(fields[21]) * _PAGE
+                else:
+                    self._others.add(pid)
+        return groups
 
 
 def _processes() -> list[int]:

@@ -4,9 +4,11 @@ The steps run on this machine, in a folder that stands for the image's root, wit
 the place of the base image and of `pip install`. Hence what RUN may be: `pip install …`, which is checked against that
 environment and not run, and `python …`. Anything else would change this machine and not the image: it is refused.
 
-The same folder and environment give the same digest (no times, no owners, sorted entries), and are built once.
+The same folder and environment give the same digest (no times, no owners, sorted entries), and are built once, however
+many processes want them.
 """
 
+import functools
 import hashlib
 import os
 import shlex
@@ -16,6 +18,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from filelock import FileLock
 
 from local.images import dockerfile
 from local.images.blobs import digest_of, move_into_place
@@ -75,27 +79,33 @@ def build(model_dir: Path, python: Path, cache: Path = CACHE) -> Image:
         With the step and what it wrote.
     """
     layout = cache / "built" / _cache_key(model_dir, python)
-    if not layout.is_dir():
-        layout.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=layout.parent, prefix=".building-") as scratch:
-            made, root = Path(scratch, "layout"), Path(scratch, "root")
-            made.mkdir()
-            root.mkdir()
-            config = _run_steps(model_dir, python, root)
-            write_image(made, pack_layer(root), config.document())
-            move_into_place(made, layout)
+    layout.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{layout.name}.lock"):
+        if not layout.is_dir():
+            with tempfile.TemporaryDirectory(dir=layout.parent, prefix=".building-") as scratch:
+                made, root = Path(scratch, "layout"), Path(scratch, "root")
+                made.mkdir()
+                root.mkdir()
+                config = _run_steps(model_dir, python, root)
+                write_image(made, pack_layer(root), config.document())
+                move_into_place(made, layout)
     return Image.read(layout)
 
 
 def _cache_key(model_dir: Path, python: Path) -> str:
     """Identify a build by all that goes into it: the folder, the environment and this code."""
-    environment = subprocess.run([python, "-c", _ENVIRONMENT], check=True, capture_output=True).stdout
-    sha256 = hashlib.sha256(environment)
+    sha256 = hashlib.sha256(_packages(python))
     for folder in (Path(__file__).parent, model_dir):
         for path in _files(folder):
             content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
             sha256.update(f"{path.relative_to(folder)} {mode_of(path)} {digest_of(content)}\n".encode())
     return sha256.hexdigest()
+
+
+@functools.cache
+def _packages(python: Path) -> bytes:
+    """Name what is installed beside an interpreter, as it was when this process first asked."""
+    return subprocess.run([python, "-c", _ENVIRONMENT], check=True, capture_output=True).stdout
 
 
 def _run_steps(model_dir: Path, python: Path, root: Path) -> _Config:

@@ -3,7 +3,11 @@
 The output is the input with two more columns: anomaly_score (0 to 1, higher is more unusual) and is_anomaly (1 above
 0.5). A file with the columns of the reference (see train.py) is compared with the reference. Any other file is
 compared with itself, by its numeric columns: a row's score depends on all the others, so the file must come whole.
+
+scikit-learn, which takes two seconds to import, is imported when a file can be scored: what is wrong is told at once.
 """
+
+from __future__ import annotations
 
 import argparse
 import csv
@@ -11,12 +15,12 @@ import math
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import joblib
 import numpy as np
-from sklearn.ensemble import IsolationForest
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 REFERENCE = Path(__file__).with_name("reference.joblib")
 MISSING = {"", ".", "NA"}
@@ -37,6 +41,10 @@ def main() -> None:
 
 def new_model() -> Pipeline:
     """Make an isolation forest that takes a missing value for the median of its column."""
+    from sklearn.ensemble import IsolationForest
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+
     return make_pipeline(SimpleImputer(strategy="median"), IsolationForest(random_state=0))
 
 
@@ -50,6 +58,11 @@ def score(header: list[str], values: np.ndarray, texts: dict[int, str]) -> np.nd
     """
     if not len(values):
         return np.empty(0)
+    if len(texts) == len(header):
+        raise not_numeric(header)
+    import joblib
+
+    # With it comes scikit-learn.
     reference = joblib.load(REFERENCE)
     if set(reference["columns"]) <= set(header):
         columns, model = [header.index(name) for name in reference["columns"]], reference["model"]
@@ -59,13 +72,17 @@ def score(header: list[str], values: np.ndarray, texts: dict[int, str]) -> np.nd
         filled = np.isfinite(values).any(axis=0)
         columns = [column for column in range(len(header)) if filled[column] and column not in texts]
         if not columns:
-            raise ValueError(f"None of the columns is numeric: {', '.join(header)}")
+            raise not_numeric(header)
         model = None
     chosen, names = values[:, columns], ", ".join(header[column] for column in columns)
     print(f"{len(values)} rows compared with {'the reference' if model else 'one another'} by {names}.")
     model = model or new_model().fit(chosen)
     blocks = (chosen[start : start + BLOCK] for start in range(0, len(chosen), BLOCK))
     return np.concatenate([-model.score_samples(block) for block in blocks])
+
+
+def not_numeric(header: list[str]) -> ValueError:
+    return ValueError(f"None of the columns is numeric: {', '.join(header)}")
 
 
 def read_numbers(path: Path) -> tuple[list[str], np.ndarray, dict[int, str]]:

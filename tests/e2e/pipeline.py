@@ -40,8 +40,11 @@ MADE = ("pods", "services", "httproutes", "ingresses")
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120.0) -> T:
-    """Look until something is seen; an AssertionError that says what was waited for when it is not in time."""
-    until = time.monotonic() + seconds
+    """Look until something is seen; an AssertionError that says what was waited for when it is not in time.
+
+    More and more seldom: to look often would keep the processor from what is waited for.
+    """
+    until, pause = time.monotonic() + seconds, 0.1
     while True:
         for stack in _watched:
             # A part that has ended says why; whoever waits for it would only say that nothing came.
@@ -50,7 +53,8 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120.0) ->
         if seen:
             return seen
         assert time.monotonic() < until, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,15 @@ class Pipeline:
         """The ARN of the `score_file` execution of one version of a file, once it has been started."""
 
         def look() -> str | None:
-            for page in self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.stack.score_file_arn):
-                for execution in page["executions"]:
-                    if not execution["name"].startswith(identity.slug(key.rsplit("/", 1)[-1])):
-                        continue
-                    arn = execution["executionArn"]
-                    source = json.loads(self.sfn.describe_execution(executionArn=arn)["input"])["source"]
-                    if source["key"] == key and source["version_id"] == version_id:
-                        return str(arn)
+            # The newest come first.
+            newest = self.sfn.list_executions(stateMachineArn=self.stack.score_file_arn, maxResults=100)
+            for execution in newest["executions"]:
+                if not execution["name"].startswith(identity.slug(key.rsplit("/", 1)[-1])):
+                    continue
+                arn = execution["executionArn"]
+                source = json.loads(self.sfn.describe_execution(executionArn=arn)["input"])["source"]
+                if source["key"] == key and source["version_id"] == version_id:
+                    return str(arn)
             return None
 
         return wait_for(f"the execution of {key}", look, 30)

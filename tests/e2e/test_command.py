@@ -84,7 +84,9 @@ def test_files_are_dropped_side_by_side_and_come_back(pipeline: Pipeline, dropsc
     assert "s3://dropscore-output/scored/command/people-1.csv.scoreout" in shown.out
 
 
-def test_an_error_comes_back_is_shown_and_retried(dropscore: Dropscore, pipeline: Pipeline, tmp_path: Path) -> None:
+def test_an_error_comes_back_is_shown_and_retried(
+    dropscore: Dropscore, pipeline: Pipeline, well: dict[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "lost.csv").write_bytes(PEOPLE.read_bytes())
     done = dropscore("score", "lost.csv", "--folder", "command", "--model", "tests/no-such-model")
     assert done.code == 3, done.out + done.err
@@ -99,8 +101,7 @@ def test_an_error_comes_back_is_shown_and_retried(dropscore: Dropscore, pipeline
     assert "Push the model image to ECR" in shown.out
 
     key = pipeline.stack.input_prefix + "command/lost.csv"
-    tags = {"model_image": pipeline.image("sas-anomaly"), "protocol": "sas"}
-    tagging = {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
+    tagging = {"TagSet": [{"Key": name, "Value": value} for name, value in well.items()]}
     pipeline.s3.put_object_tagging(Bucket=pipeline.stack.input_bucket, Key=key, Tagging=tagging)
     assert dropscore("retry", "command/lost.csv").code == 0
     shown = _scored(pipeline, dropscore, "command/lost.csv")
@@ -148,11 +149,15 @@ def test_a_stack_that_is_not_there_is_no_traceback(dropscore: Dropscore, tmp_pat
 
 
 def test_ctrl_c_leaves_a_file_to_go_on(
-    pipeline: Pipeline, dropscore: Dropscore, environment: Mapping[str, str], tmp_path: Path
+    pipeline: Pipeline,
+    misbehaving: Callable[[str], str],
+    dropscore: Dropscore,
+    environment: Mapping[str, str],
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "going.csv").write_bytes(PEOPLE.read_bytes())
     command = [sys.executable, "-m", "dropscore", "score", "going.csv", "--folder", "command"]
-    command += ["--model", pipeline.image("sas-anomaly")]
+    command += ["--model", misbehaving("slow"), "--protocol", "sagemaker"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     own = kept | environment | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, cwd=tmp_path, env=own, stdout=subprocess.PIPE, text=True)

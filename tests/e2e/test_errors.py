@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.pipeline import Pipeline
 
-ROOT = Path(__file__).parents[2]
 ROWS = b"a,b\n1,2\n3,4\n"
 
 IN_ECR = "image"
@@ -104,10 +102,9 @@ def test_a_pod_that_fits_no_node_is_unschedulable_in_the_schedulers_words(pipeli
     pipeline.assert_nothing_left(execution)
 
 
-def test_a_success_removes_the_error_of_an_earlier_try(pipeline: Pipeline) -> None:
+def test_a_success_removes_the_error_of_an_earlier_try(pipeline: Pipeline, well: dict[str, str]) -> None:
     failed = pipeline.score("mended.csv", ROWS, model_image="no-such-model")
     assert failed.error["error"] == "ImageNotFound"
-    wine = (ROOT / "models/sagemaker-wine/sample.csv").read_bytes()
-    pipeline.score("mended.csv", wine, model_image="sagemaker-wine", protocol="sagemaker")
+    pipeline.score("mended.csv", ROWS, **well)
     listed = pipeline.s3.list_objects_v2(Bucket=pipeline.stack.output_bucket, Prefix="scored/mended.csv")
     assert [entry["Key"] for entry in listed["Contents"]] == ["scored/mended.csv.scoreout"]

@@ -42,9 +42,9 @@ def inbox(pipeline: Pipeline) -> Iterator[Any]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_a_topic_gets_a_line_for_each_file(pipeline: Pipeline, inbox: Any) -> None:
+def test_a_topic_gets_a_line_for_each_file(pipeline: Pipeline, well: dict[str, str], inbox: Any) -> None:
     failed = pipeline.drop("notified/fails.csv", b"a\n1\n", protocol="soap")
-    scored = pipeline.drop("notified/scored.csv", b"a,b\n1,2\n", model_image="sas-anomaly", protocol="sas")
+    scored = pipeline.drop("notified/scored.csv", b"a,b\n1,2\n", **well)
 
     def heard_of(name: str) -> str | None:
         return next((text for text in inbox() if f"/notified/{name}.csv" in text), None)

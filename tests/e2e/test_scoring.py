@@ -83,18 +83,19 @@ def test_a_prediction_belongs_to_its_record(pipeline: Pipeline) -> None:
     "name",
     ["with space.csv", "a+b & c.csv", "größe/ñandú 雪.csv", "UPPER_case.v1.csv", "deep/er/and deeper/x.csv", "%41.csv"],
 )
-def test_any_key_is_scored_under_its_own_name(pipeline: Pipeline, name: str) -> None:
-    execution = pipeline.drop(f"keys/{name}", WINE, model_image="sagemaker-wine", protocol="sagemaker")
+def test_any_key_is_scored_under_its_own_name(pipeline: Pipeline, well: dict[str, str], name: str) -> None:
+    execution = pipeline.drop(f"keys/{name}", WINE, **well)
     outcome = pipeline.outcome(execution)
     assert outcome.key == f"scored/keys/{name}.scoreout"
     assert len(outcome.lines) == len(WINE.splitlines())
 
 
-def test_each_version_of_an_overwritten_file_is_scored_as_it_was_dropped(pipeline: Pipeline) -> None:
+def test_each_version_of_an_overwritten_file_is_scored_as_it_was_dropped(
+    pipeline: Pipeline, well: dict[str, str]
+) -> None:
     header, *records = WINE.splitlines(keepends=True)
-    tags = {"model_image": "sagemaker-wine", "protocol": "sagemaker"}
-    first = pipeline.drop("versions.csv", header + b"".join(records[:7]), **tags)
-    second = pipeline.drop("versions.csv", header + b"".join(records[:11]), **tags)
+    first = pipeline.drop("versions.csv", header + b"".join(records[:7]), **well)
+    second = pipeline.drop("versions.csv", header + b"".join(records[:11]), **well)
     rows = [json.loads(pipeline.ended(execution)["output"])["output"]["rows"] for execution in (first, second)]
     assert rows == [7, 11]
 
@@ -105,11 +106,10 @@ def test_a_file_without_tags_gets_the_defaults(pipeline: Pipeline) -> None:
     assert len(outcome.lines) == len(PEOPLE.splitlines())
 
 
-def test_twenty_files_at_once_are_twenty_outcomes_and_leave_nothing(pipeline: Pipeline) -> None:
+def test_twenty_files_at_once_are_twenty_outcomes_and_leave_nothing(pipeline: Pipeline, well: dict[str, str]) -> None:
     header, *records = WINE.splitlines(keepends=True)
-    tags = {"model_image": "sagemaker-wine", "protocol": "sagemaker"}
     bodies = {f"many/{number:02}.csv": header + b"".join(records[: number + 1]) for number in range(20)}
-    executions = {name: pipeline.drop(name, body, **tags) for name, body in bodies.items()}
+    executions = {name: pipeline.drop(name, body, **well) for name, body in bodies.items()}
     for number, (name, execution) in enumerate(executions.items()):
         outcome = pipeline.outcome(execution, 240)
         assert outcome.key == f"scored/{name}.scoreout", outcome.body
@@ -117,7 +117,9 @@ def test_twenty_files_at_once_are_twenty_outcomes_and_leave_nothing(pipeline: Pi
         pipeline.assert_nothing_left(execution)
 
 
-def test_any_object_in_the_folder_has_an_outcome_but_outputs_and_what_is_ignored(pipeline: Pipeline) -> None:
+def test_any_object_in_the_folder_has_an_outcome_but_outputs_and_what_is_ignored(
+    pipeline: Pipeline, well: dict[str, str]
+) -> None:
     outputs = ("x.csv.scoreout", "x.csv.error", "x.csv.rejected")
     left_alone = ("keys/folder/", *outputs, "_SUCCESS", ".part-0.csv.crc", "_temporary/0/part-0.csv")
     keys = [pipeline.stack.input_prefix + name for name in left_alone]
@@ -125,5 +127,5 @@ def test_any_object_in_the_folder_has_an_outcome_but_outputs_and_what_is_ignored
         pipeline.s3.put_object(Bucket=pipeline.stack.input_bucket, Key=key, Body=PEOPLE)
     # Events come in order of arrival here: once a later file is through, these would have been started too.
     for name in ("notes.txt", "after.CSV"):
-        assert pipeline.score(name, PEOPLE).key.startswith(f"scored/{name}.")
+        assert pipeline.score(name, PEOPLE, **well).key.startswith(f"scored/{name}.")
     assert not [key for key in keys if pipeline.executions(key)]

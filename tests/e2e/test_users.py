@@ -8,13 +8,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local import account
 from scoring.intake.identity import ERROR_SUFFIX
-from tests.e2e import locked
+from tests.e2e import locked, models
 from tests.e2e.pipeline import Pipeline
 
 IN, OUT = "dropscore-input", "dropscore-output"
@@ -32,7 +33,7 @@ def execution(pipeline: Pipeline) -> Iterator[str]:
     for key in (*BESIDE, PROGRESS, "elsewhere/probe.error"):
         pipeline.s3.put_object(Bucket=OUT, Key=key, Body=b"{}", Tagging="error=none")
     encrypted = locked.encryption(locked.key(pipeline.stack.client("kms")))
-    tagging = "model_image=sas-anomaly&protocol=sas"
+    tagging = urlencode({"model_image": models.push(pipeline, "well"), "protocol": "sagemaker"})
     upload = s3.create_multipart_upload(**FILE, Tagging=tagging, **encrypted)["UploadId"]
     part = {"PartNumber": 1, "ETag": s3.upload_part(**FILE, UploadId=upload, PartNumber=1, Body=b"a,b\n1,2\n")["ETag"]}
     assert len(s3.list_parts(**FILE, UploadId=upload)["Parts"]) == 1

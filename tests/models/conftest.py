@@ -41,40 +41,51 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
-def pull_model(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], PulledImage]:
-    """Give a function that builds, pushes and pulls a model by the name of its folder: once, whichever worker asks first."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder for what all workers of this session use."""
     own = tmp_path_factory.getbasetemp()
-    directory = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "models"
-    directory.mkdir(exist_ok=True)
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "models"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pull_model(request: pytest.FixtureRequest, shared: Path) -> Callable[[str], PulledImage]:
+    """Give a function that builds, pushes and pulls a model by the name of its folder: once, whichever worker asks first.
+
+    What it builds is what the embedded stack of tests/e2e builds, and so built once for both.
+    """
 
     def pull_model(name: str) -> PulledImage:
-        kept = directory / f"{name}.json"
-        with FileLock(directory / f"{name}.lock"):
+        kept = shared / f"{name}.json"
+        with FileLock(shared / f"{name}.lock"):
             if not kept.exists():
                 registry: Registry = request.getfixturevalue("registry")
-                image = build(ROOT / "models" / name, MODELS_BIN / "python", directory)
+                image = build(ROOT / "models" / name, MODELS_BIN / "python")
                 push(registry.ecr, image, f"dropscore/{name}", "1")
                 reference = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/dropscore/{name}:1"
-                kept.write_text(json.dumps(asdict(pull(reference, registry.url, directory)), default=str))
+                kept.write_text(json.dumps(asdict(pull(reference, registry.url, shared)), default=str))
             found = json.loads(kept.read_text())
         return PulledImage(**found | {"rootfs": Path(found["rootfs"])})
 
     return pull_model
 
 
+DATA_SETS = """
+import json, numpy, sys, sklearn.datasets as d
+loaded = {"breast_cancer": d.load_breast_cancer(), "wine": d.load_wine(), "diabetes": d.load_diabetes(scaled=False)}
+json.dump({name: numpy.c_[data.data, data.target].tolist() for name, data in loaded.items()}, sys.stdout)
+"""
+
+
 @pytest.fixture(scope="session")
-def data_set() -> Callable[[str], list[list[float]]]:
-    """Give a function that asks scikit-learn for a data set: each row's columns and, last, its target."""
-
-    def data_set(loader: str) -> list[list[float]]:
-        code = (
-            f"import json, numpy, sys, sklearn.datasets as d; data = d.{loader}\n"
-            "json.dump(numpy.c_[data.data, data.target].tolist(), sys.stdout)"
-        )
-        done = subprocess.run([MODELS_BIN / "python", "-c", code], check=True, capture_output=True)
-        rows: list[list[float]] = json.loads(done.stdout)
-        return rows
-
-    return data_set
+def data_sets(shared: Path) -> dict[str, list[list[float]]]:
+    """Give scikit-learn's data sets: each row's columns and, last, its target. It is imported once, by one worker."""
+    kept = shared / "data-sets.json"
+    with FileLock(shared / "data-sets.lock"):
+        if not kept.exists():
+            kept.write_bytes(
+                subprocess.run([MODELS_BIN / "python", "-c", DATA_SETS], check=True, capture_output=True).stdout
+            )
+    found: dict[str, list[list[float]]] = json.loads(kept.read_text())
+    return found

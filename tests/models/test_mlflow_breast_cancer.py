@@ -41,8 +41,8 @@ def test_each_row_gets_a_probability(model: Server) -> None:
     assert all(0 <= value <= 1 for value in values)
 
 
-def test_the_predictions_are_good(model: Server, data_set: Callable[[str], list[list[float]]]) -> None:
-    malignant = [row[-1] == 0 for row in data_set("load_breast_cancer()")[: len(ROWS)]]
+def test_the_predictions_are_good(model: Server, data_sets: dict[str, list[list[float]]]) -> None:
+    malignant = [row[-1] == 0 for row in data_sets["breast_cancer"][: len(ROWS)]]
     right = sum(known == (value > 0.5) for known, value in zip(malignant, predictions(model, table(ROWS)), strict=True))
     assert right / len(ROWS) > 0.97
 
@@ -87,6 +87,6 @@ def test_what_cannot_be_scored_is_refused_with_the_reason(model: Server, body: s
     assert reason in answer.json()["message"]
 
 
-def test_the_sample_is_the_start_of_the_data_set(data_set: Callable[[str], list[list[float]]]) -> None:
-    expected = [row[:-1] for row in data_set("load_breast_cancer()")[: len(ROWS)]]
+def test_the_sample_is_the_start_of_the_data_set(data_sets: dict[str, list[list[float]]]) -> None:
+    expected = [row[:-1] for row in data_sets["breast_cancer"][: len(ROWS)]]
     assert [[float(value) for value in row.split(",")] for row in ROWS] == expected

@@ -42,8 +42,8 @@ def test_each_row_gets_one_prediction_on_a_line_of_its_own(model: Server) -> Non
     assert set(answer.text.splitlines()) == {"0", "1", "2"}
 
 
-def test_the_predictions_are_good(model: Server, data_set: Callable[[str], list[list[float]]]) -> None:
-    known = [int(row[-1]) for row in data_set("load_wine()")]
+def test_the_predictions_are_good(model: Server, data_sets: dict[str, list[list[float]]]) -> None:
+    known = [int(row[-1]) for row in data_sets["wine"]]
     predicted = [int(line) for line in model.post("/invocations", lines(ROWS)).text.splitlines()]
     right = sum(one == other for one, other in zip(known, predicted, strict=True))
     assert right / len(known) > 0.98
@@ -91,8 +91,8 @@ def test_what_cannot_be_scored_is_refused_with_the_reason(model: Server, body: s
     assert reason in answer.text
 
 
-def test_the_sample_is_the_data_set(data_set: Callable[[str], list[list[float]]]) -> None:
-    assert [[float(value) for value in row.split(",")] for row in ROWS] == [row[:-1] for row in data_set("load_wine()")]
+def test_the_sample_is_the_data_set(data_sets: dict[str, list[list[float]]]) -> None:
+    assert [[float(value) for value in row.split(",")] for row in ROWS] == [row[:-1] for row in data_sets["wine"]]
 
 
 def test_it_leaves_nothing_behind(model: Server) -> None:

@@ -188,13 +188,13 @@ class TestScore:
         assert f"ValueError: {reason}" in log_of(model, execute(model, content))
 
 
-def test_the_sample_is_the_data_set(data_set: Callable[[str], list[list[float]]]) -> None:
+def test_the_sample_is_the_data_set(data_sets: dict[str, list[list[float]]]) -> None:
     rows = [[float(value) for value in line.split(",")] for line in SAMPLE.splitlines()[1:]]
-    assert rows == [row[:-1] for row in data_set("load_diabetes(scaled=False)")]
+    assert rows == [row[:-1] for row in data_sets["diabetes"]]
 
 
 def test_its_files_are_removed_when_it_ends(pull_model: Callable[[str], PulledImage], tmp_path: Path) -> None:
     with serve(pull_model("sas-anomaly"), tmp_path) as server:
-        execute(server, SAMPLE)
+        execute(server, "a,b")
         assert list(server.workspace.rglob("output.csv"))
     assert not list(server.workspace.rglob("*.csv"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore import hooks
 from hypothesis import settings as hypothesis_settings
 
 from scoring import aws, settings
@@ -21,9 +22,15 @@ from tests.unit.servers import Server
 hypothesis_settings.register_profile("dropscore", deadline=None)
 hypothesis_settings.load_profile("dropscore")
 
-# Moto ends boto3's session with each test, and with it the models of AWS's services (megabytes of JSON) that it has read:
-# they are the same for all tests.
+# Moto ends boto3's session with each test, and with it the models of AWS's services (megabytes of JSON) that it has read,
+# and what it has found out of the names of its events and the signatures of its own handlers: a third of what a client
+# costs. They are the same for all tests.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+alias = cache(hooks.EventAliaser(hooks.HierarchicalEmitter())._alias_event_name)
+hooks.EventAliaser._alias_event_name = lambda _, name: alias(name)
+accepts_kwargs = cache(hooks.accepts_kwargs)
+# Of a method, the function: no client is kept.
+hooks.accepts_kwargs = lambda handler: accepts_kwargs(getattr(handler, "__func__", handler))
 
 
 @pytest.fixture(autouse=True)

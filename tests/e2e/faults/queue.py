@@ -8,7 +8,7 @@ from tests.e2e import models
 from tests.e2e.faults import disturb
 from tests.e2e.faults.beside import container, injected
 from tests.e2e.faults.case import IN_ECR, Case, Stage
-from tests.e2e.pipeline import PATHS, Pipeline, wait_for
+from tests.e2e.pipeline import Pipeline, wait_for
 
 FILES = 6
 # What a file that waits may cost: calls of launch_pod, whether it waits for minutes or for days.

@@ -13,15 +13,17 @@ from local.images.dockerfile import UnsupportedDockerfile
 
 PYTHON = Path(sys.executable)
 TRAIN = "import pathlib; pathlib.Path('model.txt').write_text('trained')"
-DOCKERFILE = """
+# The longest step by far, even if there is nothing to install.
+PIP = """RUN pip install --no-cache-dir \\
+    # not needed at run time
+    -r requirements.txt
+"""
+DOCKERFILE = f"""
 # syntax=docker/dockerfile:1
 FROM python:3.13-slim
 WORKDIR /app
 COPY requirements.txt .
-RUN pip install --no-cache-dir \\
-    # not needed at run time
-    -r requirements.txt
-COPY train.py app.py ./
+{PIP}COPY train.py app.py ./
 RUN python train.py
 ENV GREETING="hello world" LEVEL=1
 USER 65534:65534
@@ -31,15 +33,28 @@ CMD ["--verbose"]
 """
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
+def write_model(folder: Path) -> Path:
     folder.mkdir()
     (folder / "Dockerfile").write_text(DOCKERFILE)
     (folder / "requirements.txt").write_text("pytest\n")
     (folder / "train.py").write_text(TRAIN)
     (folder / "app.py").write_text("print('serving')")
     return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that needs no packages."""
+    folder = write_model(tmp_path / "model")
+    (folder / "Dockerfile").write_text(DOCKERFILE.replace(PIP, ""))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The image of a model that needs a package, which is installed."""
+    scratch = tmp_path_factory.mktemp("image")
+    return build(write_model(scratch / "model"), PYTHON, scratch / "cache")
 
 
 @pytest.fixture
@@ -65,12 +80,12 @@ def steps(folder: Path, *lines: str) -> Path:
 
 
 class TestBuild:
-    def test_the_layer_has_what_was_copied_and_what_was_trained(self, model: Path, cache: Path) -> None:
-        names = set(content_of(build(model, PYTHON, cache)))
+    def test_the_layer_has_what_was_copied_and_what_was_trained(self, image: Image) -> None:
+        names = set(content_of(image))
         assert names == {"app", "app/app.py", "app/model.txt", "app/requirements.txt", "app/train.py"}
 
-    def test_the_config_says_how_to_run_it(self, model: Path, cache: Path) -> None:
-        assert config_of(build(model, PYTHON, cache))["config"] == {
+    def test_the_config_says_how_to_run_it(self, image: Image) -> None:
+        assert config_of(image)["config"] == {
             "Cmd": ["--verbose"],
             "Entrypoint": ["python", "app.py"],
             "Env": ["GREETING=hello world", "LEVEL=1"],
@@ -115,11 +130,12 @@ class TestBuild:
 
     def test_a_failing_step_shows_its_line_and_its_output(self, model: Path, cache: Path) -> None:
         (model / "train.py").write_text("raise SystemExit('no data today')")
-        with pytest.raises(BuildFailed, match=r"(?s)Dockerfile, line 10: RUN python train\.py.no data today"):
+        with pytest.raises(BuildFailed, match=r"(?s)Dockerfile, line 7: RUN python train\.py.no data today"):
             build(model, PYTHON, cache)
         assert not list((cache / "built").iterdir())
 
     def test_a_package_that_is_not_installed_is_named(self, model: Path, cache: Path) -> None:
+        (model / "Dockerfile").write_text(DOCKERFILE)
         (model / "requirements.txt").write_text("no-such-package-of-dropscore==1\n")
         with pytest.raises(BuildFailed, match=r"(?s)no-such-package-of-dropscore.*requirements/models\.in"):
             build(model, PYTHON, cache)
