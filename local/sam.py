@@ -42,9 +42,11 @@ def deploy(
     parameters: Mapping[str, str],
     log: Path,
     check: Callable[[], None] = lambda: None,
+    name: str = STACK_NAME,
 ) -> None:
-    """Deploy a built template; a stack that is there already is updated. `check` is as for `processes.run`."""
-    _sam(root, "deploy", ["--template-file", template], endpoint_url, {**runtime(), **parameters}, log, check)
+    """Deploy a built template as the stack `name`; one that is there already is updated. `check` is as for `processes.run`."""
+    options: list[str | Path] = ["--template-file", template, "--stack-name", name]
+    _sam(root, "deploy", options, endpoint_url, {**runtime(), **parameters}, log, check)
 
 
 def _sam(

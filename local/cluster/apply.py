@@ -32,9 +32,11 @@ class ApplyFailed(Exception):
 Send = Callable[[str, str, KubeObject, str], tuple[int, dict[str, Any]]]
 
 
-def apply(folder: Path, kubeconfig: Path) -> list[str]:
-    """Create or update every object of the folder; returns them as ``kind/name``. Raises ApplyFailed."""
-    return apply_objects(objects(folder), _Client.load(kubeconfig).send)
+def apply(folder: Path, kubeconfig: Path, namespace: str | None = None) -> list[str]:
+    """Create or update every object of the folder, in its namespace or in the one given; returns them as ``kind/name``.
+    Raises ApplyFailed.
+    """
+    return apply_objects(objects(folder, namespace), _Client.load(kubeconfig).send)
 
 
 def apply_objects(manifests: Iterable[KubeObject], send: Send) -> list[str]:

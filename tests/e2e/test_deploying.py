@@ -1,6 +1,7 @@
-"""A deployment while files run: each attempt ends with the code that it began with, and old versions go afterwards.
+"""A deployment while files run: each attempt ends with the code that it began with, and old versions go afterwards. And a
+second stack, in the same account, on the same cluster.
 
-It takes a stack of its own and two deployments, so that it runs with the faults.
+That takes an embedded stack of its own and more deployments, so that it runs with the faults.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 
 from local import account, parts, sam
 from local import stack as embedded
+from local.cluster.apply import apply
 from scoring.outcome import versions
 from tests.conftest import use
 from tests.e2e import models
@@ -27,6 +29,7 @@ from tests.e2e.pipeline import Pipeline
 pytestmark = pytest.mark.faults
 
 STATE = ROOT / ".local/deploying"
+OWN = "second"
 ROWS = b"a,b\n1,2\n3,4\n"
 SCORED = [b"a,b,prediction", b"1,2,1", b"3,4,1"]
 # The next release gives each function its state under another name: called by the old definition it fails, and so does
@@ -45,10 +48,14 @@ def handler(event, context):
 
 
 @pytest.fixture
-def pipeline(pytestconfig: pytest.Config) -> Iterator[Pipeline]:
+def pipeline(pytestconfig: pytest.Config) -> Pipeline:
     use(STATE, pytestconfig)
-    yield Pipeline(embedded.up(STATE))
-    embedded.down(STATE)
+    return Pipeline(embedded.up(STATE))
+
+
+def parameters_of(pipeline: Pipeline) -> dict[str, str]:
+    (stack,) = pipeline.stack.client("cloudformation").describe_stacks(StackName=sam.STACK_NAME)["Stacks"]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
 
 
 def next_release() -> Path:
@@ -104,10 +111,8 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
     endpoint = pipeline.scoring(old)["endpoint"]["url"]
     began_with = version_of(pipeline, pipeline.attempt(old))
 
-    (stack,) = pipeline.stack.client("cloudformation").describe_stacks(StackName=sam.STACK_NAME)["Stacks"]
-    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-    log = tmp_path / "deploy.log"
-    sam.deploy(ROOT, next_release(), pipeline.stack.endpoint_url, parameters | {"MaxCpu": "1"}, log)
+    parameters = parameters_of(pipeline) | {"MaxCpu": "1"}
+    sam.deploy(ROOT, next_release(), pipeline.stack.endpoint_url, parameters, tmp_path / "deploy.log")
 
     # Code, definition and settings are the new ones for what begins now, a Redrive included.
     new = pipeline.drop("new.csv", ROWS, model_image=well, protocol="sagemaker")
@@ -138,3 +143,54 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
 def described(pipeline: Pipeline, version: str) -> dict[str, Any]:
     definition: dict[str, Any] = json.loads(pipeline.sfn.describe_state_machine(stateMachineArn=version)["definition"])
     return definition
+
+
+def second_stack(pipeline: Pipeline, log: Path) -> Pipeline:
+    """Another stack on the same cluster: the namespace of the first, one of its own, and a cluster that is gone for good."""
+    there, url = parameters_of(pipeline), pipeline.stack.endpoint_url
+    ours = json.loads(there["Clusters"])
+    apply(ROOT / "cluster", Path(pipeline.stack.kubeconfig), OWN)
+    shared = ours[pipeline.stack.cluster]
+    clusters = {pipeline.stack.cluster: shared | {"namespaces": [*shared["namespaces"], OWN]}, "gone": shared}
+    buckets = {"InputBucketName": "second-input", "OutputBucketName": "second-output"}
+    parameters = there | buckets | {"Clusters": json.dumps(clusters)}
+    sam.deploy(ROOT, parts.BUILD / "build/template.yaml", url, parameters, log, name="second")
+    (stack,) = pipeline.stack.client("cloudformation").describe_stacks(StackName="second")["Stacks"]
+    value = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    return Pipeline(
+        replace(
+            pipeline.stack,
+            input_bucket="second-input",
+            output_bucket="second-output",
+            score_file_arn=value["ScoreFileStateMachineArn"],
+            attempt_arn=value["AttemptStateMachineArn"],
+        )
+    )
+
+
+def test_two_stacks_share_an_account_a_cluster_and_a_namespace(pipeline: Pipeline, tmp_path: Path) -> None:
+    second = second_stack(pipeline, tmp_path / "deploy.log")
+    held, well = models.push(pipeline, "held"), models.push(pipeline, "well")
+    both = (pipeline, second)
+    running = [each.drop("shared.csv", ROWS, model_image=held, protocol="sagemaker") for each in both]
+    endpoints = [each.scoring(execution)["endpoint"]["url"] for each, execution in zip(both, running, strict=True)]
+    # What of the second stack works on a cluster that is there, works beside one that is not.
+    own = second.drop("own.csv", ROWS, model_image=well, protocol="sagemaker", namespace=OWN)
+    assert second.outcome(own).lines == SCORED
+    gone = second.drop("gone.csv", ROWS, model_image=well, protocol="sagemaker", eks_cluster="gone")
+    assert second.outcome(gone).error["error"] == "ClusterNotFound"
+    # Either sweeper leaves the other's pods and its own running ones alone; one tells of the cluster that is gone.
+    assert pipeline.invoke("SweepOrphans", {}) == {"swept": []}
+    (sweeper,) = (
+        function["FunctionName"]
+        for page in pipeline.stack.client("lambda").get_paginator("list_functions").paginate()
+        for function in page["Functions"]
+        if function["FunctionName"].startswith("second-SweepOrphans-")
+    )
+    answer = pipeline.stack.client("lambda").invoke(FunctionName=sweeper, Payload="{}")
+    assert json.loads(answer["Payload"].read())["errorType"] == "ClusterNotFound"
+    for each, execution, endpoint in zip(both, running, endpoints, strict=True):
+        with urllib.request.urlopen(f"{endpoint}/release") as released:
+            assert released.status == 200
+        assert each.outcome(execution).lines == SCORED
+        each.assert_nothing_left(execution)

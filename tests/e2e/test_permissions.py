@@ -25,6 +25,7 @@ FUNCTIONS = (
     "PersistError",
     "TearDown",
     "SweepOrphans",
+    "SweepVersions",
 )
 # A function that makes one call with whatever role it was given, and tells how that went.
 PROBE = """
@@ -84,6 +85,8 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "get_execution_history",
         {"executionArn": f"{ARN}:execution:dropscore-attempt:probe"},
     ),
+    "list the versions of a function": ("lambda", "list_versions_by_function", {"FunctionName": "LaunchPod"}),
+    "delete a version of a function": ("lambda", "delete_function", {"FunctionName": "LaunchPod", "Qualifier": "999"}),
     "look an image up": ("ecr", "describe_images", {"repositoryName": "sas-anomaly"}),
     "look a cluster up": ("eks", "describe_cluster", {"name": "dropscore-local"}),
     "list clusters": ("eks", "list_clusters", {}),
@@ -97,7 +100,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 # What is not there is no matter of permission.
-DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken", "ExecutionDoesNotExist")
+DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken", "ExecutionDoesNotExist", "ResourceNotFoundException")
 QUEUE = {"read a place", "take a place", "give a place up", "call a file"}
 MAY = {
     "StartScoring": set(),
@@ -158,14 +161,20 @@ MAY = {
         *QUEUE,
     },
     "SweepOrphans": {"look a cluster up", "read clusters", *QUEUE},
+    "SweepVersions": {"list the versions of a function", "delete a version of a function"},
 }
 
 
 @pytest.fixture(scope="module")
-def roles(pipeline: Pipeline) -> dict[str, str]:
+def names(pipeline: Pipeline) -> dict[str, str]:
+    """What the template's resources are called on the stack."""
     resources = pipeline.stack.client("cloudformation").describe_stack_resources(StackName="dropscore")
-    found = {entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in resources["StackResources"]}
-    return {name: f"arn:aws:iam::000000000000:role{locked.ROLE_PATH}{found[f'{name}Role']}" for name in FUNCTIONS}
+    return {entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in resources["StackResources"]}
+
+
+@pytest.fixture(scope="module")
+def roles(names: dict[str, str]) -> dict[str, str]:
+    return {name: f"arn:aws:iam::000000000000:role{locked.ROLE_PATH}{names[f'{name}Role']}" for name in FUNCTIONS}
 
 
 @pytest.fixture
@@ -202,13 +211,13 @@ def probe(pipeline: Pipeline, roles: dict[str, str]) -> Iterator[Callable[..., s
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_its_own_work_and_no_other(
-    pipeline: Pipeline, probe: Callable[..., str], function: str
+    pipeline: Pipeline, probe: Callable[..., str], names: dict[str, str], function: str
 ) -> None:
     for bucket, key in ((IN, "elsewhere/probe.csv"), (OUT, "scored/probe.csv.error")):
         pipeline.s3.put_object(Bucket=bucket, Key=key, Body=b"")
     # Not by way of the folder's event: the object has to be there, not to be scored.
     pipeline.s3.put_object(Bucket=IN, Key="incoming/probe.csv.error", Body=b"")
-    keys = {"incoming/probe.csv": "incoming/probe.csv.error"}
+    keys = {"incoming/probe.csv": "incoming/probe.csv.error", "LaunchPod": names["LaunchPod"]}
     encrypted = locked.encryption(locked.key(pipeline.stack.client("kms")))
     allowed = set()
     for what, (service, operation, parameters) in CALLS.items():
