@@ -37,7 +37,7 @@ def leaving(pipeline: Pipeline) -> Iterator[str]:
     # Both of them, with something in them: nothing deletes a bucket that is not empty.
     for bucket in (given["InputBucketName"], given["OutputBucketName"]):
         pipeline.s3.put_object(Bucket=bucket, Key="elsewhere/kept", Body=b"kept")
-    assert all(found for found in of_stack(pipeline).values())
+    assert not [kind for kind, found in of_stack(pipeline).items() if not found]
     client.delete_stack(StackName=made["StackId"])
     assert wait_for("the stack's end", ended) == "DELETE_COMPLETE"
     yield made["StackId"]
@@ -58,7 +58,7 @@ def of_stack(pipeline: Pipeline) -> dict[str, list[str]]:
         "log groups": ("logs", "describe_log_groups", "logGroups", "logGroupName"),
         "state machines": ("stepfunctions", "list_state_machines", "stateMachines", "name"),
         "rules": ("events", "list_rules", "Rules", "Name"),
-        "schedules": ("scheduler", "list_schedules", "Schedules", "Target"),
+        "schedules": ("scheduler", "list_schedules", "Schedules", "Name"),
         "topics": ("sns", "list_topics", "Topics", "TopicArn"),
         "alarms": ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
         "dashboards": ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
