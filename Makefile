@@ -65,7 +65,7 @@ test: setup ## run all tests that need neither AWS nor Docker
 
 test-faults: setup ## inject each fault of docs/failures.md and look what comes of it
 	@$(YOURS) $(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults tests/e2e/test_deploying.py
-	@$(MAKE) storm
+	@$(if $(strip $(YOURS)),echo 'the storm kills what runs on this machine: it is for the embedded clusters (make storm)',$(MAKE) storm)
 
 storm: setup ## drop 200 files at once, with a fault in every fourth (SEED=… to repeat one)
 	@SEED=$(SEED) $(BIN)/pytest -m faults --capture=no tests/e2e/storm

@@ -27,8 +27,8 @@ def of_type(pipeline: Pipeline, kind: str) -> list[str]:
 def test_every_role_is_bounded_and_has_its_path(pipeline: Pipeline) -> None:
     iam = pipeline.stack.client("iam")
     roles = [iam.get_role(RoleName=name)["Role"] for name in of_type(pipeline, "AWS::IAM::Role")]
-    # Of eleven functions, two state machines and a schedule.
-    assert len(roles) == 14
+    # Of twelve functions, two state machines and the schedules.
+    assert len(roles) == 15
     assert {role["Path"] for role in roles} == {locked.ROLE_PATH}
     assert {role["PermissionsBoundary"]["PermissionsBoundaryArn"] for role in roles} == {locked.BOUNDARY}
 
