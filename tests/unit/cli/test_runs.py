@@ -176,7 +176,7 @@ def test_any_other_refusal_says_what_it_means(
 class Expired:
     """A session, and its only client, whose credentials have expired."""
 
-    def client(self, *_: object, **__: object) -> "Expired":
+    def client(self, *_: object, **__: object) -> Expired:
         return self
 
     def describe_stacks(self, **_: object) -> None:
