@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import urllib.request
 from pathlib import Path
 
 from local import images, parts
@@ -66,3 +67,9 @@ def push(
         image = images.build(folder, parts.MODELS_PYTHON)
     images.push(pipeline.stack.client("ecr"), image, repository=repository, tag="latest")
     return repository
+
+
+def release(endpoint: str) -> None:
+    """Let the model that is `held` answer, at the address that its file is sent to."""
+    with urllib.request.urlopen(f"{endpoint}/release") as answer:
+        assert answer.read() == b"released"

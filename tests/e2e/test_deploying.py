@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,8 +128,7 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
     machine = pipeline.stack.attempt_arn
     sweeper = clients_of(pipeline, "SweepVersions")
     assert versions.sweep(*sweeper, machine, f"{machine}:live", later) == []
-    with urllib.request.urlopen(f"{endpoint}/release") as answer:
-        assert answer.status == 200
+    models.release(endpoint)
     assert pipeline.outcome(old).lines == SCORED
     pipeline.assert_nothing_left(old)
 
@@ -190,7 +188,6 @@ def test_two_stacks_share_an_account_a_cluster_and_a_namespace(pipeline: Pipelin
     answer = pipeline.stack.client("lambda").invoke(FunctionName=sweeper, Payload="{}")
     assert json.loads(answer["Payload"].read())["errorType"] == "ClusterNotFound"
     for each, execution, endpoint in zip(both, running, endpoints, strict=True):
-        with urllib.request.urlopen(f"{endpoint}/release") as released:
-            assert released.status == 200
+        models.release(endpoint)
         assert each.outcome(execution).lines == SCORED
         each.assert_nothing_left(execution)
