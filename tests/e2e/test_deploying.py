@@ -90,7 +90,7 @@ def clients_of(pipeline: Pipeline, function: str) -> tuple[Any, Any]:
         each
         for page in pipeline.stack.client("lambda").get_paginator("list_functions").paginate()
         for each in page["Functions"]
-        if f"-{function}-" in each["FunctionName"]
+        if each["FunctionName"].startswith(f"{sam.STACK_NAME}-{function}-")
     )
     issued = pipeline.stack.client("sts").assume_role(RoleArn=found["Role"], RoleSessionName="test")["Credentials"]
     credentials = {
