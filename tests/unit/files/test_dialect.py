@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from scoring.errors import InvalidFile
+from scoring.files import blocks
 from scoring.files.blocks import Blocks, Counter
 from scoring.files.dialect import RFC4180, Dialect
 
@@ -86,12 +87,12 @@ def test_blocks_hold_every_byte_in_order_and_split_no_record(
     given_: tuple[Dialect, bytes, list[bytes]], size: int
 ) -> None:
     dialect, data, chunks = given_
-    blocks = Blocks(iter(chunks), size, dialect)
-    first = blocks.first()
+    cut = Blocks(iter(chunks), size, dialect)
+    first = cut.first()
     assert not first or first in data
-    handed_out = list(blocks)
+    handed_out = list(cut)
     assert data.endswith(first + b"".join(handed_out))
-    assert blocks.position == len(data)
+    assert cut.position == len(data)
     found = [*dialect.records(first), *(record for block in handed_out for record in dialect.records(block))]
     assert found == dialect.records(data)
     assert all(len(block) <= size or dialect.first_end(block) in (0, len(block)) for block in handed_out)
@@ -102,15 +103,19 @@ def test_blocks_hold_every_byte_in_order_and_split_no_record(
 @given(in_chunks())
 def test_the_first_record_may_be_looked_at_and_left_there(given_: tuple[Dialect, bytes, list[bytes]]) -> None:
     dialect, data, chunks = given_
-    blocks = Blocks(iter(chunks), 50, dialect)
-    first = blocks.first(keep=True)
+    cut = Blocks(iter(chunks), 50, dialect)
+    first = cut.first(keep=True)
     assert dialect.records(first) == dialect.records(data)[:1]
-    assert [record for block in blocks for record in dialect.records(block)] == dialect.records(data)
+    assert [record for block in cut for record in dialect.records(block)] == dialect.records(data)
 
 
-@settings(max_examples=300)
-@given(in_chunks())
-def test_a_count_goes_on_elsewhere_after_any_chunk(given_: tuple[Dialect, bytes, list[bytes]]) -> None:
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(in_chunks(), st.sampled_from([0, 128]))
+def test_a_count_goes_on_elsewhere_after_any_chunk(
+    monkeypatch: pytest.MonkeyPatch, given_: tuple[Dialect, bytes, list[bytes]], long_bytes: int
+) -> None:
+    """Whether its lines are taken for long or for short ones."""
+    monkeypatch.setattr(blocks, "_LONG_BYTES", long_bytes)
     dialect, data, chunks = given_
     counter = Counter(dialect)
     for chunk in chunks:
@@ -119,6 +124,21 @@ def test_a_count_goes_on_elsewhere_after_any_chunk(given_: tuple[Dialect, bytes,
         assert len(counter.begun) < 4
     list(counter.pass_on([]))
     assert counter.records == len(dialect.records(data))
+
+
+@settings(max_examples=400)
+@given(documents())
+def test_quotes_as_rfc_4180_has_them_are_found_without_parsing(document: tuple[Dialect, bytes]) -> None:
+    """Or nothing is said of them."""
+    dialect, data = document
+    quotes = dialect.regular_quotes(data)
+    if quotes is not None:
+        sections = [section.span() for section in dialect.sections(data)]
+        assert list(zip(quotes[::2], quotes[1::2], strict=True)) == [(start, end - 1) for start, end in sections]
+        assert not dialect.is_irregular(dialect.pieces(data))
+    elif not (dialect.backslash and b"\\" in data):
+        pieces = dialect.pieces(data)
+        assert dialect.is_irregular(pieces) or b'"' in b"".join(pieces[::2]) or data.count(b'"') >= 64
 
 
 @pytest.mark.parametrize(
@@ -144,11 +164,11 @@ def stray_file(mebibytes: int) -> Iterator[bytes]:
 
 def test_a_quote_that_is_never_closed_ends_with_a_sentence_that_says_where() -> None:
     began = time.monotonic()
-    blocks = Blocks(stray_file(64), 1 << 20, start=1000)
-    blocks.first()
-    blocks.row = 2
+    cut = Blocks(stray_file(64), 1 << 20, start=1000)
+    cut.first()
+    cut.row = 2
     with pytest.raises(InvalidFile, match="Row 2, at byte 1008, begins a quote that is never closed"):
-        list(blocks)
+        list(cut)
     assert time.monotonic() - began < 10
 
 

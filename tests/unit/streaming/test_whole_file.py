@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scoring import streaming
-from scoring.errors import AwsThrottled, EmptyFile, ModelFailed, ModelTimeout, RowCountMismatch
+from scoring.errors import AwsThrottled, EmptyFile, InvalidFile, ModelFailed, ModelTimeout, RowCountMismatch
 from scoring.files import objects
 from scoring.protocols import model as model_module
 from scoring.protocols.model import NoAnswer
@@ -50,6 +50,18 @@ def test_a_file_goes_in_whole_and_comes_out_whole(s3: Any, container: Server) ->
     assert (scoring["status"], scoring["rows"], scoring["bytes"]) == ("DONE", 2, len(SCORED))
     assert FILE in posts(container)[0].body
     assert published(s3, scoring) == SCORED
+
+
+@pytest.mark.parametrize("wrong", [b"id,text\n1,\xe9\n", b"id,text\n1,a\xc3"])
+def test_a_file_that_is_not_utf_8_is_told_from_which_byte_on(
+    s3: Any, container: Server, monkeypatch: pytest.MonkeyPatch, wrong: bytes
+) -> None:
+    """Also where a character is cut off by the end of the file."""
+    monkeypatch.setattr(objects, "CHUNK_BYTES", 4)
+    found = drop(s3, wrong)
+    place = wrong.index(max(wrong))
+    with pytest.raises(InvalidFile, match=f"not UTF-8: byte {place}, in or after row 1"):
+        streaming.advance(job(s3, container, found, opened(s3, found), request=request(protocol="sas")))
 
 
 def test_whoever_looks_learns_that_the_model_works_on_the_file(

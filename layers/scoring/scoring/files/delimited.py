@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -18,8 +19,12 @@ from scoring.files.formats import Batch, Format, Lines, Spec, held
 from scoring.files.joining import joined, line_end, new_names, row
 from scoring.files.utf8 import NotUtf8
 
-# So much is taken apart into records at once to be joined: as objects, short ones take four times their bytes.
-_JOINED_BYTES = 256 << 10
+# So much is taken apart into records at once: as objects, short ones take four times their bytes, and what is in a
+# processor's cache is done sooner.
+_AT_ONCE_BYTES = 256 << 10
+# What stands for separators inside of quotes while fields are cut at those outside: bytes that are in no UTF-8.
+_HIDDEN = {b"\xff": b",", b"\xfe": b"\n", b"\xfd": b"\r"}
+_HIDE = bytes.maketrans(b"".join(_HIDDEN.values()), b"".join(_HIDDEN))
 # A decimal comma, in a field that is nothing but a number.
 _DECIMAL = re.compile(rb"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 
@@ -114,7 +119,9 @@ class Csv(Format):
     def batch(self, block: bytes, start: int, row: int, crc: int = 0) -> Batch:
         self.check_text(block, row, start)
         dialect = self._dialect
-        if (pieces := dialect.regular(block)) is not None:
+        pieces = dialect.regular(block)
+        is_regular = pieces is not None
+        if pieces is not None:
             is_quoted_well, is_open = True, len(pieces) % 2 == 0
         else:
             pieces = dialect.pieces(block)
@@ -126,13 +133,22 @@ class Csv(Format):
         split = partial(dialect.lines, block, inside=spans_lines)
         as_it_is = self._is_sent_as_is and is_quoted_well
         sent: Lines | None
+        text: Callable[[], bytes] | None = None
         if (count := self._regular(dialect.marks(pieces), block, split)) is not None:
-            sent = None if as_it_is else partial(self._all_as_sent, split, is_quoted_well)
-            return Batch(block, start, row, count, split, split, sent, crc=crc, spans_lines=spans_lines)
+            if as_it_is:
+                sent = None
+            elif is_regular and self._is_cut:
+                cut = block, spans_lines, self._hides(pieces)
+                text, sent = partial(self._cut, *cut), partial(self._cut_records, *cut)
+            else:
+                sent = partial(self._all_as_sent, split)
+            return Batch(block, start, row, count, split, split, sent, text, crc=crc, spans_lines=spans_lines)
         lines, shaped, bad, padded = self._shaped(split(), start, row)
         own = held(shaped)
-        sent = own if as_it_is else partial(self._all_as_sent, own, is_quoted_well)
-        return Batch(block, start, row, len(lines), held(lines), own, sent, bad, padded, crc, is_held=True)
+        sent = own if as_it_is else partial(self._all_as_sent, own)
+        return Batch(
+            block, start, row, len(lines), held(lines), own, sent, bad=bad, padded=padded, crc=crc, is_held=True
+        )
 
     def _regular(self, marks: bytes, block: bytes, split: Lines) -> int | None:
         """How many records there are if each line is one of as many fields as the header has; otherwise None."""
@@ -172,20 +188,77 @@ class Csv(Format):
                 own.append(line + self._delimiter * (width - fields))
         return records, own, bad, padded
 
-    def _all_as_sent(self, own: Lines, is_quoted_well: bool) -> list[bytes]:
+    @cached_property
+    def _is_cut(self) -> bool:
+        """Whether the model gets some fields as they are written, and never one alone, which may be blank."""
+        spec = self.spec
+        plain = spec.delimiter == "," and spec.decimal == "point" and spec.escape != "backslash" and spec.end == "\n"
+        return plain and self._sent is not None and len(self._sent) > 1
+
+    def _hides(self, pieces: list[bytes]) -> bool:
+        """Whether a separator in quotes stands where fields or records are cut, in a regular block that is split there."""
+        inside = b"".join(pieces[1::2])
+        if b"," not in inside or b"\n" in inside or b"\r" in inside:
+            return b"\n" in inside or b"\r" in inside
+        # What is behind the last cut of a record is not taken apart: where is the first quote of each?
+        splits, _ = self._sent.splits if self._sent else (0, ())
+        before = pieces[:-1:2]
+        firsts = before[:1] + [piece for piece in before[1:] if b"\n" in piece]
+        return any(piece.count(b",", piece.rfind(b"\n") + 1) < splits for piece in firsts)
+
+    def _cut(self, block: bytes, spans_lines: bool, hides: bool) -> bytes:
+        """A regular block with the columns alone that the model gets, each record on a line."""
+        written = io.BytesIO()
+        for some in self._in_turn(block, spans_lines):
+            written.write(self._cut_some(some, hides))
+        return written.getvalue()
+
+    def _cut_some(self, block: bytes, hides: bool) -> bytes:
+        columns = self._sent
+        assert columns
+        if hides:
+            regular = self._dialect.regular(block)
+            pieces = self._dialect.pieces(block) if regular is None else regular
+            pieces[1::2] = [piece.translate(_HIDE) for piece in pieces[1::2]]
+            block = (b"" if regular is None else QUOTE).join(pieces)
+        block = block.replace(b"\r", b"")
+        block = block if block.endswith(b"\n") else block + b"\n"
+        splits, taken = columns.splits
+        # One step in C after the other for each record.
+        chosen: Iterator[Any] = map(
+            itemgetter(*taken), map(bytes.split, io.BytesIO(block), repeat(b","), repeat(splits))
+        )
+        records: Iterator[bytes] = chosen if len(taken) == 1 else map(b",".join, chosen)
+        # Where the last column is not taken, the line end is left behind with it.
+        text = b"".join(records) if taken[-1] == splits else b"\n".join(records) + b"\n"
+        if hides:
+            for hidden, shown in _HIDDEN.items():
+                text = text.replace(hidden, shown)
+        return text
+
+    def _cut_records(self, block: bytes, spans_lines: bool, hides: bool) -> list[bytes]:
+        """The records of that."""
+        return self._dialect.lines(self._cut(block, spans_lines, hides), inside=spans_lines)
+
+    def _in_turn(self, block: bytes, spans_lines: bool) -> Iterator[bytes]:
+        """The records of a block, some of them at a time."""
+        dialect, place = self._dialect, 0
+        while place < len(block):
+            some = block[place : place + _AT_ONCE_BYTES]
+            if place + len(some) < len(block):
+                whole = dialect.cut(some) if spans_lines else some.rfind(dialect.end) + 1
+                # A record may be longer.
+                some = some[:whole] or block[place : place + (dialect.first_end(block[place:]) or len(block))]
+            place += len(some)
+            yield some
+
+    def _all_as_sent(self, own: Lines) -> list[bytes]:
         """Records as the model gets them."""
         records, columns, delimiter, slowly = own(), self._sent, self._delimiter, self._as_sent
         if not columns or len(columns) == 1 or delimiter != b"," or self._dialect.backslash:
             return list(map(slowly, records))
         # Most records have no quote, and a call for each of them would cost more than the work.
         splits, taken = columns.splits
-        if splits == 1 and taken == (1,) and is_quoted_well:
-            # A quote behind the first column stays where it is.
-            return [
-                parts[1] if QUOTE not in parts[0] else slowly(one)
-                for one in records
-                for parts in (one.split(delimiter, 1),)
-            ]
         if len(taken) == 1:
             place = taken[0]
             return [slowly(one) if QUOTE in one else one.split(delimiter, splits)[place] for one in records]
@@ -217,8 +290,11 @@ class Csv(Format):
         return sent if batch.is_all(places) else [sent[place] for place in places]
 
     def body(self, batch: Batch, places: Sequence[int]) -> bytes:
-        if batch.sent is None and batch.is_all(places):
-            return batch.block
+        if batch.is_all(places):
+            if batch.sent is None:
+                return batch.block
+            if batch.text:
+                return batch.text()
         return b"\n".join(self.records(batch, places)) + b"\n"
 
     def header(self, names: Sequence[str]) -> bytes:
@@ -245,15 +321,8 @@ class Csv(Format):
         if batch.is_held:
             yield batch.own()
             return
-        dialect, block, place = self._dialect, batch.block, 0
-        while place < len(block):
-            piece = block[place : place + _JOINED_BYTES]
-            if place + len(piece) < len(block):
-                whole = dialect.cut(piece) if batch.spans_lines else piece.rfind(dialect.end) + 1
-                # A record may be longer.
-                piece = piece[:whole] or block[place : place + (dialect.first_end(block[place:]) or len(block))]
-            place += len(piece)
-            yield dialect.lines(piece, inside=batch.spans_lines)
+        for some in self._in_turn(batch.block, batch.spans_lines):
+            yield self._dialect.lines(some, inside=batch.spans_lines)
 
     def _as_kept(self, record: bytes) -> bytes:
         """The columns of a record that come back, as they are written."""

@@ -82,6 +82,8 @@ class Batch:
         What comes back of them: the same, but with the fields that a short one lacks, and without those too many.
     sent
         What the model gets for them; None where that is the block, byte for byte.
+    text
+        The same with line ends, where it is found without taking records apart.
     bad
         What is wrong with a record, by its place in the batch: the model does not get it.
     padded
@@ -99,6 +101,7 @@ class Batch:
     records: Lines
     own: Lines
     sent: Lines | None
+    text: Callable[[], bytes] | None = None
     bad: Mapping[int, str] = field(default_factory=dict)
     padded: int = 0
     crc: int = 0

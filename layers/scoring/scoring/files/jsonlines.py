@@ -72,7 +72,7 @@ class JsonLines(Format):
             own.append(b"{}" if wrong else self._some(record, found, self.spec.kept))
             sent.append(b"" if wrong else self._some(record, found, self.spec.sent, self.spec.hidden))
         lines = held(records), held(own), held(sent)
-        return Batch(block, start, row, len(records), *lines, bad, crc=crc, is_held=True)
+        return Batch(block, start, row, len(records), *lines, bad=bad, crc=crc, is_held=True)
 
     @staticmethod
     def _some(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import codecs
 
+# A character has four bytes at most.
 _AT_ONCE_BYTES = 64 << 10
 
 
