@@ -4,6 +4,7 @@ and workers begin with what takes long.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def use(state: Path, config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
         deal(items, config.workerinput["workercount"])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave what has been imported and collected alone from now on: a tenth of the processor's time went into looking at it."""
+    gc.freeze()
+    gc.set_threshold(7_000)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -58,13 +58,13 @@ def _gone(pid: int) -> bool:
     return False
 
 
-def test_it_says_where_it_is(own_cluster: EmbeddedCluster) -> None:
-    described = json.loads((own_cluster.state / "cluster.json").read_text())
+def test_it_says_where_it_is(embedded_cluster: EmbeddedCluster) -> None:
+    described = json.loads((embedded_cluster.state / "cluster.json").read_text())
     assert set(described) == {"api_url", "ca_file", "gateway_url", "kubeconfig", "pid"}
-    assert described["pid"] == own_cluster.process.pid
+    assert described["pid"] == embedded_cluster.process.pid
     assert described["api_url"].startswith("https://127.0.0.1:")
     assert Path(described["ca_file"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
-    assert stat.S_IMODE(own_cluster.kubeconfig.stat().st_mode) == 0o600, "it holds the administrator's token"
+    assert stat.S_IMODE(embedded_cluster.kubeconfig.stat().st_mode) == 0o600, "it holds the administrator's token"
 
 
 def test_sigterm_ends_it_and_its_pods(own_cluster: EmbeddedCluster) -> None:
@@ -161,16 +161,16 @@ def test_kubectl_applies_the_same_folder(own_cluster: EmbeddedCluster) -> None:
     assert all(line.endswith(" unchanged") for line in results[1].splitlines())
 
 
-def test_what_cannot_be_applied_is_an_error(own_cluster: EmbeddedCluster, tmp_path: Path) -> None:
+def test_what_cannot_be_applied_is_an_error(embedded_cluster: EmbeddedCluster, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "kustomization.yaml").write_text("resources: [a.yaml]\nimages: []\n")
     with pytest.raises(ApplyFailed, match="images: not understood here"):
-        apply(folder, own_cluster.kubeconfig)
+        apply(folder, embedded_cluster.kubeconfig)
     (folder / "kustomization.yaml").write_text("resources: [a.yaml]\nnamespace: default\n")
     (folder / "a.yaml").write_text("apiVersion: v1\nkind: Service\nmetadata: {name: 1a}\nspec: {ports: [{port: 1}]}\n")
     with pytest.raises(ApplyFailed, match='Service "1a" is invalid'):
-        apply(folder, own_cluster.kubeconfig)
+        apply(folder, embedded_cluster.kubeconfig)
     (folder / "a.yaml").write_text("apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n")
     with pytest.raises(ApplyFailed, match="no matches for kind 'Thing'"):
-        apply(folder, own_cluster.kubeconfig)
+        apply(folder, embedded_cluster.kubeconfig)

@@ -58,10 +58,21 @@ def dropscore(
     return run
 
 
-def test_files_are_dropped_side_by_side_and_come_back(pipeline: Pipeline, dropscore: Dropscore, tmp_path: Path) -> None:
+def test_files_are_dropped_side_by_side_and_come_back(
+    dropscore: Dropscore, well: dict[str, str], tmp_path: Path
+) -> None:
     for name in ("people-1.csv", "people-2.csv"):
         (tmp_path / name).write_bytes(PEOPLE.read_bytes())
-    tags = ("--model", pipeline.image("sas-anomaly"), "--protocol", "sas", "--tag", "split=rows", "--folder", "command")
+    tags = (
+        "--model",
+        well["model_image"],
+        "--protocol",
+        well["protocol"],
+        "--tag",
+        "max_errors=1",
+        "--folder",
+        "command",
+    )
     done = dropscore("score", "people-1.csv", "people-2.csv", *tags, "--out", "scored")
     assert done.code == 0, done.out + done.err
     lines = PEOPLE.read_bytes().count(b"\n")

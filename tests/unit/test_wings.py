@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ DECIDES = {"scoring.intake.request", "scoring.intake.profiles", "scoring.intake.
 def imported(module: Path) -> set[str]:
     """The parts of the library that a module imports, wherever in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text())):
+    for node in ast.walk(parsed(module)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -50,9 +51,13 @@ def test_imports_run_downwards(module: Path) -> None:
     assert not upwards or all(FLOORS[part] == FLOORS[own] == 1 for part in upwards), f"{module} imports {upwards}"
 
 
+# Many functions load the same modules.
+parsed = cache(lambda module: ast.parse(module.read_text()))
+
+
 def loaded_with(module: Path, found: set[str]) -> set[str]:
     """The library's modules that are loaded with a module; what is imported for its types alone is not."""
-    for node in ast.parse(module.read_text()).body:
+    for node in parsed(module).body:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("scoring"):
             for name in (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)):
                 path = LIBRARY.parent / name.replace(".", "/")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dropscore.check.memory_s3 import MemoryS3
 from scoring import streaming
 from scoring.errors import ModelFailed
 from scoring.files.dialect import RFC4180
@@ -31,6 +32,12 @@ def scored(s3: Any, server: Server, document: bytes, **asked: Any) -> tuple[byte
     while done.get("status") != "DONE":
         done = streaming.advance(job(s3, server, found, done, request=wanted))
     return published(s3, done), done
+
+
+@pytest.fixture
+def s3() -> MemoryS3:
+    """What is between the engine and the model is asked here, in many steps."""
+    return MemoryS3()
 
 
 @pytest.fixture(autouse=True)
