@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import boto3
@@ -56,14 +56,15 @@ def client(service: str) -> Any:
     each request that writes: a bucket's policy may deny those that do not.
     """
     made: Any = boto3.client(service, config=_CONFIGS.get(service, _CONFIG))  # type: ignore[call-overload]
-    if service == "s3" and (key := settings.current().kms_key_arn):
+    if service == "s3":
         for call in _WRITES:
-            made.meta.events.register(f"before-parameter-build.s3.{call}", partial(_encrypt, key))
+            made.meta.events.register(f"before-parameter-build.s3.{call}", _encrypt)
     return made
 
 
-def _encrypt(key: str, params: dict[str, Any], **_: object) -> None:
-    params |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+def _encrypt(params: dict[str, Any], **_: object) -> None:
+    if key := settings.current().kms_key_arn:
+        params |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
 
 
 def code(error: ClientError) -> str:
