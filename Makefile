@@ -91,7 +91,7 @@ lint: setup .venv-lint/.installed ## check style, types and the templates
 	@$(BIN)/mypy --strict layers/scoring cli local bench
 	@for function in functions/*/app.py; do $(BIN)/mypy --strict --no-error-summary $$function || exit 1; done
 	@for template in $(TEMPLATES); do SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template-file $$template || exit 1; done
-	@.venv-lint/bin/python tests/lint/policies.py template.yaml
+	@.venv-lint/bin/python -W 'ignore:pkg_resources' tests/lint/policies.py template.yaml
 	@.venv-lint/bin/checkov --framework cloudformation --skip-download --quiet --compact --file $(TEMPLATES)
 
 .PHONY: bench sweep crowd

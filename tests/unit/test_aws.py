@@ -11,7 +11,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from scoring import aws, settings
+from scoring import aws
 from scoring.errors import AccessDenied, AwsThrottled, ScoringFailed
 from tests.builders import ACCOUNT, OUTPUT_BUCKET, REGION
 
@@ -87,8 +87,6 @@ class TestEncryption:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KMS_KEY_ARN", self.KEY)
-        settings.current.cache_clear()
-        aws.client.cache_clear()
         named = {
             "x-amz-server-side-encryption": "aws:kms",
             "x-amz-server-side-encryption-aws-kms-key-id": self.KEY,
