@@ -90,7 +90,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 # What is not there is no matter of permission.
-DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken")
+DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken", "RepositoryNotFoundException")
 QUEUE = {"read a place", "take a place", "give a place up", "call a file"}
 MAY = {
     "StartScoring": set(),

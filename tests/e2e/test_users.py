@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from botocore.exceptions import ClientError
@@ -25,7 +26,8 @@ def execution(pipeline: Pipeline) -> Iterator[str]:
     s3 = pipeline.stack.user_client("s3")
     for key in (*BESIDE, PROGRESS, "elsewhere/probe.error"):
         pipeline.s3.put_object(Bucket=OUT, Key=key, Body=b"{}", Tagging="error=none")
-    upload = s3.create_multipart_upload(**FILE, Tagging="model_image=sas-anomaly&protocol=sas")["UploadId"]
+    tags = urlencode({"model_image": pipeline.image("sas-anomaly"), "protocol": "sas"})
+    upload = s3.create_multipart_upload(**FILE, Tagging=tags)["UploadId"]
     part = {"PartNumber": 1, "ETag": s3.upload_part(**FILE, UploadId=upload, PartNumber=1, Body=b"a,b\n1,2\n")["ETag"]}
     assert len(s3.list_parts(**FILE, UploadId=upload)["Parts"]) == 1
     version = s3.complete_multipart_upload(**FILE, UploadId=upload, MultipartUpload={"Parts": [part]})["VersionId"]
