@@ -295,7 +295,13 @@ class Container:
         return False
 
     async def _kill_unhealthy(self, process: ContainerProcess, kind: str) -> None:
-        self._event("Normal", "Killing", f"Container {self.state.name} failed {kind} probe, will be restarted")
+        message = f"Container {self.state.name} failed {kind} probe"
+        if self._policy != "Never":
+            message += ", will be restarted"
+        elif len(self._pod["spec"]["containers"]) == 1:
+            # With nothing left to run, the kubelet ends the pod, and says no more than that.
+            message = f"Stopping container {self.state.name}"
+        self._event("Normal", "Killing", message)
         await process.stop(self._pod["spec"]["terminationGracePeriodSeconds"])
 
     def _event(self, kind: EventType, reason: str, message: str) -> None:

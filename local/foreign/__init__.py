@@ -25,8 +25,8 @@ _VARIABLES = ("KUBECONFIG", "CONTEXT", "REGISTRY", "ROUTE", "URL")
 class Foreign:
     """A cluster of yours, and how it is used.
 
-    `kubeconfig` is a path, or several with colons between them; `registry` is a host with its port, empty where the
-    cluster's own tool loads images; `url` is where the gateway or ingress is reached from this machine, empty where the
+    `kubeconfig` is a path, or several with colons between them; `registry` is a host with its port, empty where
+    images are loaded into the cluster's nodes; `url` is where the gateway or ingress is reached from this machine, empty where the
     cluster says so itself.
     """
 

@@ -1,4 +1,4 @@
-"""Images for a cluster of yours: built by Docker, and pushed to the registry named or loaded by the cluster's own tool.
+"""Images for a cluster of yours: built by Docker, and pushed to the registry named or loaded into the cluster's nodes.
 
 A model image of another registry than the account's ECR is named by its digest (docs/files.md), so that is what the nodes
 must know it by, however it came there.
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -31,8 +32,8 @@ _TAG = "dropscore"
 _NAME = "io.containerd.image.name"
 _BUILD_SECONDS, _LOAD_SECONDS = 1800, 300
 
-# Takes an archive and gives the command that loads it, by what a context is called by the tool that has made it.
-_Loading = Callable[[str], list[str]]
+# The commands that load an archive, which each finds in its standard input as well.
+_Loading = Callable[[str], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,9 @@ class Publisher:
                 raise StackFailed(
                     f"The models' images are built by Docker, which cannot be used here: {failure}"
                 ) from failure
-            if load and shutil.which(load("")[0]) is None:
-                raise StackFailed(
-                    f"Images are loaded by `{load('')[0]}`, which is not installed; or name a REGISTRY=…."
-                )
+            if load and shutil.which(load("")[0][0]) is None:
+                program = load("")[0][0]
+                raise StackFailed(f"Images are loaded by `{program}`, which is not installed; or name a REGISTRY=….")
         return cls(foreign.registry or LOADED, is_embedded, load, python)
 
     def publish(self, folder: Path, repository: str) -> str:
@@ -104,13 +104,15 @@ class Publisher:
             raise StackFailed(f"The image of {folder} cannot be brought to the cluster: {failure}.") from failure
 
 
-def _loading(context: str, nodes: list[dict[str, object]]) -> _Loading | None:
-    if context.startswith("kind-"):
-        return lambda archive: ["kind", "load", "image-archive", archive, "--name", context.removeprefix("kind-")]
-    if context.startswith("k3d-"):
-        return lambda archive: ["k3d", "image", "import", archive, "--cluster", context.removeprefix("k3d-")]
-    if any("minikube.k8s.io/name" in one["metadata"].get("labels", {}) for one in nodes):  # type: ignore[attr-defined]
-        return lambda archive: ["minikube", "image", "load", archive, "--profile", context]
+def _loading(context: str, nodes: list[dict[str, Any]]) -> _Loading | None:
+    if context.startswith(("kind-", "k3d-")):
+        # Their nodes are containers of the same name. (`kind load` gives each image a second name, `import-<date>@…`, and
+        # containerd 1.6 then looks for the image by that one, in vain.)
+        names = [node["metadata"]["name"] for node in nodes]
+        load = ("ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "-")
+        return lambda _archive: [["docker", "exec", "--interactive", name, *load] for name in names]
+    if any("minikube.k8s.io/name" in node["metadata"].get("labels", {}) for node in nodes):
+        return lambda archive: [["minikube", "image", "load", archive, "--profile", context]]
     return None
 
 
@@ -120,10 +122,11 @@ def _load(name: str, load: _Loading) -> str:
         saved, renamed = Path(scratch, "saved.tar"), Path(scratch, "image.tar")
         docker("save", "--output", str(saved), f"{name}:{_TAG}", seconds=_LOAD_SECONDS)
         reference = rename(saved, renamed, name)
-        command = load(str(renamed))
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False)
-        if done.returncode:
-            raise StackFailed(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()}")
+        for command in load(str(renamed)):
+            with renamed.open("rb") as archive:
+                done = subprocess.run(command, stdin=archive, capture_output=True, timeout=_LOAD_SECONDS, check=False)
+            if done.returncode:
+                raise StackFailed(f"`{' '.join(command)}` failed: {done.stderr.decode(errors='replace').strip()}")
     return reference
 
 

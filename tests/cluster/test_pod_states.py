@@ -157,14 +157,15 @@ def test_on_failure_restarts_what_failed(namespace: Namespace, image: str) -> No
     assert found["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 3
 
 
-def test_a_deadline_ends_a_pod(namespace: Namespace, image: str) -> None:
+def test_a_deadline_ends_a_pod(cluster: Cluster, namespace: Namespace, image: str) -> None:
     namespace.create("pods", pod("a", image, DEAF, activeDeadlineSeconds=2, terminationGracePeriodSeconds=1))
     found = namespace.wait("pods", "a", phase("Failed"))
     assert found["status"]["reason"] == "DeadlineExceeded"
     assert found["status"]["message"].startswith("Pod was active on the node longer than the specified deadline")
+    namespace.events("a", lambda events: any(event["reason"] == "DeadlineExceeded" for event in events))
+    cluster.needs(22, "the end of a container in the status of a pod that has ended before it")
     ended = namespace.wait("pods", "a", lambda obj: "terminated" in state(obj))
     assert state(ended)["terminated"]["exitCode"] == 137
-    namespace.events("a", lambda events: any(event["reason"] == "DeadlineExceeded" for event in events))
 
 
 def test_the_last_words_can_be_in_the_status(namespace: Namespace, image: str) -> None:

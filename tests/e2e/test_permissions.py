@@ -100,7 +100,15 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 # What is not there is no matter of permission.
-DONE = ("ok", "NoSuchUpload", "NoSuchKey", "InvalidToken", "ExecutionDoesNotExist", "ResourceNotFoundException")
+DONE = (
+    "ok",
+    "NoSuchUpload",
+    "NoSuchKey",
+    "InvalidToken",
+    "ExecutionDoesNotExist",
+    "ResourceNotFoundException",
+    "RepositoryNotFoundException",
+)
 QUEUE = {"read a place", "take a place", "give a place up", "call a file"}
 MAY = {
     "StartScoring": set(),
