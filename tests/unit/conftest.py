@@ -26,11 +26,11 @@ hypothesis_settings.load_profile("dropscore")
 # and what it has found out of the names of its events and the signatures of its own handlers: a third of what a client
 # costs. They are the same for all tests.
 botocore.session.create_loader = cache(botocore.session.create_loader)
-alias = cache(hooks.EventAliaser(hooks.HierarchicalEmitter())._alias_event_name)
-hooks.EventAliaser._alias_event_name = lambda _, name: alias(name)
+alias = cache(hooks.EventAliaser(hooks.HierarchicalEmitter())._alias_event_name)  # type: ignore[attr-defined]
+hooks.EventAliaser._alias_event_name = lambda _, name: alias(name)  # type: ignore[attr-defined]
 accepts_kwargs = cache(hooks.accepts_kwargs)
 # Of a method, the function: no client is kept.
-hooks.accepts_kwargs = lambda handler: accepts_kwargs(getattr(handler, "__func__", handler))
+hooks.accepts_kwargs = lambda func: accepts_kwargs(getattr(func, "__func__", func))
 
 
 @pytest.fixture(autouse=True)
