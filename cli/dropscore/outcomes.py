@@ -21,6 +21,8 @@ from scoring.outcome.files import is_newer
 
 # persist_error is called by EventBridge for an execution that was stopped.
 _ERROR_SECONDS = 30.0
+# Amazon S3 answers 403 for what is not there to who may not list it.
+_NOT_TOLD = ("NoSuchKey", "404", "AccessDenied", "403")
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ def _scored(stack: Stack, file: Dropped, run: Run, target: Path) -> Outcome:
             path = target.with_name(target.name + suffix)
             stack.s3.download_file(stack.output_bucket, stack.outcome_key(file.key, suffix), str(path))
             fetched.append(path)
+        if _tags(stack, key).get("execution") != tags.get("execution"):
+            for path in fetched:
+                path.unlink()
+            raise newer
     except ClientError as error:
         raise Unusable(
             f"{file.drop.name} was scored, but s3://{stack.output_bucket}/{key} cannot be read: {error}"
@@ -145,7 +151,8 @@ def _is_superseded(stack: Stack, run: Run) -> bool:
         try:
             there = _tags(stack, key)
         except ClientError as error:
-            if not stack.is_missing(error, key):
+            # It is not there, or is in a folder that this user may not read: then nobody can tell.
+            if error.response["Error"]["Code"] not in _NOT_TOLD:
                 raise
         else:
             if is_newer(there.get("sequencer", ""), run.sequencer):

@@ -34,7 +34,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         state["lost_pods"]["count"],
     )
     api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
-    if cluster.queue or not event.get("queues"):
+    # The definition of the release before says nothing, and queues nevertheless.
+    queues = event.get("queues") or "full" in state
+    if cluster.queue or not queues:
         return pods.launch(api, attempt, cluster)
     waiting, called = queue.Queue.of(request["cluster"], request["namespace"]), state.get("called", {})
     place = waiting.place(event["started"], event["attempt_id"])

@@ -20,6 +20,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from local.account import ACCOUNT
 from local.cluster import errors, forwarding
 from local.cluster.errors import ApiError
 from local.cluster.tokens import AUTHENTICATED, TokenReviews, User, bearer
@@ -31,8 +32,8 @@ _CONNECT_SECONDS = 5.0
 # What a request may tell the real API server; nothing else passes, and above all nobody's name.
 _PASSED = ("Accept", "Accept-Encoding", "Content-Length", "Content-Type", "User-Agent")
 _DISGUISE = "impersonate-"
-# EKS lets no access entry have such names: they are the cluster's own, and may do anything.
-_RESERVED = "system:"
+# The roles of the embedded account, and what cluster/rbac.yaml binds.
+_ROLES, _OURS = f"arn:aws:sts::{ACCOUNT}:assumed-role/", "dropscore:"
 
 
 class Front:
@@ -96,10 +97,12 @@ def _token(request: web.BaseRequest) -> str:
 
 
 def _check_user(user: User) -> None:
-    """Refuse who would be taken for a part of the cluster, or for its administrator."""
-    reserved = [name for name in (user.name, *user.groups) if name.startswith(_RESERVED) and name != AUTHENTICATED]
-    if reserved or not user.name:
-        raise ApiError(403, "Forbidden", f"nobody may be {', '.join(reserved) or 'nameless'} by an access entry")
+    """Refuse who would be taken for a part of the cluster, or for somebody else who has leave there: whoever reaches the
+    embedded AWS may make access entries.
+    """
+    others = [group for group in user.groups if not group.startswith(_OURS) and group != AUTHENTICATED]
+    if others or not user.name.startswith(_ROLES):
+        raise ApiError(403, "Forbidden", f"nobody may be {', '.join([user.name, *others])} by an access entry")
 
 
 def _check_request(request: web.BaseRequest, user: User) -> None:

@@ -36,7 +36,7 @@ def boundary() -> dict[str, Any]:
         r"^\| `PermissionsBoundaryArn` \|.*$", (parts.ROOT / "docs/deploy.md").read_text(), re.MULTILINE
     )
     named = re.findall(r"`([a-z0-9]+(?::[A-Za-z]+)?)`", line.split("|")[3])
-    assert len(named) == 11, named
+    assert len(named) == 13, named
     return {"Effect": "Allow", "Action": [name if ":" in name else f"{name}:*" for name in named], "Resource": "*"}
 
 

@@ -110,8 +110,9 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
     endpoint = pipeline.scoring(old)["endpoint"]["url"]
     began_with = version_of(pipeline, pipeline.attempt(old))
 
-    parameters = parameters_of(pipeline) | {"MaxCpu": "1"}
-    sam.deploy(ROOT, next_release(), pipeline.stack.endpoint_url, parameters, tmp_path / "deploy.log")
+    template, url, log = next_release(), pipeline.stack.endpoint_url, tmp_path / "deploy.log"
+    parameters = parameters_of(pipeline)
+    sam.deploy(ROOT, template, url, parameters | {"MaxCpu": "1"}, log)
 
     # Code, definition and settings are the new ones for what begins now, a Redrive included.
     new = pipeline.drop("new.csv", ROWS, model_image=well, protocol="sagemaker")
@@ -132,6 +133,9 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
     assert pipeline.outcome(old).lines == SCORED
     pipeline.assert_nothing_left(old)
 
+    # The last but one would be gone back to, and stays. The same release with another setting has versions of its own.
+    assert versions.sweep(*sweeper, machine, f"{machine}:live", later) == []
+    sam.deploy(ROOT, template, url, parameters | {"MaxCpu": "2"}, log)
     gone = versions.sweep(*sweeper, machine, f"{machine}:live", later)
     assert gone[0] == began_with
     assert len(gone) == 1 + len(versions.called(json.dumps(described(pipeline, deployed))))

@@ -142,7 +142,7 @@ def test_one_folder_for_all_keeps_nobody_from_putting_over_the_files_of_others(p
     pipeline.s3.put_object(**theirs, Body=b"theirs")
     s3 = pipeline.stack.user_client("s3")
     s3.put_object_tagging(**theirs, Tagging={"TagSet": [{"Key": "model_image", "Value": "another"}]})
-    s3.put_object(**theirs, Body=b"over it")
+    s3.put_object(**theirs, Body=b"over it", **locked.encryption(locked.key(pipeline.stack.client("kms"))))
     for refused in (s3.get_object, s3.delete_object, s3.get_object_tagging):
         with pytest.raises(ClientError, match="AccessDenied"):
             refused(**theirs)
@@ -176,9 +176,9 @@ def test_a_team_with_a_folder_of_its_own_has_that_and_no_other(
     pipeline: Pipeline, team: Callable[[str], Any], execution: str
 ) -> None:
     s3, states = team("s3"), team("stepfunctions")
-    version = s3.put_object(Bucket=IN, Key="incoming/risk/own.csv", Body=b"a\n1\n", Tagging="protocol=soap")[
-        "VersionId"
-    ]
+    encrypted = locked.encryption(locked.key(pipeline.stack.client("kms")))
+    own_file = {"Bucket": IN, "Key": "incoming/risk/own.csv"}
+    version = s3.put_object(**own_file, Body=b"a\n1\n", Tagging="protocol=soap", **encrypted)["VersionId"]
     users = Pipeline(pipeline.stack)
     users.s3, users.sfn = s3, states
     own = users.execution("incoming/risk/own.csv", version)

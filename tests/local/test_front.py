@@ -159,7 +159,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Front, 
     folder, recorder = tmp_path_factory.mktemp("recorded"), Recorder()
     with (
         recorder.serve() as url,
-        serve(folder, kubeconfig(folder / "config", url, {"token": "mine"}), "dropscore:launch", "a") as served,
+        serve(
+            folder, kubeconfig(folder / "config", url, {"token": "mine"}), "dropscore:launch", "dropscore:a"
+        ) as served,
     ):
         yield served, recorder
 
@@ -209,7 +211,7 @@ def test_what_arrives_is_who_asks_and_nothing_that_was_not_expected(front: Front
     }
     assert [value for name, value in arrived if name == "Authorization"] == ["Bearer mine"]
     assert [value for name, value in arrived if name == "Impersonate-User"] == [NAME]
-    assert [value for name, value in arrived if name == "Impersonate-Group"] == ["dropscore:launch", "a"]
+    assert [value for name, value in arrived if name == "Impersonate-Group"] == ["dropscore:launch", "dropscore:a"]
 
 
 @pytest.mark.parametrize(
@@ -232,10 +234,19 @@ def test_a_path_stays_on_the_cluster(front: Front, recorder: Recorder, target: s
     assert recorder.asked == ["/api/v1/pods?a=.."]
 
 
-@pytest.mark.parametrize("groups", [["system:masters"], ["dropscore:launch", "system:nodes"]])
-def test_nobody_gets_powers_of_the_clusters_own(front: Front, recorder: Recorder, groups: list[str]) -> None:
-    front.tokens["another"] = {"username": NAME, "groups": groups}
-    with pytest.raises(Refused, match="nobody may be system:"):
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        (NAME, ["system:masters"]),
+        (NAME, ["dropscore:launch", "system:nodes"]),
+        # Of whoever else may do something in that cluster.
+        (NAME, ["platform-admins"]),
+        ("alice@example.com", ["dropscore:launch"]),
+    ],
+)
+def test_nobody_gets_the_powers_of_others(front: Front, recorder: Recorder, name: str, groups: list[str]) -> None:
+    front.tokens["another"] = {"username": name, "groups": groups}
+    with pytest.raises(Refused, match="nobody may be"):
         front.client("another").call("GET", "/api/v1/pods")
     assert not recorder.asked
 

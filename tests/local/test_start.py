@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -81,4 +83,5 @@ def test_the_demo_says_what_is_wrong_with_its_options(
 
 
 def test_the_demo_has_a_sample_for_every_protocol() -> None:
-    assert sorted(drop.tags.rpartition("=")[2] for drop in demo.samples()) == ["mlflow", "sagemaker", "sas"]
+    stack: Any = SimpleNamespace(images={model: model for model in parts.model_folders()})
+    assert sorted(drop.tags.rpartition("=")[2] for drop in demo.samples(stack)) == ["mlflow", "sagemaker", "sas"]

@@ -189,12 +189,15 @@ def test_every_placeholder_is_filled_in_by_the_template_with_what_it_is_named_af
 
 def test_another_value_of_a_parameter_makes_another_version_of_each_function_that_an_attempt_calls() -> None:
     content = resources()["Settings"]["Properties"]["Content"]
-    assert set(re.findall(r"'!Ref', value='(\w+)'", content)) == template()["Parameters"].keys()
-    assert template()["Globals"]["Function"]["Environment"]["Variables"]["SETTINGS_VERSION"] == "!Ref Settings"
+    assert set(re.findall(r"!Ref (\w+)", content)) == template()["Parameters"].keys()
+    assert (
+        template()["Globals"]["Function"]["Environment"]["Variables"]["SETTINGS_VERSION"]
+        == "!Sub ${Settings} ${Release}"
+    )
     for name in machine_of("attempt")["DefinitionSubstitutions"]:
         function = resources()[name.removesuffix("Arn")]
         assert function["Properties"]["AutoPublishAliasAllProperties"] is True
-        assert function["Properties"]["VersionDescription"] == "!Sub settings ${Settings}"
+        assert function["Properties"]["VersionDescription"] == "!Sub settings ${Settings} ${Release}"
         # For the versions, which have the function's.
         assert (function["UpdateReplacePolicy"], "DeletionPolicy" in function) == ("Retain", False)
     for layer in ("ScoringLayer", "KubernetesLayer"):

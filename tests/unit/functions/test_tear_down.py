@@ -9,7 +9,7 @@ from scoring import aws
 from scoring.cluster import api as clusters
 from scoring.cluster import room
 from scoring.cluster.queue import Queue
-from scoring.errors import AwsThrottled, ClusterUnreachable
+from scoring.errors import AccessDenied, AwsThrottled, ClusterUnreachable
 from scoring.files import objects
 from scoring.intake import shard
 from scoring.intake.shard import Shard
@@ -170,6 +170,21 @@ def test_what_could_not_be_torn_down_fails_the_call_so_that_it_is_repeated(mocke
     api.refusals[f"DELETE {path('pods')}"] = ClusterUnreachable("down")
     with pytest.raises(ClusterUnreachable):
         tear_down(envelope(state(request=request())))
+
+
+def test_an_s3_that_refuses_keeps_no_pod_alive_and_fails_the_call(
+    s3: Any, api: FakeApi, scoring: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "AbortMultipartUpload")
+
+    event = envelope(state(request=request(), scoring=scoring))
+    with monkeypatch.context() as denied:
+        denied.setattr(s3, "abort_multipart_upload", refused)
+        with pytest.raises(AccessDenied):
+            tear_down(event)
+    assert api.objects == {}
+    assert tear_down(event) == [f"upload/{scoring['upload_id']}"]
 
 
 def test_aws_is_not_asked_for_what_the_state_tells_where_a_kueue_queues_the_pods(

@@ -45,6 +45,7 @@ class StepFunctions:
     def paginate(self, **asked: Any) -> list[dict[str, Any]]:
         self._refuse()
         if self._verb == "list_executions":
+            assert asked.pop("PaginationConfig") == {"PageSize": 1_000}
             assert asked == {"stateMachineArn": MACHINE, "statusFilter": "RUNNING"}
             return [{"executions": [{"startDate": NOW - timedelta(seconds=age)}]} for age in self._ages]
         assert asked == {"executionArn": EXECUTION, "reverseOrder": True}

@@ -23,28 +23,29 @@ def ago(hours: float) -> datetime:
 
 
 class Aws:
-    """Step Functions and Lambda with three deployments; the third is live, 2 hours old. Each calls the function of its number."""
+    """Step Functions and Lambda with four deployments; the fourth is live, 2 hours old. Each calls the function of its number."""
 
     def __init__(self, running: list[str | None]) -> None:
         self.running, self.deleted = running, list[str]()
-        self.published = {1: ago(48), 2: ago(24), 3: ago(2)}
+        self.published = {1: ago(48), 2: ago(24), 3: ago(12), 4: ago(2)}
         self.refuses = ""
 
     def get_paginator(self, verb: str) -> Any:
         return type("Pages", (), {"paginate": staticmethod(lambda **given: getattr(self, verb)(**given))})
 
-    def list_executions(self, **given: str) -> list[dict[str, Any]]:
-        assert given == {"stateMachineArn": MACHINE, "statusFilter": "RUNNING"}
+    def list_executions(self, **given: Any) -> list[dict[str, Any]]:
+        paged = {"PaginationConfig": {"PageSize": 1000}}
+        assert given == {"stateMachineArn": MACHINE, "statusFilter": "RUNNING"} | paged
         return [{"executions": [{"stateMachineVersionArn": arn} if arn else {}]} for arn in self.running]
 
-    def list_state_machine_versions(self, nextToken: str = "3", **_: str) -> dict[str, Any]:  # noqa: N803
+    def list_state_machine_versions(self, nextToken: str = "4", **_: str) -> dict[str, Any]:  # noqa: N803
         number = int(nextToken)
         page = [{"stateMachineVersionArn": f"{MACHINE}:{number}", "creationDate": self.published[number]}]
         return {"stateMachineVersions": page} | ({"nextToken": str(number - 1)} if number > 1 else {})
 
     def describe_state_machine_alias(self, **given: str) -> dict[str, Any]:
         assert given == {"stateMachineAliasArn": ALIAS}
-        return {"routingConfiguration": [{"stateMachineVersionArn": f"{MACHINE}:3", "weight": 100}]}
+        return {"routingConfiguration": [{"stateMachineVersionArn": f"{MACHINE}:4", "weight": 100}]}
 
     def describe_state_machine(self, stateMachineArn: str) -> dict[str, str]:  # noqa: N803
         number = stateMachineArn.rpartition(":")[2]
@@ -81,11 +82,11 @@ def sweep(aws: Aws) -> list[str]:
     ("running", "gone"),
     [
         ([], [f"{MACHINE}:1", f"{MACHINE}:2", f"{FUNCTION}:1", f"{FUNCTION}:2"]),
-        ([f"{MACHINE}:3"], [f"{MACHINE}:1", f"{MACHINE}:2", f"{FUNCTION}:1", f"{FUNCTION}:2"]),
+        ([f"{MACHINE}:4"], [f"{MACHINE}:1", f"{MACHINE}:2", f"{FUNCTION}:1", f"{FUNCTION}:2"]),
         # The first has a file under way: it stays, and the function that it calls.
-        ([f"{MACHINE}:3", f"{MACHINE}:1"], [f"{MACHINE}:2", f"{FUNCTION}:2"]),
+        ([f"{MACHINE}:4", f"{MACHINE}:1"], [f"{MACHINE}:2", f"{FUNCTION}:2"]),
         # By what code one runs that was started without a version, nobody can tell.
-        ([f"{MACHINE}:3", None], []),
+        ([f"{MACHINE}:4", None], []),
     ],
 )
 def test_what_no_running_execution_needs_goes(running: list[str | None], gone: list[str]) -> None:
@@ -94,8 +95,9 @@ def test_what_no_running_execution_needs_goes(running: list[str | None], gone: l
 
 def test_what_was_superseded_just_now_stays_for_whoever_is_about_to_start_it() -> None:
     aws = Aws([])
-    aws.published[3] = NOW - timedelta(seconds=GRACE_SECONDS)
-    assert sweep(aws) == [f"{MACHINE}:1", f"{FUNCTION}:1"]
+    aws.published |= {3: NOW - timedelta(seconds=GRACE_SECONDS), 4: NOW}
+    # Of those that are superseded for longer, the newest stays, too.
+    assert sweep(aws) == []
 
 
 def test_a_version_that_may_not_be_deleted_is_told() -> None:

@@ -136,7 +136,7 @@ def oldest_running_seconds(stepfunctions: Any, state_machine: str, now: datetime
     """
     with aws.errors_named(f"states:ListExecutions of {state_machine}"):
         pages = stepfunctions.get_paginator("list_executions").paginate(
-            stateMachineArn=state_machine, statusFilter="RUNNING"
+            stateMachineArn=state_machine, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
         )
         starts = [execution["startDate"] for page in pages for execution in page["executions"]]
     return (now - min(starts)).total_seconds() if starts else 0.0

@@ -48,7 +48,7 @@ def called(definition: str) -> set[str]:
 
 
 def sweep(stepfunctions: Any, functions: Any, state_machine: str, alias: str, now: datetime) -> list[str]:
-    """Delete the versions that were superseded and that no running execution needs; give their ARNs.
+    """Delete the versions that no running execution needs, but for the newest two; give their ARNs.
 
     While an execution runs that was started without a version, which only its own history could tell, nothing goes.
 
@@ -58,14 +58,15 @@ def sweep(stepfunctions: Any, functions: Any, state_machine: str, alias: str, no
     """
     with aws.errors_named(f"states:ListExecutions of {state_machine}"):
         pages = stepfunctions.get_paginator("list_executions").paginate(
-            stateMachineArn=state_machine, statusFilter="RUNNING"
+            stateMachineArn=state_machine, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
         )
         running = {execution.get("stateMachineVersionArn") for page in pages for execution in page["executions"]}
     if None in running:
         return []
     versions = _of_state_machine(stepfunctions, state_machine)
     needed = running | _of_alias(stepfunctions, alias)
-    old = [arn for arn in superseded(versions, now) if arn not in needed]
+    # The last but one stays as well: a deployment that hangs and fails goes back to it.
+    old = [arn for arn in superseded(versions, now)[:-1] if arn not in needed]
     for arn in old:
         with aws.errors_named(f"states:DeleteStateMachineVersion of {arn}"):
             stepfunctions.delete_state_machine_version(stateMachineVersionArn=arn)
