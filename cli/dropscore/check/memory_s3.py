@@ -216,12 +216,15 @@ class MemoryS3:
             if there and there.upload_id == UploadId:
                 return {"Bucket": Bucket, "Key": Key, "ETag": there.etag}
             upload = self._upload(where, UploadId, name)
-            chosen = [(upload.parts.get(part["PartNumber"]), part["ETag"]) for part in MultipartUpload["Parts"]]
-            parts = [part for part, etag in chosen if part is not None and _matches(part, etag)]
-            if len(parts) < len(chosen):
-                raise _refused("InvalidPart", name)
-            if any(len(part.body) < self.least_part_bytes for part in parts[:-1]):
-                raise _refused("EntityTooSmall", name)
+            parts: list[_Object] = []
+            for each in MultipartUpload["Parts"]:
+                part = upload.parts.get(each["PartNumber"])
+                if part is None or not _matches(part, each["ETag"]):
+                    raise _refused("InvalidPart", name)
+                # The last one alone may be small.
+                if parts and len(parts[-1].body) < self.least_part_bytes:
+                    raise _refused("EntityTooSmall", name)
+                parts.append(part)
             md5 = hashlib.md5(b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)).hexdigest()
             body = b"".join(part.body for part in parts)
             self._objects[where] = _Object(body, f'"{md5}-{len(parts)}"', upload.tags, upload_id=UploadId)
