@@ -11,6 +11,7 @@ has got in the stack, and credentials of each function's own role: what IAM or R
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,15 +80,19 @@ def down(state_dir: Path = STATE) -> None:
 
 def attach(running: Stack, start_lambda: str = START_LAMBDA) -> None:
     """Let the stack's Lambda hand the calls of each function to `sam local start-lambda`, until `detach`."""
-    for name, configuration in _functions(running).items():
+    functions = _functions(running)
+    for name, configuration in functions.items():
         url = f"{start_lambda}/2015-03-31/functions/{name}/invocations"
         _set_variables(running, configuration, {**_deployed(configuration), _ELSEWHERE: url})
+    _publish(running, functions)
 
 
 def detach(running: Stack) -> None:
     """Let the stack's Lambda run its functions itself again."""
-    for configuration in _functions(running).values():
+    functions = _functions(running)
+    for configuration in functions.values():
         _set_variables(running, configuration, _deployed(configuration))
+    _publish(running, functions)
 
 
 def for_sam_local(template: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -120,6 +125,29 @@ def _deployed(configuration: Mapping[str, Any]) -> dict[str, str]:
 def _set_variables(running: Stack, configuration: Mapping[str, Any], variables: dict[str, str]) -> None:
     client, name = running.client("lambda"), configuration["FunctionName"]
     client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+def _publish(running: Stack, functions: Mapping[str, Mapping[str, Any]]) -> None:
+    """Let what begins from now on call the functions as they are, as a deployment does: attempts call published versions."""
+    states, client = running.client("stepfunctions"), running.client("lambda")
+    alias = f"{running.attempt_arn}:live"
+    (route,) = states.describe_state_machine_alias(stateMachineAliasArn=alias)["routingConfiguration"]
+    definition = states.describe_state_machine(stateMachineArn=route["stateMachineVersionArn"])["definition"]
+    for configuration in functions.values():
+        called = re.compile(re.escape(configuration["FunctionArn"]) + ":[0-9]+")
+        if not called.search(definition):
+            continue
+        published = client.publish_version(FunctionName=configuration["FunctionName"])
+        client.update_alias(
+            FunctionName=configuration["FunctionName"], Name="live", FunctionVersion=published["Version"]
+        )
+        definition = called.sub(published["FunctionArn"], definition)
+    version = states.update_state_machine(stateMachineArn=running.attempt_arn, definition=definition, publish=True)[
+        "stateMachineVersionArn"
+    ]
+    states.update_state_machine_alias(
+        stateMachineAliasArn=alias, routingConfiguration=[{"stateMachineVersionArn": version, "weight": 100}]
+    )
 
 
 def _variables(running: Stack, name: str, configuration: Mapping[str, Any]) -> dict[str, str]:

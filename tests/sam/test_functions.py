@@ -184,7 +184,7 @@ def test_an_error_comes_under_its_own_name_with_what_to_do(
 
 def test_each_function_has_the_permissions_of_its_own_role_only(stack: Stack) -> None:
     variables = json.loads((STATE / sam_local.VARIABLES).read_text())
-    assert len(variables) == 11
+    assert len(variables) == 12
     for function, given in variables.items():
         sts = boto3.client(
             "sts",
