@@ -21,6 +21,7 @@ import yaml
 
 from local import account, docker, parts, sam, stack
 from local.processes import StackFailed
+from local.releases import release
 from local.stack import Stack
 
 STATE = stack.STATE / "sam-local"
@@ -130,9 +131,7 @@ def _set_variables(running: Stack, configuration: Mapping[str, Any], variables: 
 def _publish(running: Stack, functions: Mapping[str, Mapping[str, Any]]) -> None:
     """Let what begins from now on call the functions as they are, as a deployment does: attempts call published versions."""
     states, client = running.client("stepfunctions"), running.client("lambda")
-    alias = f"{running.attempt_arn}:live"
-    (route,) = states.describe_state_machine_alias(stateMachineAliasArn=alias)["routingConfiguration"]
-    definition = states.describe_state_machine(stateMachineArn=route["stateMachineVersionArn"])["definition"]
+    definition = states.describe_state_machine(stateMachineArn=running.attempt_arn)["definition"]
     for configuration in functions.values():
         called = re.compile(re.escape(configuration["FunctionArn"]) + ":[0-9]+")
         if not called.search(definition):
@@ -142,12 +141,7 @@ def _publish(running: Stack, functions: Mapping[str, Mapping[str, Any]]) -> None
             FunctionName=configuration["FunctionName"], Name="live", FunctionVersion=published["Version"]
         )
         definition = called.sub(published["FunctionArn"], definition)
-    version = states.update_state_machine(stateMachineArn=running.attempt_arn, definition=definition, publish=True)[
-        "stateMachineVersionArn"
-    ]
-    states.update_state_machine_alias(
-        stateMachineAliasArn=alias, routingConfiguration=[{"stateMachineVersionArn": version, "weight": 100}]
-    )
+    release(states, running.attempt_arn, definition)
 
 
 def _variables(running: Stack, name: str, configuration: Mapping[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import urllib3
 
+from local.releases import release
 from tests.e2e.faults import processes
 from tests.e2e.pipeline import Pipeline, wait_for
 
@@ -148,11 +149,11 @@ def time_out_of(pipeline: Pipeline, state_machine: str, seconds: int) -> Iterato
     """A state machine ends its executions after some seconds."""
     usual = pipeline.sfn.describe_state_machine(stateMachineArn=state_machine)["definition"]
     changed: Mapping[str, Any] = json.loads(usual) | {"TimeoutSeconds": seconds}
-    pipeline.sfn.update_state_machine(stateMachineArn=state_machine, definition=json.dumps(changed))
+    release(pipeline.sfn, state_machine, json.dumps(changed))
     try:
         yield
     finally:
-        pipeline.sfn.update_state_machine(stateMachineArn=state_machine, definition=usual)
+        release(pipeline.sfn, state_machine, usual)
 
 
 def hold(seconds: float) -> None:
