@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring import aws, settings
-from scoring.observability import logger, observed
+from scoring.observability import observed
 from scoring.outcome import versions
 
 
@@ -20,5 +20,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
     deleted = versions.sweep(
         aws.client("stepfunctions"), aws.client("lambda"), state_machine, f"{state_machine}:live", datetime.now(UTC)
     )
-    logger.info("versions swept", deleted=deleted)
     return {"deleted": deleted}

@@ -127,8 +127,8 @@ def version_of(stepfunctions: Any, execution: str) -> str:
     return str(described.get("stateMachineVersionArn") or described["stateMachineArn"])
 
 
-def oldest_running_seconds(stepfunctions: Any, state_machine: str, now: datetime) -> float:
-    """Age of the oldest running execution, 0 when none runs.
+def running(stepfunctions: Any, state_machine: str) -> Iterator[dict[str, Any]]:
+    """The executions that run, in whichever version, as ListExecutions tells of them.
 
     Raises
     ------
@@ -138,5 +138,16 @@ def oldest_running_seconds(stepfunctions: Any, state_machine: str, now: datetime
         pages = stepfunctions.get_paginator("list_executions").paginate(
             stateMachineArn=state_machine, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
         )
-        starts = [execution["startDate"] for page in pages for execution in page["executions"]]
+        for page in pages:
+            yield from page["executions"]
+
+
+def oldest_running_seconds(stepfunctions: Any, state_machine: str, now: datetime) -> float:
+    """Age of the oldest running execution, 0 when none runs.
+
+    Raises
+    ------
+    AccessDenied, AwsThrottled
+    """
+    starts = [execution["startDate"] for execution in running(stepfunctions, state_machine)]
     return (now - min(starts)).total_seconds() if starts else 0.0

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from scoring import aws
+from scoring.outcome import history
 
 # For a start that was on its way when the version was superseded to be listed, and a deployment to come to its end.
 GRACE_SECONDS = 3600
@@ -56,11 +57,8 @@ def sweep(stepfunctions: Any, functions: Any, state_machine: str, alias: str, no
     ------
     AccessDenied, AwsThrottled
     """
-    with aws.errors_named(f"states:ListExecutions of {state_machine}"):
-        pages = stepfunctions.get_paginator("list_executions").paginate(
-            stateMachineArn=state_machine, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
-        )
-        running = {execution.get("stateMachineVersionArn") for page in pages for execution in page["executions"]}
+    executions = history.running(stepfunctions, state_machine)
+    running = {execution.get("stateMachineVersionArn") for execution in executions}
     if None in running:
         return []
     versions = _of_state_machine(stepfunctions, state_machine)
