@@ -19,6 +19,7 @@ from dropscore.course import Course
 from dropscore.runs import Run, described, listed
 from dropscore.stack import Stack, Unusable
 from dropscore.steps import Attempt
+from scoring.aws import encryption
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, RECEIPT_SUFFIX, REJECTED_SUFFIX, slug
 
 # S3 User Guide, "Categorizing your storage using tags".
@@ -154,9 +155,8 @@ def drop(stack: Stack, drop: Drop, sent: Callable[[int], None] = lambda _: None)
     """
     key = stack.input_prefix + drop.name
     extra = {"Tagging": urlencode(drop.tags)} if drop.tags else {}
-    if key_arn := stack.parameters.get("KmsKeyArn"):
-        # The bucket may do so by itself, or deny what does not ask for it.
-        extra |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_arn}
+    # The bucket may do so by itself, or deny what does not ask for it.
+    extra |= encryption(stack.parameters.get("KmsKeyArn", ""))
     try:
         stack.s3.upload_file(str(drop.path), stack.input_bucket, key, ExtraArgs=extra, Callback=sent)
         # Who drops files need not be able to read what others have dropped; a list tells enough, and the first of it is the key.

@@ -152,9 +152,7 @@ def show(files: Sequence[str], as_json: bool, stack_name: str) -> int:
     for file in files:
         course = Course(stack, runs.find(stack, file))
         course.look()
-        document = outcomes.error_of(stack, course) if course.run.is_failed else None
-        if not document:
-            (course.run,) = outcomes.with_superseded(stack, [course.run])
+        document, course.run = outcomes.told(stack, course)
         run = course.run
         if as_json:
             steps = [

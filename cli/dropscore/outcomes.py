@@ -15,14 +15,12 @@ from botocore.exceptions import ClientError
 from dropscore.course import Course
 from dropscore.dropping import START_SECONDS, Dropped
 from dropscore.runs import Run
-from dropscore.stack import CONNECTIONS, Stack, Unusable
+from dropscore.stack import CONNECTIONS, Stack, Unusable, is_kept_back
 from scoring.intake.identity import ERROR_SUFFIX, OUTPUT_SUFFIX, REJECTED_SUFFIX
 from scoring.outcome.files import is_newer
 
 # persist_error is called by EventBridge for an execution that was stopped.
 _ERROR_SECONDS = 30.0
-# Amazon S3 answers 403 for what is not there to who may not list it.
-_NOT_TOLD = ("NoSuchKey", "404", "AccessDenied", "403")
 
 
 @dataclass(frozen=True)
@@ -109,6 +107,12 @@ def _error(stack: Stack, file: Dropped, course: Course) -> dict[str, Any]:
         time.sleep(1.0)
 
 
+def told(stack: Stack, course: Course) -> tuple[dict[str, Any] | None, Run]:
+    """Of a run that failed, the document of its own `.error`; and the run, marked as `superseded` if it has none for that."""
+    document = error_of(stack, course) if course.run.is_failed else None
+    return document, course.run if document else with_superseded(stack, [course.run])[0]
+
+
 def error_of(stack: Stack, course: Course) -> dict[str, Any] | None:
     """The document of the `.error` of a run that failed; None if there is none, or one of another run or attempt.
 
@@ -152,7 +156,7 @@ def _is_superseded(stack: Stack, run: Run) -> bool:
             there = _tags(stack, key)
         except ClientError as error:
             # It is not there, or is in a folder that this user may not read: then nobody can tell.
-            if error.response["Error"]["Code"] not in _NOT_TOLD:
+            if not is_kept_back(error):
                 raise
         else:
             if is_newer(there.get("sequencer", ""), run.sequencer):

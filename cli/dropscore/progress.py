@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from dropscore.stack import Stack
+from dropscore.stack import Stack, is_kept_back
 
 # A line of JSON is far below this; what follows it may be megabytes.
 _RECORD_BYTES = 256 << 10
@@ -71,7 +71,7 @@ def read(stack: Stack, key: str, total: int) -> Progress | None:
         answer = stack.s3.get_object(Bucket=stack.output_bucket, Key=key, Range=f"bytes=0-{_RECORD_BYTES - 1}")
     except ClientError as error:
         # Who has a folder of its own among others may not read it (docs/deploy.md), and sees no bar.
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404", "AccessDenied", "403"):
+        if is_kept_back(error):
             return None
         raise
     line = answer["Body"].read().partition(b"\n")[0]

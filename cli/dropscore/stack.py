@@ -27,6 +27,8 @@ class Unusable(Exception):
         self.summary, self.remedy = summary, remedy
 
 
+# Of an object in S3: it is not there; or it may not be read, which may also mean that (`Stack.is_missing`).
+_MISSING, _REFUSED = ("NoSuchKey", "404"), ("AccessDenied", "403")
 # By what AWS calls a refusal: what that means, and what to do about it.
 _REFUSALS = (
     (
@@ -67,6 +69,13 @@ _NO_LOGIN = (
     exceptions.TokenRetrievalError,
 )
 _NO_WAY = (exceptions.ConnectionError, exceptions.HTTPClientError)
+
+
+def is_kept_back(error: ClientError) -> bool:
+    """Whether S3 does not give an object because it is not there or because this user may not read it, which need not be told
+    apart.
+    """
+    return error.response["Error"]["Code"] in (*_MISSING, *_REFUSED)
 
 
 def in_words(error: BotoCoreError | ClientError, what: str) -> Unusable:
@@ -154,10 +163,8 @@ class Stack:
         ClientError
         """
         code = error.response["Error"]["Code"]
-        if code in ("NoSuchKey", "404"):
-            return True
-        if code not in ("AccessDenied", "403"):
-            return False
+        if code not in _REFUSED:
+            return code in _MISSING
         listed = self.s3.list_objects_v2(Bucket=self.output_bucket, Prefix=key, MaxKeys=1).get("Contents", ())
         return all(each["Key"] != key for each in listed)
 

@@ -125,20 +125,15 @@ class Board:
         course, progress = self._look(run)
         run, error, outcome = course.run, None, ""
         if run.is_failed:
-            error, run = self._fresh(f"error {run.arn} {run.stopped}", _ERROR_SECONDS, lambda: self._error(course))
+            error, run = self._fresh(
+                f"error {run.arn} {run.stopped}", _ERROR_SECONDS, lambda: outcomes.told(self.stack, course)
+            )
         if error or run.state == "scored" or run.superseded:
             suffix = ERROR_SUFFIX if error else OUTPUT_SUFFIX
             outcome = f"s3://{self.stack.output_bucket}/{self.stack.outcome_key(run.key, suffix)}"
         moment = runs.now()
         name = self.stack.name_of(run.key)
         return File(course, run, name, progress, error, outcome, cost(course, moment), moment)
-
-    def _error(self, course: Course) -> tuple[dict[str, object] | None, Run]:
-        """The document of a failed run's own error, or else the run marked as superseded, if it is."""
-        run = course.run
-        if document := outcomes.error_of(self.stack, course):
-            return document, run
-        return None, outcomes.with_superseded(self.stack, [run])[0]
 
     def redrive(self, name: str) -> None:
         """Score it again.

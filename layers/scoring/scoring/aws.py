@@ -67,8 +67,12 @@ def client(service: str) -> Any:
 
 
 def _encrypt(params: dict[str, Any], **_: object) -> None:
-    if key := settings.current().kms_key_arn:
-        params |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+    params |= encryption(settings.current().kms_key_arn)
+
+
+def encryption(key: str) -> dict[str, str]:
+    """What a request that begins an object says of the key that S3 is to encrypt it with; nothing without one."""
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
 
 
 def code(error: ClientError) -> str:
