@@ -55,7 +55,9 @@ def repair() -> None:
 
     def describe_execution(request: dict[str, Any]) -> Response:
         answer = describe(request)
-        return with_version(answer, json.loads(answer[2])) if answer[0] == 200 else answer
+        if answer[0] != 200:
+            return answer
+        return answer[0], answer[1], json.dumps(named_version(json.loads(answer[2]))).encode()
 
     def list_executions(request: dict[str, Any]) -> Response:
         named = request.get("stateMachineArn", "")
@@ -103,10 +105,6 @@ def machine_of(execution: Execution) -> Machine:
 def named_version(execution: dict[str, Any]) -> dict[str, Any]:
     version = _versions.get(execution["executionArn"])
     return {**execution, "stateMachineVersionArn": version} if version else execution
-
-
-def with_version(answer: Response, execution: dict[str, Any]) -> Response:
-    return answer[0], answer[1], json.dumps(named_version(execution)).encode()
 
 
 def create_version(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import secrets
 import shutil
-import signal
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from local.cluster import admission, certificates, collector, gateways, node, podlogs
+from local.cluster import admission, certificates, collector, gateways, node, podlogs, serving
 from local.cluster.api import Api
 from local.cluster.auth import Authenticator
 from local.cluster.container import Node
@@ -57,9 +54,7 @@ class Settings:
 async def serve(settings: Settings) -> None:
     """Run the cluster until SIGTERM or SIGINT; raises what ended it otherwise."""
     loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[None] = loop.create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _resolve, stopped)
+    stopped = serving.until_stopped(loop)
     state = settings.state_dir.resolve()
     state.mkdir(parents=True, exist_ok=True)
     # Pods do not outlive a cluster; after a SIGKILL their files do.
@@ -78,7 +73,7 @@ async def serve(settings: Settings) -> None:
             memory=memory,
             session=session,
             path=settings.path,
-            failed=partial(_fail, stopped),
+            failed=partial(serving.fail, stopped),
         )
         kubelet = Kubelet(shared, node.NAME, state / "pods")
         stack.callback(kubelet.kill_all)
@@ -98,7 +93,9 @@ async def serve(settings: Settings) -> None:
         authenticator = Authenticator(token, TokenReviews(session, settings.token_review_url, settings.token_seconds))
         api = Api(store, authenticator, lambda request, pod: podlogs.read_log(kubelet, request, pod))
         context, ca_file = certificates.issue(state, settings.host)
-        listener = Listener(lambda: _api_runner(api), settings.host, settings.port, context, partial(_fail, stopped))
+        listener = Listener(
+            lambda: _api_runner(api), settings.host, settings.port, context, partial(serving.fail, stopped)
+        )
         stack.push_async_callback(listener.close)
         await listener.open()
         listener.obey(loop)
@@ -112,17 +109,6 @@ async def serve(settings: Settings) -> None:
 
 def _api_runner(api: Api) -> web.BaseRunner:
     return web.AppRunner(api.application(), handler_cancellation=True, access_log=None, shutdown_timeout=1)
-
-
-def _resolve(stopped: asyncio.Future[None]) -> None:
-    if not stopped.done():
-        stopped.set_result(None)
-
-
-def _fail(stopped: asyncio.Future[None], error: BaseException) -> None:
-    """End the cluster: whoever waits for it must not wait for a part of it that is gone."""
-    if not stopped.done():
-        stopped.set_exception(error)
 
 
 def _session() -> aiohttp.ClientSession:
@@ -155,7 +141,7 @@ async def _background(stopped: asyncio.Future[None], *work: Coroutine[Any, Any, 
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            _fail(stopped, task.exception() or RuntimeError(f"{task.get_coro()} has ended"))
+            serving.fail(stopped, task.exception() or RuntimeError(f"{task.get_coro()} has ended"))
 
     tasks = [asyncio.create_task(one) for one in work]
     for task in tasks:
@@ -178,7 +164,7 @@ async def _runner(runner: web.BaseRunner) -> AsyncIterator[None]:
 
 
 def _announce(settings: Settings, state: Path, ca_file: Path, token: str) -> Path:
-    """Write cluster.json, whole or not at all: who finds it finds a cluster that serves."""
+    """Write cluster.json, and the kubeconfig that it names."""
     api_url = f"https://{settings.host}:{settings.port}"
     kubeconfig = state / "kubeconfig"
     certificates.write_kubeconfig(kubeconfig, api_url, ca_file, token)
@@ -187,9 +173,6 @@ def _announce(settings: Settings, state: Path, ca_file: Path, token: str) -> Pat
         "ca_file": str(ca_file),
         "gateway_url": f"http://{settings.host}:{settings.gateway_port}",
         "kubeconfig": str(kubeconfig),
-        "pid": os.getpid(),
     }
-    draft = state / "cluster.json.new"
-    draft.write_text(json.dumps(description, indent=2) + "\n")
     _log.info("serving at %s, gateway at %s", api_url, description["gateway_url"])
-    return draft.replace(state / "cluster.json")
+    return serving.announce(state, description)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
-import os
-import signal
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
-from local.cluster import certificates
+from local.cluster import certificates, serving
 from local.cluster.listener import Listener
 from local.cluster.tokens import TOKEN_SECONDS, TokenReviews
 from local.foreign.front import Front
@@ -25,9 +23,7 @@ _log = logging.getLogger(__name__)
 async def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT, and announce it in cluster.json as an embedded cluster does."""
     loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[None] = loop.create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _end, stopped)
+    stopped = serving.until_stopped(loop)
     upstream = Upstream.load(options.kubeconfig, options.context)
     context, ca_file = certificates.issue(options.state_dir, options.host)
     async with (
@@ -40,7 +36,7 @@ async def serve(options: argparse.Namespace) -> None:
             options.host,
             options.port,
             context,
-            lambda error: _end(stopped, error),
+            partial(serving.fail, stopped),
         )
         try:
             await listener.open()
@@ -51,22 +47,14 @@ async def serve(options: argparse.Namespace) -> None:
             await listener.close()
 
 
-def _end(stopped: asyncio.Future[None], error: BaseException | None = None) -> None:
-    if not stopped.done():
-        stopped.set_exception(error) if error else stopped.set_result(None)
-
-
 def _announce(options: argparse.Namespace, ca_file: Path) -> None:
     description = {
         "api_url": f"https://{options.host}:{options.port}",
         "ca_file": str(ca_file),
         "kubeconfig": options.kubeconfig,
-        "pid": os.getpid(),
     }
-    draft = options.state_dir / "cluster.json.new"
-    draft.write_text(json.dumps(description, indent=2) + "\n")
     _log.info("serving at %s", description["api_url"])
-    draft.replace(options.state_dir / "cluster.json")
+    serving.announce(options.state_dir, description)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from local.foreign.images import Publisher
 class Yours:
     """A cluster of yours, with a namespace made for the stack."""
 
+    _publisher: Publisher
     environment: Mapping[str, str] = os.environ  # an exec plugin of the kubeconfig's needs what its user has set up
 
     def __init__(self, state: Path, foreign: Foreign) -> None:
@@ -29,12 +30,11 @@ class Yours:
 
     def check(self) -> None:
         namespace.check(self._foreign, self._api)
-        self._publisher()
+        self._publisher = Publisher.find(self._foreign, self._api, parts.MODELS_PYTHON)
 
     def build(self) -> dict[str, str]:
         """Build and publish at once, since no ECR is asked."""
-        publisher = self._publisher()
-        return {name: publisher.publish(folder, name) for name, folder in parts.model_folders().items()}
+        return {name: self._publisher.publish(folder, name) for name, folder in parts.model_folders().items()}
 
     def publish(self, _endpoint_url: str, built: Mapping[str, str]) -> dict[str, str]:
         return dict(built)
@@ -46,6 +46,3 @@ class Yours:
 
     def access(self) -> tuple[str, str]:
         return self._foreign.kubeconfig, self._foreign.context
-
-    def _publisher(self) -> Publisher:
-        return Publisher.find(self._foreign, self._api, parts.MODELS_PYTHON)
