@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from tests.serving import serving
 
 
 class Registry(ThreadingHTTPServer):
@@ -78,13 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serve() -> Iterator[Registry]:
     """Serve until the end."""
-    registry = Registry()
-    threading.Thread(target=registry.serve_forever, daemon=True).start()
-    try:
+    with serving(Registry()) as registry:
         yield registry
-    finally:
-        registry.shutdown()
-        registry.server_close()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from kubernetes import config
 
 from tests.cluster import registry
 from tests.cluster.client import Client
+from tests.serving import serving
 
 ROOT = Path(__file__).parents[2]
 IMAGE = f"registry.test/{registry.REPOSITORY}:{registry.TAG}"
@@ -103,10 +103,5 @@ def token_reviews() -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/", tokens
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -6,9 +6,9 @@ import json
 import re
 from typing import Any
 
-from local import account, parts
+from local import account, parts, sam
 
-STACK = "dropscore"
+STACK = sam.STACK_NAME
 BOUNDARY = f"arn:aws:iam::{account.ACCOUNT}:policy/boundary"
 ROLE_PATH = "/teams/risk/"
 PARAMETERS = {

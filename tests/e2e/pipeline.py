@@ -14,7 +14,7 @@ import pytest
 from kubernetes import config as kubeconfig
 from kubernetes.client import ApiClient
 
-from local import parts
+from local import parts, sam
 from local import stack as embedded
 from local.foreign import Foreign
 from local.foreign.api import Api
@@ -96,6 +96,11 @@ class Pipeline:
             return None
         foreign = Foreign(**self.stack.foreign)
         return Publisher.find(foreign, Api(foreign), parts.MODELS_PYTHON)
+
+    def parameters(self) -> dict[str, str]:
+        """What the stack was deployed with."""
+        (stack,) = self.stack.client("cloudformation").describe_stacks(StackName=sam.STACK_NAME)["Stacks"]
+        return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
 
     def path(self, plural: str, name: str = "") -> str:
         """The path of a kind of objects in the stack's namespace, or of one of them."""

@@ -52,11 +52,6 @@ def pipeline(pytestconfig: pytest.Config) -> Pipeline:
     return Pipeline(embedded.up(STATE))
 
 
-def parameters_of(pipeline: Pipeline) -> dict[str, str]:
-    (stack,) = pipeline.stack.client("cloudformation").describe_stacks(StackName=sam.STACK_NAME)["Stacks"]
-    return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-
-
 def next_release() -> Path:
     """The build that is deployed, as a later release might be; its template."""
     # Beside it, since the template names files from where it is.
@@ -111,7 +106,7 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
     began_with = version_of(pipeline, pipeline.attempt(old))
 
     template, url, log = next_release(), pipeline.stack.endpoint_url, tmp_path / "deploy.log"
-    parameters = parameters_of(pipeline)
+    parameters = pipeline.parameters()
     sam.deploy(ROOT, template, url, parameters | {"MaxCpu": "1"}, log)
 
     # Code, definition and settings are the new ones for what begins now, a Redrive included.
@@ -149,7 +144,7 @@ def described(pipeline: Pipeline, version: str) -> dict[str, Any]:
 
 def second_stack(pipeline: Pipeline, log: Path) -> Pipeline:
     """Another stack on the same cluster: the namespace of the first, one of its own, and a cluster that is gone for good."""
-    there, url = parameters_of(pipeline), pipeline.stack.endpoint_url
+    there, url = pipeline.parameters(), pipeline.stack.endpoint_url
     ours = json.loads(there["Clusters"])
     apply(ROOT / "cluster", Path(pipeline.stack.kubeconfig), OWN)
     shared = ours[pipeline.stack.cluster]

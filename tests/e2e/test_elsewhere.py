@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from local.stack import Stack
+from tests.serving import serving
 
 
 class Elsewhere(HTTPServer):
@@ -38,12 +38,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere() -> Iterator[Elsewhere]:
-    with Elsewhere() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(Elsewhere()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -18,10 +18,12 @@ def leaving(pipeline: Pipeline) -> Iterator[str]:
     """A second stack of the same template, deployed and deleted; its id."""
     client = pipeline.stack.client("cloudformation")
     body = client.get_template(StackName=locked.STACK, TemplateStage="Original")["TemplateBody"]
-    (stack,) = client.describe_stacks(StackName=locked.STACK)["Stacks"]
-    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
     # The key's policy names the log groups of the other stack.
-    given |= {"InputBucketName": f"{NAME}-input", "OutputBucketName": f"{NAME}-output", "KmsKeyArn": ""}
+    given = pipeline.parameters() | {
+        "InputBucketName": f"{NAME}-input",
+        "OutputBucketName": f"{NAME}-output",
+        "KmsKeyArn": "",
+    }
     parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()]
     capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     where = {"Bucket": pipeline.stack.output_bucket, "Key": "elsewhere/template.yaml"}

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import NOTIFICATIONS
 from tests.e2e.pipeline import Pipeline, wait_for
+from tests.queues import queue_of_topics
 
 
 @pytest.fixture
@@ -18,15 +19,7 @@ def inbox(pipeline: Pipeline) -> Iterator[Any]:
     sns, sqs = pipeline.stack.client("sns"), pipeline.stack.client("sqs")
     topic = sns.create_topic(Name=NOTIFICATIONS.rpartition(":")[2])["TopicArn"]
     assert topic == NOTIFICATIONS
-    url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
-    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    allow = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue,
-    }
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps({"Statement": [allow]})})
+    url, queue = queue_of_topics(sqs, "inbox")
     subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)["SubscriptionArn"]
     texts: list[str] = []
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +26,7 @@ from tests import pushed
 from tests.cluster import embedded
 from tests.cluster.client import Client
 from tests.cluster.embedded import EmbeddedCluster
+from tests.serving import serving
 
 GATEWAY_CLASS = "/apis/gateway.networking.k8s.io/v1/gatewayclasses"
 
@@ -86,17 +86,12 @@ def test_a_context_that_is_not_there_is_told_so(cluster: EmbeddedCluster) -> Non
 
 def test_a_group_that_is_not_served_is_not_there(tmp_path: Path) -> None:
     """A real API server says so in plain text."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    contexts = [{"name": "it", "context": {"cluster": "it", "user": "it"}}]
-    clusters = [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}]
-    config = {"clusters": clusters, "users": [{"name": "it", "user": {"token": "t"}}], "contexts": contexts}
-    (tmp_path / "config").write_text(yaml.safe_dump(config | {"current-context": "it"}))
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)) as server:
+        contexts = [{"name": "it", "context": {"cluster": "it", "user": "it"}}]
+        clusters = [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}]
+        config = {"clusters": clusters, "users": [{"name": "it", "user": {"token": "t"}}], "contexts": contexts}
+        (tmp_path / "config").write_text(yaml.safe_dump(config | {"current-context": "it"}))
         assert Api(Foreign(str(tmp_path / "config"), "it")).get(GATEWAY_CLASS) is None
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_gateway_needs_a_class_that_is_there(cluster: EmbeddedCluster, foreign: Foreign) -> None:

@@ -8,7 +8,6 @@ import re
 import socket
 import ssl
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from local.processes import Processes, wait_until
 from tests.cluster import embedded
 from tests.cluster.client import Client, Namespace, Refused
 from tests.cluster.manifests import pod, service, state
+from tests.serving import serving
 
 TOKEN = "token-of-a-function"
 NAME = "arn:aws:sts::000000000000:assumed-role/function/session"
@@ -131,12 +131,8 @@ class Recorder:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
+        with serving(server):
             yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            server.server_close()
 
 
 def kubeconfig(path: Path, server: str, user: dict[str, Any], **cluster: Any) -> Path:

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from local import account
 from tests.local.conftest import ANYTHING, Aws, wait_for
+from tests.queues import queue_of_topics
 
 VIA_S3 = {"StringEquals": {"kms:ViaService": f"s3.{account.REGION}.amazonaws.com"}}
 ROOT = {"AWS": f"arn:aws:iam::{account.ACCOUNT}:root"}
@@ -91,15 +92,7 @@ def test_eventbridge_uses_a_topics_key_only_if_the_keys_policy_says_so(aws: Aws)
         "shut": key_of(aws),
         "open": key_of(aws, may | {"Action": ["kms:Decrypt", "kms:GenerateDataKey"]}),
     }
-    queue = sqs.create_queue(QueueName=f"told-{uuid.uuid4()}")["QueueUrl"]
-    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    topics = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:*",
-        "Resource": queue_arn,
-    }
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Statement": [topics]})})
+    queue, queue_arn = queue_of_topics(sqs, f"told-{uuid.uuid4()}")
     rule = f"rule-{uuid.uuid4()}"
     events.put_rule(Name=rule, EventPattern=json.dumps({"source": [rule]}))
     for name, key in keys.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from tests.e2e import models
 from tests.e2e.faults import disturb
@@ -42,12 +43,19 @@ def launches(pipeline: Pipeline, execution: str) -> int:
     return sum(1 for resource in asked if f":{pipeline.resources['LaunchPod']}:" in f"{resource}:")
 
 
+@contextmanager
+def taken(stage: Stage, name: str = "scoring.csv") -> Iterator[str]:
+    """There is room for one pod, and a file that is scored for good has it: that file's execution."""
+    with disturb.quota(stage.pipeline, pods="1"):
+        execution = stage.drop(name, model_image=models.push(stage.pipeline, "stuck"))
+        stage.scoring(execution)
+        yield execution
+
+
 def drop_many(stage: Stage) -> Iterable[str]:
     """Drop files one after the other where there is no room; they are launched in their order when there is room for one."""
     pipeline, executions = stage.pipeline, []
-    with disturb.quota(pipeline, pods="1"):
-        before = stage.drop("before.csv", model_image=models.push(pipeline, "stuck"))
-        stage.scoring(before)
+    with taken(stage, "before.csv") as before:
         for number in range(FILES):
             executions.append(stage.drop(f"file-{number}.csv"))
             wait_for("its attempt", lambda: pipeline.has_attempt(executions[-1]), 30)
@@ -83,9 +91,7 @@ def stop_one_that_waits(stage: Stage) -> Iterable[str]:
 def stop_one_that_was_called(stage: Stage) -> Iterable[str]:
     """A file is scored and two wait; the first of these is called to its room, and stopped before it has a pod."""
     pipeline = stage.pipeline
-    with disturb.quota(pipeline, pods="1"):
-        scoring = stage.drop("scoring.csv", model_image=models.push(pipeline, "stuck"))
-        stage.scoring(scoring)
+    with taken(stage) as scoring:
         called = stage.drop("called.csv")
         wait_in_queue(stage, called)
         waiting = stage.drop("waiting.csv")
@@ -101,9 +107,7 @@ def stop_one_that_was_called(stage: Stage) -> Iterable[str]:
 def call_nobody(stage: Stage) -> Iterable[str]:
     """The tear_down that makes room may not read who waits; the sweeper comes later."""
     pipeline = stage.pipeline
-    with disturb.quota(pipeline, pods="1"):
-        scoring = stage.drop("scoring.csv", model_image=models.push(pipeline, "stuck"))
-        stage.scoring(scoring)
+    with taken(stage) as scoring:
         waiting = stage.drop("waiting.csv")
         wait_in_queue(stage, waiting)
         with disturb.denied(
