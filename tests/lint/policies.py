@@ -29,7 +29,7 @@ AWS = {
     "AWS::StackName": "dropscore",
     "AWS::URLSuffix": "amazonaws.com",
 }
-# Where a policy names a parameter; of all others, their names are as good as any value.
+# The parameters that policies name; another one needs its value here.
 VALUES = {
     "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "InputBucketName": "input-bucket",
