@@ -125,11 +125,15 @@ def test_a_record_is_saved_once_for_what_fills_a_part(s3: Slow, uploads: Uploads
         s3._event("scored", part).set()
     began = 0
     for _ in range(12):
-        began += work(uploads, progress, b"r" * 60)
+        if work(uploads, progress, b"r" * 60):
+            began += 1
+            assert uploads._saving
+            # Or a machine that is slow would save fewer.
+            uploads._saving[1].result(30)
         uploads.scored.wait()
     uploads.save()
     # The last one is `save`'s.
-    assert 2 <= began == s3.saves - 1 <= 60 * 12 // 160
+    assert began == s3.saves - 1 == 3
 
 
 def test_what_is_kept_in_the_end_is_all_of_it(s3: Slow, uploads: Uploads, progress: Progress) -> None:
