@@ -48,8 +48,8 @@ YOURS := $(foreach name,KUBECONFIG CONTEXT REGISTRY ROUTE URL IMAGE,\
   $(if $(findstring command,$(origin $(name))),DROPSCORE_$(name)='$($(name))'))
 
 .PHONY: demo up down
-demo: setup ## score the samples, or your own: make demo [FILE=x.csv TAGS='model_image=…&protocol=…'] [OUT=out] [CONTEXT=…]
-	@$(YOURS) $(BIN)/python -m local.demo $(if $(FILE),--file '$(FILE)') $(if $(TAGS),--tags '$(TAGS)') $(if $(OUT),--out '$(OUT)')
+demo: setup ## score the samples, or your own: make demo [MODEL=folder] [FILE=x.csv TAGS='model_image=…&protocol=…'] [OUT=out] [CONTEXT=…]
+	@$(YOURS) $(BIN)/python -m local.demo $(if $(MODEL),--model '$(MODEL)') $(if $(FILE),--file '$(FILE)') $(if $(TAGS),--tags '$(TAGS)') $(if $(OUT),--out '$(OUT)')
 
 up: setup ## start the embedded stack and keep it, or bring it up to date [CONTEXT=…]
 	@$(YOURS) $(BIN)/python -m local.stack up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,17 +44,19 @@ class Embedded:
     """The embedded clusters, each with a namespace of the same name."""
 
     routes: Mapping[str, str] = parts.CLUSTERS
-    environment: Mapping[str, str] = {}
 
     def __init__(self, state: Path) -> None:
         self._state = state
+        # For containers that Docker runs: which one is meant, and as whom.
+        self.environment: Mapping[str, str] = {
+            name: value for name, value in os.environ.items() if name == "HOME" or name.startswith("DOCKER_")
+        }
 
     def program(self, endpoint_url: str, gateway_port: int) -> list[str | Path]:
         return [
             "local.cluster",
             *("--gateway-port", str(gateway_port)),
             *("--registry-url", endpoint_url),
-            *("--path", parts.ROOT / ".venv-models/bin"),
         ]
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
 """Drop files in the embedded stack's folder and show what becomes of them: `make demo`.
 
-Without a file, a sample for each example model. Exit codes: 0 scored, 3 an `.error` came back, 2 wrong use, 1 the stack
+Without a file, a sample for each example model; with a folder that has a Dockerfile, by the model that is built from it. Exit codes: 0 scored, 3 an `.error` came back, 2 wrong use, 1 the stack
 is broken.
 """
 
@@ -9,7 +9,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -20,7 +20,7 @@ from dropscore.dropping import Drop, drops_of, tags_of
 from dropscore.output import BROKEN, worst
 from dropscore.stack import Stack as Deployed
 from dropscore.stack import Unusable
-from local import account, parts, sam
+from local import account, model, parts, sam
 from local.foreign import Foreign
 from local.processes import StackFailed
 from local.stack import INTERRUPTED, Stack, check, down, status, up
@@ -44,11 +44,21 @@ def samples(stack: Stack) -> list[_Sample]:
     return [
         _Sample(
             folder / "sample.csv",
-            f"model_image={stack.images[model]}&protocol={model.partition('-')[0]}",
-            f"{model}.csv",
+            f"model_image={stack.images[name]}&protocol={name.partition('-')[0]}",
+            f"{name}.csv",
         )
-        for model, folder in parts.model_folders().items()
+        for name, folder in parts.model_folders().items()
     ]
+
+
+def sample_of(stack: Stack, options: argparse.Namespace) -> _Sample:
+    """Give the file that is named, with its tags; with a model of yours, once that is built."""
+    if not options.model:
+        return _Sample(options.file, options.tags)
+    image = model.publish(stack, options.model, lambda line: console.print(escape(line), soft_wrap=True))
+    # What the container answers tells its protocol, unless the tags do.
+    known = dict(parse_qsl(options.tags, keep_blank_values=True))
+    return _Sample(options.file, urlencode({"model_image": image, "protocol": "auto", **known}, safe="/:,. "))
 
 
 def score(stack: Stack, deployed: Deployed, sample: _Sample, out: Path) -> int:
@@ -74,12 +84,21 @@ def what_ended(stack: Stack | None) -> StackFailed | None:
 def parse_options() -> argparse.Namespace:
     """Read the command line, and refuse what cannot be dropped."""
     parser = argparse.ArgumentParser(
-        prog="make demo", usage="make demo [FILE=… [TAGS='name=value&…']] [OUT=folder]", description=__doc__
+        prog="make demo",
+        usage="make demo [MODEL=folder] [FILE=… [TAGS='name=value&…']] [OUT=folder]",
+        description=__doc__,
     )
+    parser.add_argument("--model", type=Path, help="a folder with a Dockerfile: a model of your own")
     parser.add_argument("--file", type=Path, help="a file of your own (default: each example model's sample)")
     parser.add_argument("--tags", default="", help="its tags, as S3 writes them: model_image=…&protocol=…")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where results are put (default: %(default)s)")
     options = parser.parse_args()
+    if options.model and not (options.model / "Dockerfile").is_file():
+        parser.error(f"{options.model} is no folder with a Dockerfile.")
+    if options.model and not options.file:
+        options.file = options.model / "sample.csv"
+        if not options.file.is_file():
+            parser.error(f"Name a FILE that the model of {options.model} is to score (there is no {options.file}).")
     if options.file and not options.file.is_file():
         parser.error(f"There is no file {options.file}.")
     if options.file and options.file.name.startswith(("_", ".")):
@@ -90,6 +109,8 @@ def parse_options() -> argparse.Namespace:
         parse_qsl(options.tags, strict_parsing=bool(options.tags), keep_blank_values=True)
     except ValueError:
         parser.error(f"TAGS must be name=value pairs with & between them, not {options.tags!r}.")
+    if options.model and "model_image" in dict(parse_qsl(options.tags)):
+        parser.error("MODEL says what the tag model_image would: name one of them.")
     return options
 
 
@@ -103,7 +124,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         stack = up(foreign=Foreign.asked(), report=console.print)
-        dropped = [_Sample(options.file, options.tags)] if options.file else samples(stack)
+        dropped = [sample_of(stack, options)] if options.file else samples(stack)
         deployed = Deployed.find(sam.STACK_NAME, account.session(), stack.endpoint_url)
         return worst(score(stack, deployed, each, options.out) for each in dropped)
     except (StackFailed, Unusable, ClientError, BotoCoreError) as failure:

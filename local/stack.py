@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
-from local import account, parts, sam
+from local import account, docker, parts, sam
 from local.cluster.tokens import TOKEN_SECONDS
 from local.clusters import Clusters, Embedded
 from local.foreign import Foreign, leave
@@ -133,6 +133,9 @@ def down(state_dir: Path = STATE) -> None:
             Processes(state_dir / "processes.json").end()
             (state_dir / "stack.json").unlink(missing_ok=True)
             leave(state_dir)
+            # What a cluster removes itself, unless it was killed.
+            for cluster in parts.clusters_folder(state_dir).glob("*/"):
+                docker.remove_of(cluster)
 
 
 def status(state_dir: Path = STATE) -> Stack | None:

@@ -25,7 +25,6 @@ def main() -> None:
     parser.add_argument(
         "--token-seconds", type=float, default=TOKEN_SECONDS, help="how long tokens of AWS live (default: %(default)s)"
     )
-    parser.add_argument("--path", help="directories to put before PATH in every container")
     parser.add_argument("--node-cpu", default=default.cpu, help="the node's cpus (default: this machine's)")
     parser.add_argument("--node-memory", default=default.memory, help="the node's memory (default: this machine's)")
     parser.add_argument("--node-pods", default=default.pods, help="pods at a time (default: %(default)s)")
@@ -41,7 +40,6 @@ def main() -> None:
         registry_url=options.registry_url,
         token_review_url=options.token_review_url,
         token_seconds=options.token_seconds,
-        path=options.path,
         capacity=Capacity(options.node_cpu, options.node_memory, options.node_pods, options.node_gpus),
         node_labels=dict(label.split("=", 1) for label in options.node_label),
     )

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
-from local.cluster import clock, environment, podspec, probes, quantities
-from local.cluster.environment import CommandNotFound, ConfigError
-from local.cluster.events import EventRecorder, EventType
-from local.cluster.image_store import ImageProblem, ImageStore
+from local import images
+from local.cluster import clock, environment, podspec, probes, runtime
+from local.cluster.environment import ConfigError
+from local.cluster.events import EventType
+from local.cluster.image_store import ImageProblem
 from local.cluster.logs import LogFile
-from local.cluster.process import ContainerProcess, MemoryGuard, Reaper
+from local.cluster.process import ContainerProcess
 from local.cluster.resources import KubeObject
+from local.cluster.runtime import CannotStart, Node, OtherProcessors, Running
 from local.cluster.status import INITIALIZING, ContainerState
-from local.cluster.store import Store
 from local.images import PulledImage, Reference
 
 # How often a kubelet looks again at what it could not do.
@@ -34,25 +31,6 @@ _FORGIVEN_AFTER = 600.0
 _EXIT_KILLED = 137
 _START_ERROR = 128
 _NOT_EXECUTABLE = 255
-_RUNC = (
-    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
-    "unable to start container process"
-)
-
-
-@dataclass(frozen=True)
-class Node:
-    """What all containers of a node share."""
-
-    store: Store
-    events: EventRecorder
-    images: ImageStore
-    reaper: Reaper
-    memory: MemoryGuard
-    session: aiohttp.ClientSession
-    path: str | None
-    failed: Callable[[BaseException], None]
-    """Told of what ended a piece of work that should not have ended so."""
 
 
 class Container:
@@ -67,7 +45,9 @@ class Container:
         self._directory = directory
         self._temporary = directory / "tmp"
         self._publish = publish
-        self._process: ContainerProcess | None = None
+        self._process: Running | None = None
+        self.address = ""
+        """Where it is reached, if that is not the address that its pod was given."""
         # How this container is started anew: a sidecar always, one that has to end well as long as it does not.
         self._policy = spec.get("restartPolicy") or pod["spec"]["restartPolicy"]
         initial = spec in (pod["spec"].get("initContainers") or []) and not podspec.is_sidecar(spec)
@@ -129,33 +109,29 @@ class Container:
         container_id = f"containerd://{secrets.token_hex(32)}"
         root = await self._create(image, container_id)
         try:
-            directory = root / (self._spec.get("workingDir") or image.workdir).lstrip("/")
-            directory.mkdir(parents=True, exist_ok=True)
-            words = environment.command(self._spec, image.entrypoint, image.cmd, variables)
-            command = environment.localize(words, root, directory, variables)
-            log = self.logs[container_id]
-            self._process = await ContainerProcess.start(
-                command, directory, variables, self._temporary, log, self._node.reaper
+            process = await runtime.start(
+                self._node, self._pod, self._spec, image, variables, root, self._temporary, self.logs[container_id]
             )
-        except (CommandNotFound, OSError) as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
-                self._is_for_other_processors(container_id, words[0])
-                return
-            self._cannot_start(container_id, f"{_RUNC}: {error}: unknown")
+        except OtherProcessors as error:
+            self._is_for_other_processors(container_id, str(error))
             return
+        except CannotStart as error:
+            self._cannot_start(container_id, str(error))
+            return
+        self._process = process
+        self.address = process.address
         self._event("Normal", "Started", f"Started container {self.state.name}")
         self.state.run(container_id, clock.seconds())
         self.state.started = "startupProbe" not in self._spec
         self.state.ready = self.state.started and "readinessProbe" not in self._spec
         self._publish()
-        limit = (self._spec["resources"].get("limits") or {}).get("memory")
-        if limit:
-            self._node.memory.watch(self._process, int(quantities.parse(limit)))
         ports = {port["name"]: port["containerPort"] for port in self._spec.get("ports") or [] if "name" in port}
-        target = probes.Target(address, ports, variables, directory, self._node.session)
-        probing = asyncio.create_task(self._probe(self._process, target))
+        target = probes.Target(
+            process.address or address, ports, variables, process.directory, self._node.session, process.inside
+        )
+        probing = asyncio.create_task(self._probe(process, target))
         try:
-            code = await self._process.wait()
+            code = await process.wait()
         finally:
             probing.cancel()
         self._ended(code)
@@ -163,7 +139,8 @@ class Container:
 
     def _ended(self, code: int) -> None:
         assert self._process is not None
-        self._node.memory.forget(self._process)
+        if isinstance(self._process, ContainerProcess):
+            self._node.memory.forget(self._process)
         started_at = self.state.state["running"]["startedAt"]
         message = ""
         if code and self._spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
@@ -222,13 +199,10 @@ class Container:
         """The environment, as soon as all that it refers to exists."""
         # A process has no network of its own: HOST tells it which address is the pod's.
         self._temporary.mkdir(parents=True, exist_ok=True)
-        known = image.env | {
-            "HOST": address,
-            "HOSTNAME": self._pod["metadata"]["name"],
-            "PATH": environment.search_path(self._node.path, image.env),
+        known = {"PATH": images.DEFAULT_PATH} | image.env | {"HOSTNAME": self._pod["metadata"]["name"]}
+        if not image.in_docker:
             # What a container writes to /tmp goes with it.
-            "TMPDIR": str(self._temporary),
-        }
+            known |= {"HOST": address, "TMPDIR": str(self._temporary)}
         while True:
             try:
                 environment.check_user(self._pod, self._spec, image.user)
@@ -259,7 +233,7 @@ class Container:
 
     # -- probes ------------------------------------------------------------------------------------------------------
 
-    async def _probe(self, process: ContainerProcess, target: probes.Target) -> None:
+    async def _probe(self, process: Running, target: probes.Target) -> None:
         if "startupProbe" in self._spec:
             await self._watch("startup", target, lambda ok: self._startup_turned(process, ok))
         async with asyncio.TaskGroup() as group:
@@ -274,7 +248,7 @@ class Container:
 
         await probes.watch(self._spec[f"{kind}Probe"], target, failed, turned)
 
-    async def _startup_turned(self, process: ContainerProcess, ok: bool) -> bool:
+    async def _startup_turned(self, process: Running, ok: bool) -> bool:
         if not ok:
             await self._kill_unhealthy(process, "startup")
         elif self.state.running:
@@ -283,7 +257,7 @@ class Container:
             self._publish()
         return True
 
-    async def _liveness_turned(self, process: ContainerProcess, ok: bool) -> bool:
+    async def _liveness_turned(self, process: Running, ok: bool) -> bool:
         if not ok:
             await self._kill_unhealthy(process, "liveness")
         return not ok
@@ -294,7 +268,7 @@ class Container:
             self._publish()
         return False
 
-    async def _kill_unhealthy(self, process: ContainerProcess, kind: str) -> None:
+    async def _kill_unhealthy(self, process: Running, kind: str) -> None:
         message = f"Container {self.state.name} failed {kind} probe"
         if self._policy != "Never":
             message += ", will be restarted"

@@ -12,7 +12,6 @@ from typing import Any
 from local.cluster.resources import CONFIG_MAPS, SECRETS, KubeObject
 from local.cluster.store import Store
 
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.][-A-Za-z0-9_.]*)\))")
 
 
@@ -117,11 +116,6 @@ def expand(text: str, values: dict[str, str]) -> str:
         return "$" if match[1] == "$" else values.get(match[2], match[0])
 
     return _REFERENCE.sub(replace, text)
-
-
-def search_path(prefix: str | None, image_env: dict[str, str]) -> str:
-    path = image_env.get("PATH", _DEFAULT_PATH)
-    return f"{prefix}:{path}" if prefix else path
 
 
 def command(container: dict[str, Any], entrypoint: list[str], cmd: list[str], env: dict[str, str]) -> list[str]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from local.cluster import clock, deletion, podspec
-from local.cluster.container import Container, Node
+from local.cluster.container import Container
 from local.cluster.deletion import DeleteOptions
 from local.cluster.errors import ApiError
 from local.cluster.resources import CONFIG_MAPS, PODS, SECRETS, KubeObject
+from local.cluster.runtime import Node
 from local.cluster.status import ContainerState, pod_status
 
 _log = logging.getLogger(__name__)
@@ -225,12 +226,14 @@ class PodWorker:
         metadata = self._pod["metadata"]
         self._changed.set()
         self._changed = asyncio.Event()
+        moved = next((one.address for one in self.containers.values() if one.address), "")
+        addresses = self._addresses | ({"podIP": moved, "podIPs": [{"ip": moved}]} if moved else {})
         initial, states = self._states(self._initial), self._states(self.containers.keys() - set(self._initial))
         policy = self._pod["spec"]["restartPolicy"]
 
         def write(new: KubeObject) -> None:
             if new["metadata"]["uid"] == metadata["uid"]:
-                new["status"] = pod_status(new["status"], policy, states, self._addresses, self._verdict, initial)
+                new["status"] = pod_status(new["status"], policy, states, addresses, self._verdict, initial)
 
         self._node.store.update(PODS, metadata["namespace"], metadata["name"], write)
 

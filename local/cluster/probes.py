@@ -32,8 +32,9 @@ class Target:
     address: str
     ports: dict[str, int]
     environment: dict[str, str]
-    directory: Path
+    directory: Path | None
     session: aiohttp.ClientSession
+    inside: tuple[str, ...] = ()
 
     def port(self, port: int | str) -> int:
         return port if isinstance(port, int) else self.ports.get(port) or int(port)
@@ -46,7 +47,7 @@ async def ask(probe: dict[str, Any], target: Target) -> Result:
         return await _http(probe["httpGet"], target, timeout)
     if "tcpSocket" in probe:
         return await _tcp(probe["tcpSocket"], target, timeout)
-    return await _exec(probe["exec"]["command"], target, timeout)
+    return await _exec([*target.inside, *probe["exec"]["command"]], target, timeout)
 
 
 async def _http(action: dict[str, Any], target: Target, timeout: float) -> Result:

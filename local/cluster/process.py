@@ -68,10 +68,22 @@ for group in groups:
 class ContainerProcess:
     """A started container. Its first process is what the container lives and dies with."""
 
+    inside: tuple[str, ...] = ()
+    """What a command is begun with that is to run in the container."""
+    address = ""
+    """Where it is reached, if that is not the address that its pod was given."""
+
     def __init__(
-        self, process: asyncio.subprocess.Process, output: IO[bytes], temporary: Path, log: LogFile, reaper: Reaper
+        self,
+        process: asyncio.subprocess.Process,
+        directory: Path,
+        output: IO[bytes],
+        temporary: Path,
+        log: LogFile,
+        reaper: Reaper,
     ) -> None:
         self._process = process
+        self.directory = directory
         self._temporary = temporary
         self._reaper = reaper
         self.log = log
@@ -109,7 +121,7 @@ class ContainerProcess:
             raise
         finally:
             os.close(write_end)
-        return cls(process, output, temporary, log, reaper)
+        return cls(process, directory, output, temporary, log, reaper)
 
     async def wait(self) -> int:
         """The exit code, 128 + n for a process that signal n has ended."""

@@ -16,11 +16,12 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from local import docker
 from local.cluster import admission, certificates, collector, gateways, node, podlogs, serving
 from local.cluster.api import Api
 from local.cluster.auth import Authenticator
-from local.cluster.container import Node
 from local.cluster.dataplane import Proxy
+from local.cluster.engine import Engine
 from local.cluster.events import EventRecorder
 from local.cluster.image_store import ImageStore
 from local.cluster.kubelet import Kubelet
@@ -28,6 +29,7 @@ from local.cluster.listener import Listener
 from local.cluster.process import MemoryGuard, Reaper
 from local.cluster.resources import GATEWAY_CLASSES, INGRESS_CLASSES, NAMESPACES, NODES, KubeObject, Resource
 from local.cluster.routing import Router
+from local.cluster.runtime import Node
 from local.cluster.scheduler import Scheduler
 from local.cluster.store import Store
 from local.cluster.tokens import TOKEN_SECONDS, TokenReviews
@@ -46,7 +48,6 @@ class Settings:
     registry_url: str
     token_review_url: str | None = None
     token_seconds: float = TOKEN_SECONDS
-    path: str | None = None
     capacity: node.Capacity = field(default_factory=node.Capacity)
     node_labels: dict[str, str] = field(default_factory=dict)
 
@@ -57,14 +58,17 @@ async def serve(settings: Settings) -> None:
     stopped = serving.until_stopped(loop)
     state = settings.state_dir.resolve()
     state.mkdir(parents=True, exist_ok=True)
-    # Pods do not outlive a cluster; after a SIGKILL their files do.
+    # Pods do not outlive a cluster; after a SIGKILL their files do, and those that Docker runs.
     shutil.rmtree(state / "pods", ignore_errors=True)
+    docker.remove_of(state)
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(_session())
         reaper = await Reaper.start()
         stack.push_async_callback(reaper.stop)
         store = _new_store(settings)
         memory = MemoryGuard()
+        engine = Engine(state)
+        stack.callback(engine.close)
         shared = Node(
             store=store,
             events=EventRecorder(store, "kubelet", node.NAME),
@@ -72,7 +76,7 @@ async def serve(settings: Settings) -> None:
             reaper=reaper,
             memory=memory,
             session=session,
-            path=settings.path,
+            engine=engine,
             failed=partial(serving.fail, stopped),
         )
         kubelet = Kubelet(shared, node.NAME, state / "pods")

@@ -1,17 +1,20 @@
 """Build a model's folder into an OCI image, push it to a registry, pull it from there.
 
-The embedded stack has no Docker. What it has in its place: a Dockerfile reader (`dockerfile`), a builder that runs the
-steps with the models' virtual environment where Docker would use the base image and `pip install` (`build`), and a
-client of the registry protocol that `docker push` and a kubelet's `pull` speak (`registry`). Manifests, configs,
-layers and digests are real ones.
+The embedded stack needs no Docker. What it has in its place: a Dockerfile reader (`dockerfile`), a builder that runs the
+steps with a virtual environment where Docker would use the base image (`build`), and a client of the registry protocol
+that `docker push` and a kubelet's `pull` speak (`registry`). Manifests, configs, layers and digests are real ones. A
+model of yours is built by Docker where there is one; the registry then has all of it but the layers (`in_docker`).
 """
 
 from local.images.build import BuildFailed, build
-from local.images.oci import Image
+from local.images.environment import environment
+from local.images.in_docker import describe
+from local.images.oci import DEFAULT_PATH, Image
 from local.images.reference import InvalidReference, Reference
 from local.images.registry import ImageNotFound, PulledImage, PullFailed, RegistryUnavailable, pull, push, push_to
 
 __all__ = [
+    "DEFAULT_PATH",
     "BuildFailed",
     "Image",
     "ImageNotFound",
@@ -21,6 +24,8 @@ __all__ = [
     "Reference",
     "RegistryUnavailable",
     "build",
+    "describe",
+    "environment",
     "pull",
     "push",
     "push_to",

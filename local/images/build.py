@@ -1,8 +1,9 @@
 """Build an image from a model's folder without Docker.
 
-The steps run on this machine, in a folder that stands for the image's root, with the models' virtual environment in
-the place of the base image and of `pip install`. Hence what RUN may be: `pip install …`, which is checked against that
-environment and not run, and `python …`. Anything else would change this machine and not the image: it is refused.
+The steps run on this machine, in a folder that stands for the image's root, with a virtual environment in the place of the
+base image. Hence what RUN may be: `pip install …` and `python …`. Anything else would change this machine and not the
+image: it is refused. The environment of the example models is there before, and `pip install` is only checked against it; one
+of a model of yours is made by it. The image names its environment by PATH, as an image of Docker's names its programs.
 
 The same folder and environment give the same digest (no times, no owners, sorted entries), and are built once, however
 many processes want them.
@@ -11,6 +12,7 @@ many processes want them.
 import functools
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,10 +26,12 @@ from filelock import FileLock
 from local.images import dockerfile
 from local.images.blobs import digest_of, move_into_place
 from local.images.dockerfile import Instruction, UnsupportedDockerfile
-from local.images.oci import Image, mode_of, pack_layer, write_image
+from local.images.oci import DEFAULT_PATH, Image, mode_of, pack_layer, write_image
 
 CACHE = Path(__file__).parents[2] / ".local" / "images"
 
+# The pip of whoever builds reaches its index by what is configured for its user.
+_OF_PIP = re.compile(r"HOME|(PIP|SSL)_\w+|\w+_CA_BUNDLE|(?i:\w+_proxy)")
 _ENVIRONMENT = """
 import importlib.metadata, sys
 print(sys.version, sorted((d.name, d.version) for d in importlib.metadata.distributions()))
@@ -49,19 +53,20 @@ class _Config:
     entrypoint: list[str] = field(default_factory=list)
     cmd: list[str] = field(default_factory=list)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, python: Path) -> dict[str, Any]:
         """Give it in the words of the OCI image configuration."""
+        env = self.env | {"PATH": f"{python.parent}:{self.env.get('PATH', DEFAULT_PATH)}"}
         return {
             "User": self.user,
             "ExposedPorts": {port if "/" in port else f"{port}/tcp": {} for port in self.ports},
-            "Env": [f"{name}={value}" for name, value in self.env.items()],
+            "Env": [f"{name}={value}" for name, value in env.items()],
             "Entrypoint": self.entrypoint,
             "Cmd": self.cmd,
             "WorkingDir": str(self.workdir),
         }
 
 
-def build(model_dir: Path, python: Path, cache: Path = CACHE) -> Image:
+def build(model_dir: Path, python: Path, cache: Path = CACHE, *, installs: bool = False) -> Image:
     """Build the image of a model, or take it from the cache if neither the folder nor the environment has changed.
 
     Parameters
@@ -69,16 +74,18 @@ def build(model_dir: Path, python: Path, cache: Path = CACHE) -> Image:
     model_dir
         A folder with a Dockerfile.
     python
-        The interpreter of the models' virtual environment.
+        The interpreter of the virtual environment.
     cache
         Where built images are kept.
+    installs
+        Whether the environment is this folder's own, and `pip install` adds to it; what belongs into it is known by its name.
 
     Raises
     ------
     BuildFailed
         With the step and what it wrote.
     """
-    layout = cache / "built" / _cache_key(model_dir, python)
+    layout = cache / "built" / _cache_key(model_dir, str(python).encode() if installs else _packages(python))
     layout.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{layout.name}.lock"):
         if not layout.is_dir():
@@ -86,17 +93,17 @@ def build(model_dir: Path, python: Path, cache: Path = CACHE) -> Image:
                 made, root = Path(scratch, "layout"), Path(scratch, "root")
                 made.mkdir()
                 root.mkdir()
-                config = _run_steps(model_dir, python, root)
-                write_image(made, pack_layer(root), config.document())
+                config = _run_steps(model_dir, python, root, installs)
+                write_image(made, [pack_layer(root)], config.document(python))
                 move_into_place(made, layout)
     return Image.read(layout)
 
 
-def _cache_key(model_dir: Path, python: Path) -> str:
+def _cache_key(model_dir: Path, environment: bytes) -> str:
     """Identify a build by all that goes into it: the folder, the environment and this code."""
-    sha256 = hashlib.sha256(_packages(python))
+    sha256 = hashlib.sha256(environment)
     for folder in (Path(__file__).parent, model_dir):
-        for path in _files(folder):
+        for path in files(folder):
             content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
             sha256.update(f"{path.relative_to(folder)} {mode_of(path)} {digest_of(content)}\n".encode())
     return sha256.hexdigest()
@@ -104,18 +111,18 @@ def _cache_key(model_dir: Path, python: Path) -> str:
 
 @functools.cache
 def _packages(python: Path) -> bytes:
-    """Name what is installed beside an interpreter, as it was when this process first asked."""
-    return subprocess.run([python, "-c", _ENVIRONMENT], check=True, capture_output=True).stdout
+    """Name an interpreter and what is installed beside it, as it was when this process first asked."""
+    return str(python).encode() + subprocess.run([python, "-c", _ENVIRONMENT], check=True, capture_output=True).stdout
 
 
-def _run_steps(model_dir: Path, python: Path, root: Path) -> _Config:
+def _run_steps(model_dir: Path, python: Path, root: Path, installs: bool) -> _Config:
     """Carry out the Dockerfile's instructions in `root` and collect what the config will say."""
     config = _Config()
     if (model_dir / ".dockerignore").exists():
         raise BuildFailed(f"{model_dir}/.dockerignore is not read here: let COPY name the files it wants.")
     try:
         for step in dockerfile.read(model_dir / "Dockerfile"):
-            _run_step(step, config, model_dir, python, root)
+            _run_step(step, config, model_dir, python, root, installs)
     except UnsupportedDockerfile as error:
         raise BuildFailed(str(error)) from error
     except BuildFailed as error:
@@ -123,17 +130,17 @@ def _run_steps(model_dir: Path, python: Path, root: Path) -> _Config:
     return config
 
 
-def _run_step(step: Instruction, config: _Config, model_dir: Path, python: Path, root: Path) -> None:
+def _run_step(step: Instruction, config: _Config, model_dir: Path, python: Path, root: Path, installs: bool) -> None:
     match step.name:
         case "FROM":
-            pass  # The models' environment stands for the base image.
+            pass  # The environment stands for the base image.
         case "WORKDIR":
             config.workdir /= step.words[0]
             _inside(root, config.workdir).mkdir(parents=True, exist_ok=True)
         case "COPY":
             _copy(step, config, model_dir, root)
         case "RUN":
-            _run(step, config, python, root)
+            _run(step, config, python, root, installs)
         case "ENV":
             config.env |= dict(_assignment(word) for word in step.words)
         case "EXPOSE":
@@ -194,27 +201,35 @@ def _find(context: Path, source: str) -> list[Path]:
     return found
 
 
-def _run(step: Instruction, config: _Config, python: Path, root: Path) -> None:
+def _run(step: Instruction, config: _Config, python: Path, root: Path, installs: bool) -> None:
     words = _plain_words(step)
     if words[0] in ("python", "python3") and words[1:2] == ["-m"] and words[2:3] == ["pip"]:
         words = words[2:]
+    # A process has no root of its own.
+    words = [str(inside) if (inside := _named(word, root)) else word for word in words]
+    known = {}
     if words[:2] == ["pip", "install"]:
-        # Would it change anything? Without an index it can only succeed if all that it wants is there already.
-        command = [str(python), "-m", "pip", *words[1:], "--dry-run", "--no-index", "--quiet"]
+        command = [str(python), "-m", "pip", *words[1:], "--quiet"]
+        if installs:
+            known = {name: value for name, value in os.environ.items() if _OF_PIP.fullmatch(name)}
+        else:
+            # Would it change anything? Without an index it can only succeed if all that it wants is there already.
+            command += ["--dry-run", "--no-index"]
+            known = {"PIP_CONFIG_FILE": os.devnull}
     elif words[0] in ("python", "python3"):
         command = [str(python), *words[1:]]
     else:
         raise BuildFailed("Without Docker, RUN can only be `pip install …` or `python …`.")
-    # Nothing of this process's environment: a build must not depend on it, nor see its credentials.
+    # Nothing else of this process's environment: a build must not depend on it, nor see its credentials.
     environment = {
-        "PATH": f"{python.parent}{os.pathsep}{os.defpath}",
         "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         **config.env,
+        **known,
+        "PATH": f"{python.parent}{os.pathsep}{os.defpath}",
     }
     done = subprocess.run(
         command,
@@ -227,8 +242,14 @@ def _run(step: Instruction, config: _Config, python: Path, root: Path) -> None:
         check=False,
     )
     if done.returncode:
-        hint = "\nAdd what is missing to requirements/models.in." if words[0] == "pip" else ""
+        hint = "\nAdd what is missing to requirements/models.in." if words[0] == "pip" and not installs else ""
         raise BuildFailed(f"{done.stdout.strip()}\n(exit code {done.returncode}){hint}")
+
+
+def _named(word: str, root: Path) -> Path | None:
+    """The file or folder of the image that a word names by its absolute path, if it does."""
+    path = root / word.lstrip("/")
+    return path if word.startswith("/") and word.strip("/") and path.exists() else None
 
 
 def _plain_words(step: Instruction) -> list[str]:
@@ -243,7 +264,7 @@ def _plain_words(step: Instruction) -> list[str]:
     return words
 
 
-def _files(folder: Path) -> list[Path]:
+def files(folder: Path) -> list[Path]:
     """List the files and links below a folder, sorted; compiled Python is not content."""
     found = (path for path in folder.rglob("*") if "__pycache__" not in path.relative_to(folder).parts)
     return sorted(path for path in found if not path.is_dir() or path.is_symlink())

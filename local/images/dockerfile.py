@@ -1,4 +1,4 @@
-"""Read a Dockerfile: as much of the format as an example model needs, the rest is refused by name.
+"""Read a Dockerfile: as much of the format as can be done without Docker, the rest is refused by name.
 
 The one parser on PyPI (dockerfile-parse) has had no release since 2023 and takes a heredoc for instructions; what it
 would save is the dozen lines of `_logical_lines`.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KNOWN = frozenset({"FROM", "WORKDIR", "COPY", "RUN", "ENV", "EXPOSE", "ENTRYPOINT", "CMD", "USER"})
+# What they say has no bearing on a process, nor on a pod.
+WITHOUT_EFFECT = frozenset({"LABEL", "MAINTAINER", "HEALTHCHECK", "STOPSIGNAL"})
 _TAKES_A_COMMAND = frozenset({"RUN", "ENTRYPOINT", "CMD"})
 
 
@@ -73,12 +75,19 @@ def _logical_lines(content: str) -> Iterator[tuple[int, str]]:
 def _instruction(line: int, statement: str) -> Instruction:
     name, _, text = re.sub(r"\s+", " ", statement, count=1).partition(" ")
     name = name.upper()
+    if name in WITHOUT_EFFECT:
+        return Instruction(name, (), False, text, line)
     if name not in KNOWN:
         raise ValueError(f"{name} is not supported here, only {', '.join(sorted(KNOWN))}.")
     if not text:
         raise ValueError(f"{name} needs an argument.")
+    if name == "COPY":
+        # All files are those of who runs the container.
+        text = re.sub(r"^--chown=\S+\s+", "", text)
     if text.startswith("--"):
-        raise ValueError(f"{name} {text.split()[0]} is not supported here: no instruction may have flags.")
+        raise ValueError(
+            f"{name} {text.split()[0]} is not supported here: no instruction may have flags but COPY --chown."
+        )
     if re.search(r"<<-?[\"']?\w", text):
         raise ValueError("heredocs are not supported here.")
     if "$" in text and name not in _TAKES_A_COMMAND:

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,11 @@ from local.images.blobs import blob_path, write_blob
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+
+# Of a container whose image names none (containerd's).
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+IN_DOCKER = "io.dropscore.docker-image"
+"""An annotation of a manifest without layers: they are in this machine's Docker, as the image of this ID."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -64,16 +70,18 @@ def pack_layer(root: Path) -> bytes:
     return buffer.getvalue()
 
 
-def write_image(folder: Path, layer: bytes, config: dict[str, Any]) -> None:
-    """Write an image of one layer into a folder; `config` says how it is run."""
-    layer_digest = write_blob(folder, [layer])
+def write_image(
+    folder: Path, layers: Sequence[bytes], config: dict[str, Any], annotations: Mapping[str, str] | None = None
+) -> None:
+    """Write an image into a folder; `config` says how it is run."""
+    digests = [write_blob(folder, [layer]) for layer in layers]
     config_content = _json(
         {
             "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": config,
-            # Uncompressed, so the digest of the layer is the one of its content, whatever zlib is installed.
-            "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+            # Uncompressed, so the digest of a layer is the one of its content, whatever zlib is installed.
+            "rootfs": {"type": "layers", "diff_ids": digests},
         }
     )
     manifest = _json(
@@ -81,7 +89,8 @@ def write_image(folder: Path, layer: bytes, config: dict[str, Any]) -> None:
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": _descriptor(CONFIG_TYPE, write_blob(folder, [config_content]), len(config_content)),
-            "layers": [_descriptor(LAYER_TYPE, layer_digest, len(layer))],
+            "layers": [_descriptor(LAYER_TYPE, *each) for each in zip(digests, map(len, layers), strict=True)],
+            **({"annotations": dict(annotations)} if annotations else {}),
         }
     )
     index = {

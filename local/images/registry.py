@@ -22,7 +22,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from local.images.blobs import DigestMismatch, blob_path, move_into_place, write_blob
-from local.images.oci import CONFIG_TYPE, MANIFEST_TYPE, Image
+from local.images.oci import CONFIG_TYPE, IN_DOCKER, MANIFEST_TYPE, Image
 from local.images.reference import Reference
 from local.images.unpacking import unpack
 
@@ -54,7 +54,7 @@ class PulledImage:
     """An image that is on this machine.
 
     `rootfs` is shared by all who pull the same digest: it is there to be read, or copied. `workdir` is a path within
-    the image.
+    the image. What Docker has built stays there, as the image `in_docker`; its `rootfs` is empty.
     """
 
     digest: str
@@ -64,6 +64,7 @@ class PulledImage:
     env: dict[str, str]
     workdir: str
     user: str
+    in_docker: str = ""
 
 
 def push(ecr_client: "ECRClient", image: Image, repository: str, tag: str) -> str:
@@ -146,6 +147,7 @@ class _Pull:
             env=dict(entry.split("=", 1) for entry in run.get("Env") or []),
             workdir=run.get("WorkingDir") or "/",
             user=run.get("User") or "",
+            in_docker=manifest.get("annotations", {}).get(IN_DOCKER, ""),
         )
 
     def _resolve(self) -> str:

@@ -41,16 +41,12 @@ class EmbeddedCluster:
 
 @contextmanager
 def start(state: Path, registry_url: str = "") -> Iterator[EmbeddedCluster]:
-    """A cluster that pulls from a registry of its own, or from this one, and asks a TokenReview webhook of its own.
-
-    Where it pulls images of models from, it has their environment, too.
-    """
+    """A cluster that pulls from a registry of its own, or from this one, and asks a TokenReview webhook of its own."""
     with registry.serve() as own_registry_url, token_reviews() as (review_url, tokens):
-        path = ROOT / ".venv-models/bin" if registry_url else Path(sys.executable).parent
         port, gateway_port = _free_ports(2)
         command = [sys.executable, "-m", "local.cluster", "--state-dir", str(state), "--port", str(port)]
         command += ["--gateway-port", str(gateway_port), "--registry-url", registry_url or own_registry_url]
-        command += ["--token-review-url", review_url, "--path", str(path)]
+        command += ["--token-review-url", review_url]
         # Room for all tests at a time, whatever the machine.
         command += ["--node-cpu", "64", "--node-memory", "256Gi"]
         with (state / "cluster.log").open("wb") as log:

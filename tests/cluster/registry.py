@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from tests.serving import serving
@@ -18,6 +21,10 @@ REPOSITORY, TAG = "test/python", "1"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+# As local/images: an image of a process names the programs of its environment so.
+_PATH = f"{Path(sys.executable).parent}:{os.defpath}"
 
 
 def _digest(content: bytes) -> str:
@@ -38,7 +45,7 @@ def _image() -> tuple[bytes, dict[str, bytes]]:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Entrypoint": ["python3"], "WorkingDir": "/app", "Env": ["FROM_IMAGE=yes"]},
+        "config": {"Entrypoint": ["python3"], "WorkingDir": "/app", "Env": ["FROM_IMAGE=yes", f"PATH={_PATH}"]},
         "rootfs": {"type": "layers", "diff_ids": [_digest(layer.getvalue())]},
     }
     blobs = [json.dumps(config).encode(), layer.getvalue()]

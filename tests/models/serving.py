@@ -57,7 +57,7 @@ def serve(image: PulledImage, directory: Path, *args: str, port: int = 8080, **e
     shutil.copytree(image.rootfs, rootfs)
     workspace.mkdir()
     host = next(_addresses)
-    environment = {"PATH": f"{MODELS_BIN}:{os.defpath}", "HOST": host, "TMPDIR": str(workspace), **image.env, **env}
+    environment = {"HOST": host, "TMPDIR": str(workspace), **image.env, **env}
     command = [*image.entrypoint, *(args or image.cmd)]
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from dropscore.main import cli
-from local import docker
+from tests.sam.images import base_image
 
 pytestmark = pytest.mark.sam
 SAMPLE = Path(__file__).parents[2] / "models/sas-anomaly/sample.csv"
@@ -45,23 +45,10 @@ def run(*given: str) -> str:
     return subprocess.run(["docker", *given], capture_output=True, text=True, check=True, timeout=120).stdout
 
 
-@pytest.fixture(scope="module")
-def base() -> str:
-    """An image with Python in it that is here: no registry is asked."""
-    try:
-        docker.bridge_address()
-    except docker.DockerFailed as reason:
-        pytest.skip(f"needs Docker: {reason}")
-    names = [name for name in run("images", "--format", "{{.Repository}}:{{.Tag}}").split() if "python" in name]
-    if not names:
-        pytest.skip("no image here has `python` in its name to build models from")
-    return names[0]
-
-
 @pytest.fixture
-def build(base: str, tmp_path: Path) -> Iterator[Build]:
+def build(tmp_path: Path) -> Iterator[Build]:
     """Builds a model's image with more lines in its Dockerfile; its name."""
-    made: list[str] = []
+    base, made = base_image(), list[str]()
 
     def build(*lines: str) -> str:
         (tmp_path / "app.py").write_text(APP)

@@ -4,11 +4,22 @@ import json
 import os
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from local.images import BuildFailed, Image, InvalidReference, Reference, build, dockerfile
+from local.images import (
+    DEFAULT_PATH,
+    BuildFailed,
+    Image,
+    InvalidReference,
+    Reference,
+    build,
+    describe,
+    dockerfile,
+    environment,
+)
 from local.images.dockerfile import UnsupportedDockerfile
 
 PYTHON = Path(sys.executable)
@@ -88,7 +99,7 @@ class TestBuild:
         assert config_of(image)["config"] == {
             "Cmd": ["--verbose"],
             "Entrypoint": ["python", "app.py"],
-            "Env": ["GREETING=hello world", "LEVEL=1"],
+            "Env": ["GREETING=hello world", "LEVEL=1", f"PATH={PYTHON.parent}:{DEFAULT_PATH}"],
             "ExposedPorts": {"8080/tcp": {}},
             "User": "65534:65534",
             "WorkingDir": "/app",
@@ -152,7 +163,7 @@ class TestBuild:
             ("COPY absent.py .", "absent.py is not in the folder"),
             ("COPY app.py train.py both", "slash"),
             ("ENV LEVEL 1", "NAME=value"),
-            ("HEALTHCHECK CMD true", "HEALTHCHECK is not supported"),
+            ("SHELL [\"bash\"]", "SHELL is not supported"),
         ],
     )
     def test_what_only_docker_can_do_is_refused(self, model: Path, cache: Path, step: str, reason: str) -> None:
@@ -188,6 +199,68 @@ class TestBuild:
     def test_the_shell_form_of_a_command_runs_in_a_shell(self, model: Path, cache: Path) -> None:
         config = config_of(build(steps(model, "ENTRYPOINT python app.py --level $LEVEL"), PYTHON, cache))
         assert config["config"]["Entrypoint"] == ["/bin/sh", "-c", "python app.py --level $LEVEL"]  # type: ignore[index]
+
+
+class TestOwnEnvironment:
+    """A model of a user's, where there is no Docker."""
+
+    def test_it_has_what_the_dockerfile_installs_and_nothing_else_has(self, tmp_path: Path, cache: Path) -> None:
+        folder = own_model(tmp_path / "own")
+        python = environment(folder, cache)
+        image = build(folder, python, cache, installs=True)
+        with tarfile.open(image.blob(json.loads(image.manifest)["layers"][0]["digest"])) as tar:
+            trained = tar.extractfile("app/model.txt")
+            assert trained
+            assert trained.read() == b"by 1.0"
+        config = config_of(image)["config"]
+        assert isinstance(config, dict)
+        assert config["Env"][-1].startswith(f"PATH={python.parent}:")
+
+    def test_other_packages_have_another_and_other_code_has_not(self, tmp_path: Path, cache: Path) -> None:
+        folder = own_model(tmp_path / "own")
+        python = environment(folder, cache)
+        (folder / "train.py").write_text("print()")
+        assert environment(folder, cache) == python
+        (folder / "requirements.txt").write_text("# nothing")
+        assert environment(folder, cache) != python
+
+    def test_a_package_that_there_is_not_is_pips_to_tell(self, tmp_path: Path, cache: Path) -> None:
+        folder = own_model(tmp_path / "own")
+        (folder / "requirements.txt").write_text("/app/no-such-0-py3-none-any.whl")
+        with pytest.raises(BuildFailed, match=r"(?s)line 5: RUN pip install.*no-such") as failed:
+            build(folder, environment(folder, cache), cache, installs=True)
+        assert "requirements/models.in" not in str(failed.value)
+
+
+def own_model(folder: Path) -> Path:
+    """A model that needs a package which nobody has but the folder."""
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "tiny-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tiny.py", "version = '1.0'")
+        wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("tiny-1.0.dist-info/RECORD", "")
+    (folder / "requirements.txt").write_text("./tiny-1.0-py3-none-any.whl\n")
+    (folder / "train.py").write_text("import tiny; open('model.txt', 'w').write(f'by {tiny.version}')")
+    return steps(
+        folder,
+        'LABEL maintainer="a team"',
+        "COPY --chown=1000:1000 . /app",
+        "RUN pip install --no-index -r /app/requirements.txt",
+        "RUN python /app/train.py",
+        'CMD ["python", "app.py"]',
+    )
+
+
+class TestInDocker:
+    def test_what_docker_has_built_is_described_without_its_layers(self, cache: Path) -> None:
+        identity = "sha256:" + "a" * 64
+        config = {"Entrypoint": ["python"], "Cmd": None, "User": "1000", "Healthcheck": {"Test": ["NONE"]}}
+        image = describe({"Id": identity, "Config": config}, cache)
+        manifest = json.loads(image.manifest)
+        assert (manifest["layers"], list(manifest["annotations"].values())) == ([], [identity])
+        assert config_of(image)["config"] == {"Entrypoint": ["python"], "User": "1000"}
+        assert describe({"Id": identity, "Config": config}, cache) == image
 
 
 class TestDockerfile:
