@@ -64,7 +64,7 @@ def _build_in_docker(folder: Path, report: Report) -> images.Image:
 
 
 def _build_here(folder: Path, reason: str, report: Report) -> images.Image:
-    report(f"Docker cannot be used: {reason}.")
+    report(f"Docker cannot be used: {reason.rstrip('.?')}.")
     report(
         "So the model's pods are processes of this machine, as you: their memory is limited, but not the files that they see or "
         "the network, and what the pod says of user and capabilities is not tried. They find the address to listen on in HOST."

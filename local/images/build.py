@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -209,12 +210,12 @@ def _run(step: Instruction, config: _Config, python: Path, root: Path, installs:
     words = [str(inside) if (inside := _named(word, root)) else word for word in words]
     known = {}
     if words[:2] == ["pip", "install"]:
-        command = [str(python), "-m", "pip", *words[1:], "--quiet"]
         if installs:
+            command = [sys.executable, "-m", "pip", "--python", str(python), *words[1:], "--quiet"]
             known = {name: value for name, value in os.environ.items() if _OF_PIP.fullmatch(name)}
         else:
             # Would it change anything? Without an index it can only succeed if all that it wants is there already.
-            command += ["--dry-run", "--no-index"]
+            command = [str(python), "-m", "pip", *words[1:], "--quiet", "--dry-run", "--no-index"]
             known = {"PIP_CONFIG_FILE": os.devnull}
     elif words[0] in ("python", "python3"):
         command = [str(python), *words[1:]]

@@ -28,15 +28,14 @@ def environment(folder: Path, cache: Path = CACHE) -> Path:
     made = cache / "environments" / _key(folder, steps)
     made.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{made}.lock"):
-        python = made / "bin/python"
-        # The last thing that venv makes; an interrupted one is made again.
-        if not (made / "bin/pip").exists():
-            done = subprocess.run(
-                [sys.executable, "-m", "venv", "--clear", made], capture_output=True, text=True, check=False
-            )
+        if not (made / ".made").exists():
+            # `build` brings its own pip.
+            command = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(made)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise BuildFailed(f"No virtual environment can be made: {done.stdout}{done.stderr}".strip())
-    return python
+            (made / ".made").touch()
+    return made / "bin/python"
 
 
 def _key(folder: Path, steps: list[Instruction]) -> str:

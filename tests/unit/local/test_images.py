@@ -163,7 +163,7 @@ class TestBuild:
             ("COPY absent.py .", "absent.py is not in the folder"),
             ("COPY app.py train.py both", "slash"),
             ("ENV LEVEL 1", "NAME=value"),
-            ("SHELL [\"bash\"]", "SHELL is not supported"),
+            ('SHELL ["bash"]', "SHELL is not supported"),
         ],
     )
     def test_what_only_docker_can_do_is_refused(self, model: Path, cache: Path, step: str, reason: str) -> None:
