@@ -109,7 +109,7 @@ def parse_options() -> argparse.Namespace:
         parse_qsl(options.tags, strict_parsing=bool(options.tags), keep_blank_values=True)
     except ValueError:
         parser.error(f"TAGS must be name=value pairs with & between them, not {options.tags!r}.")
-    if options.model and "model_image" in dict(parse_qsl(options.tags)):
+    if options.model and "model_image" in dict(parse_qsl(options.tags, keep_blank_values=True)):
         parser.error("MODEL says what the tag model_image would: name one of them.")
     return options
 

@@ -43,8 +43,13 @@ def unusable() -> str:
     """Say why pods cannot be containers of Docker's here; empty if they can."""
     try:
         address = bridge_address()
+        told = docker("info", "--format", "{{.OperatingSystem}} {{.SecurityOptions}}").stdout
     except DockerFailed as failure:
         return str(failure)
+    # The address may be another engine's on this machine.
+    for kind in ("Docker Desktop", "rootless"):
+        if kind in told:
+            return f"{kind} has a network of its own that this machine does not see"
     with socket.socket() as probe:
         try:
             probe.bind((address, 0))

@@ -6,9 +6,10 @@ import json
 import platform
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+import requests
 
 from local import account, docker, images, parts
 from local.foreign import Foreign
@@ -40,9 +41,13 @@ def publish(stack: Stack, folder: Path, report: Report = print) -> str:
         foreign = Foreign(**stack.foreign)
         return Publisher.find(foreign, Api(foreign), parts.MODELS_PYTHON).publish(folder, repository)
     reason = docker.unusable()
-    image = _build_here(folder, reason, report) if reason else _build_in_docker(folder, report)
-    images.push(account.client(stack.endpoint_url, "ecr"), image, repository, tag="latest")
-    return f"{repository}:latest"
+    image = _build_here(folder, reason, report) if reason else _build_in_docker(folder, repository, report)
+    try:
+        digest = images.push(account.client(stack.endpoint_url, "ecr"), image, repository, tag="latest")
+    except requests.RequestException as failure:
+        raise StackFailed(f"The image of {folder} cannot be pushed to the embedded ECR: {failure}") from failure
+    # Another folder of that name may be pushed before the pod pulls it.
+    return f"{repository}@{digest}"
 
 
 def _repository(folder: Path) -> str:
@@ -51,15 +56,18 @@ def _repository(folder: Path) -> str:
     return f"yours/{name or 'model'}"
 
 
-def _build_in_docker(folder: Path, report: Report) -> images.Image:
+def _build_in_docker(folder: Path, repository: str, report: Report) -> images.Image:
     report(f"Docker builds {folder}; its pods are containers, with their limits, user and capabilities.")
-    with tempfile.TemporaryDirectory() as scratch:
-        identity = Path(scratch, "id")
-        # What it prints is for who waits for it.
-        built = subprocess.run(["docker", "build", "--iidfile", identity, folder], check=False)
-        if built.returncode:
-            raise StackFailed(f"`docker build` of {folder} failed with exit code {built.returncode}: see above.")
-        inspected = docker.docker("image", "inspect", identity.read_text()).stdout
+    # Under a name, or `docker system prune` would take it from under the stack.
+    name = f"dropscore/{repository}"
+    # What it prints is for who waits for it.
+    built = subprocess.run(["docker", "build", "--tag", name, folder.resolve()], check=False)
+    if built.returncode:
+        raise StackFailed(f"`docker build` of {folder} failed with exit code {built.returncode}: see above.")
+    try:
+        inspected = docker.docker("image", "inspect", name).stdout
+    except docker.DockerFailed as failure:
+        raise StackFailed(f"Docker has built {folder}, and then: {failure}") from failure
     return images.describe(json.loads(inspected)[0])
 
 

@@ -132,10 +132,10 @@ def down(state_dir: Path = STATE) -> None:
         with FileLock(state_dir / "lock"):
             Processes(state_dir / "processes.json").end()
             (state_dir / "stack.json").unlink(missing_ok=True)
-            leave(state_dir)
             # What a cluster removes itself, unless it was killed.
             for cluster in parts.clusters_folder(state_dir).glob("*/"):
                 docker.remove_of(cluster)
+            leave(state_dir)
 
 
 def status(state_dir: Path = STATE) -> Stack | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
@@ -72,8 +73,9 @@ class _Template(yaml.CSafeLoader):
 _Template.add_multi_constructor("!", _Template.function)
 
 
+@functools.cache
 def template() -> dict[str, Any]:
-    """template.yaml."""
+    """template.yaml. To be read only: it is parsed once."""
     found: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader=_Template)
     return found
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from local import images
 from local.cluster import clock, environment, podspec, probes, runtime
+from local.cluster.engine import EngineContainer
 from local.cluster.environment import ConfigError
 from local.cluster.events import EventType
 from local.cluster.image_store import ImageProblem
@@ -31,6 +32,7 @@ _FORGIVEN_AFTER = 600.0
 _EXIT_KILLED = 137
 _START_ERROR = 128
 _NOT_EXECUTABLE = 255
+_LOST = "The container could not be located when the pod was terminated"
 
 
 class Container:
@@ -145,7 +147,10 @@ class Container:
         message = ""
         if code and self._spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
             message = self._process.log.tail(lines=80, limit=2048)
-        if self._process.out_of_memory:
+        if isinstance(self._process, EngineContainer) and self._process.is_lost:
+            # The kubelet's words (pkg/kubelet, convertToAPIContainerStatuses).
+            self.state.terminate(code, "ContainerStatusUnknown", started_at, message=_LOST)
+        elif self._process.out_of_memory:
             self.state.terminate(_EXIT_KILLED, "OOMKilled", started_at, message=message)
         else:
             self.state.terminate(code, "Error" if code else "Completed", started_at, message=message)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import math
+import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +20,11 @@ from local import docker
 from local.cluster import quantities
 from local.cluster.logs import LogFile
 
+_log = logging.getLogger(__name__)
+
 _BUFFER = 64 * 2**10
+_SECONDS = 60.0
+_KILLED = 137
 _SHARED_MEMORY = "/dev/shm"
 
 
@@ -33,16 +39,15 @@ class Engine:
         self._state = state
         self._name = docker.name_of(state)
         self._making = asyncio.Lock()
-        self._is_there = False
 
     async def network(self) -> str:
         """Name the network, which is there then. It labels whatever is the cluster's. Raises EngineFailed."""
+        label = f"{docker.LABEL}={self._name}"
         async with self._making:
-            if not self._is_there:
-                docker.note(self._state)
-                if not await ask("network", "ls", "--quiet", "--filter", f"label={docker.LABEL}={self._name}"):
-                    await ask("network", "create", "--internal", "--label", f"{docker.LABEL}={self._name}", self._name)
-                self._is_there = True
+            docker.note(self._state)
+            # Each time: whoever prunes Docker takes a network that nothing is in.
+            if not await ask("network", "ls", "--quiet", "--filter", f"label={label}"):
+                await ask("network", "create", "--internal", "--label", label, self._name)
         return self._name
 
     def close(self) -> None:
@@ -88,7 +93,9 @@ def _resources(resources: Mapping[str, Mapping[str, str]]) -> list[str]:
         memory = str(int(quantities.parse(limits["memory"])))
         given += ["--memory", memory, "--memory-swap", memory]
     if "cpu" in limits:
-        given += ["--cpus", str(float(quantities.parse(limits["cpu"])))]
+        # Docker takes no more than there are.
+        cpus = min(max(float(quantities.parse(limits["cpu"])), 0.01), os.cpu_count() or 1)
+        given += ["--cpus", f"{cpus:g}"]
     if "cpu" in requests:
         # The kubelet's: 1,024 a cpu, and the kernel's least.
         given += ["--cpu-shares", str(max(2, int(quantities.parse(requests["cpu"]) * 1024)))]
@@ -108,7 +115,7 @@ def _mounts(pod: Mapping[str, Any], container: Mapping[str, Any]) -> list[str]:
         if mount["mountPath"] == _SHARED_MEMORY and size:
             given += ["--shm-size", str(size)]
         elif empty.get("medium") == "Memory":
-            given += ["--tmpfs", f"{mount['mountPath']}:mode=1777" + (f",size={size}" if size else "")]
+            given += ["--tmpfs", f"{mount['mountPath']}:exec,mode=1777" + (f",size={size}" if size else "")]
         else:
             given += ["--mount", f"type=volume,destination={mount['mountPath']}"]
     return given
@@ -124,6 +131,8 @@ class EngineContainer:
         self.directory = None
         self.log = log
         self.out_of_memory = False
+        self.is_lost = False
+        """Whether Docker has it no more, so that nobody knows what it has ended with."""
         self._end = asyncio.create_task(self._follow())
         self._killing: asyncio.Task[None] | None = None
 
@@ -160,9 +169,11 @@ class EngineContainer:
             await ask("start", name)
             described = json.loads(await ask("inspect", "--format", "{{json .NetworkSettings.Networks}}", name))
             return cls(name, described[network]["IPAddress"], log)
-        except BaseException:
+        except BaseException as error:
             # Also when the pod is deleted in the meantime.
             await asyncio.shield(_forget(name))
+            if not isinstance(error, EngineFailed):
+                log.close()
             raise
 
     async def wait(self) -> int:
@@ -174,7 +185,8 @@ class EngineContainer:
         if self._end.done():
             return
         with contextlib.suppress(EngineFailed):  # it has ended meanwhile
-            await ask("stop", "--time", str(math.ceil(grace_seconds)), self._id)
+            seconds = math.ceil(grace_seconds)
+            await ask("stop", "-t", str(seconds), self._id, seconds=seconds + _SECONDS)
         await asyncio.wait([self._end])
 
     def kill(self) -> None:
@@ -187,7 +199,17 @@ class EngineContainer:
             await ask("kill", self._id)
 
     async def _follow(self) -> int:
-        """Copy the output to the log until the end."""
+        """Copy the output to the log until the end. One that Docker knows no more was killed, as far as anybody can tell."""
+        try:
+            code = await self._copy()
+        except (EngineFailed, OSError) as error:
+            _log.warning("container %s: %s", self._id, error)
+            self.is_lost, code = True, _KILLED
+        self.log.close()
+        await _forget(self._id)
+        return code
+
+    async def _copy(self) -> int:
         following = await asyncio.create_subprocess_exec(
             *("docker", "logs", "--follow", self._id),
             stdin=asyncio.subprocess.DEVNULL,
@@ -199,17 +221,18 @@ class EngineContainer:
             self.log.write(data)
         await following.wait()
         # The log may end a moment before the container is said to have.
-        code = int(await ask("wait", self._id))
+        code = int(await ask("wait", self._id, seconds=None))
         state = json.loads(await ask("inspect", "--format", "{{json .State}}", self._id))
         # Of any of its processes; the first may have gone on without it.
         self.out_of_memory = bool(state["OOMKilled"]) and code != 0
-        self.log.close()
-        await _forget(self._id)
         return code
 
 
-async def ask(*arguments: str) -> str:
-    """Run a command of Docker's and give what it prints; raises EngineFailed."""
+async def ask(*arguments: str, seconds: float | None = _SECONDS) -> str:
+    """Run a command of Docker's and give what it prints; raises EngineFailed.
+
+    Who is cancelled meanwhile waits for its end: what it was about to make is there then, and can be removed.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *("docker", *arguments),
@@ -217,9 +240,20 @@ async def ask(*arguments: str) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-    except FileNotFoundError:
-        raise EngineFailed("the command `docker` is not installed") from None
-    printed, said = await process.communicate()
+    except OSError as error:
+        raise EngineFailed(f"the command `docker` cannot be run: {error}") from error
+    communicating = asyncio.create_task(process.communicate())
+    try:
+        await asyncio.wait([communicating], timeout=seconds)
+    except asyncio.CancelledError:
+        await asyncio.wait([communicating], timeout=seconds)
+        raise
+    finally:
+        if not communicating.done():
+            process.kill()
+    if not communicating.done():
+        raise EngineFailed(f"`docker {arguments[0]}` has not ended in {seconds:.0f} seconds")
+    printed, said = communicating.result()
     if process.returncode:
         raise EngineFailed(said.decode(errors="replace").strip().removeprefix("Error response from daemon: "))
     return printed.decode(errors="replace").strip()

@@ -226,9 +226,10 @@ class PodWorker:
         metadata = self._pod["metadata"]
         self._changed.set()
         self._changed = asyncio.Event()
-        moved = next((one.address for one in self.containers.values() if one.address), "")
+        own = [self.containers[name] for name in self.containers.keys() - set(self._initial)]
+        moved = next((one.address for one in own if one.address), "")
         addresses = self._addresses | ({"podIP": moved, "podIPs": [{"ip": moved}]} if moved else {})
-        initial, states = self._states(self._initial), self._states(self.containers.keys() - set(self._initial))
+        initial, states = self._states(self._initial), [one.state for one in own]
         policy = self._pod["spec"]["restartPolicy"]
 
         def write(new: KubeObject) -> None:

@@ -97,7 +97,8 @@ async def _exec(command: list[str], target: Target, timeout: float) -> Result:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=target.directory,
-            env=target.environment,
+            # What runs the command in a container of Docker's is this machine's own.
+            env=None if target.inside else target.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -7,7 +7,7 @@ model of yours is built by Docker where there is one; the registry then has all 
 """
 
 from local.images.build import BuildFailed, build
-from local.images.environment import environment
+from local.images.environment import environment, place
 from local.images.in_docker import describe
 from local.images.oci import DEFAULT_PATH, Image
 from local.images.reference import InvalidReference, Reference
@@ -26,6 +26,7 @@ __all__ = [
     "build",
     "describe",
     "environment",
+    "place",
     "pull",
     "push",
     "push_to",

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,6 +30,8 @@ from local.images.blobs import digest_of, move_into_place
 from local.images.dockerfile import Instruction, UnsupportedDockerfile
 from local.images.oci import DEFAULT_PATH, Image, mode_of, pack_layer, write_image
 
+INSTALLED = ".installed"
+"""In an environment that `pip install` has filled."""
 CACHE = Path(__file__).parents[2] / ".local" / "images"
 
 # The pip of whoever builds reaches its index by what is configured for its user.
@@ -88,14 +91,18 @@ def build(model_dir: Path, python: Path, cache: Path = CACHE, *, installs: bool 
     """
     layout = cache / "built" / _cache_key(model_dir, str(python).encode() if installs else _packages(python))
     layout.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{layout.name}.lock"):
-        if not layout.is_dir():
+    own = python.parents[1]
+    # Another folder may need the same environment at the same time.
+    with FileLock(cache / f"{layout.name}.lock"), FileLock(f"{own}.lock") if installs else nullcontext():
+        if not layout.is_dir() or (installs and not (own / INSTALLED).exists()):
             with tempfile.TemporaryDirectory(dir=layout.parent, prefix=".building-") as scratch:
                 made, root = Path(scratch, "layout"), Path(scratch, "root")
                 made.mkdir()
                 root.mkdir()
                 config = _run_steps(model_dir, python, root, installs)
                 write_image(made, [pack_layer(root)], config.document(python))
+                if installs:
+                    (own / INSTALLED).touch()
                 move_into_place(made, layout)
     return Image.read(layout)
 
@@ -105,8 +112,7 @@ def _cache_key(model_dir: Path, environment: bytes) -> str:
     sha256 = hashlib.sha256(environment)
     for folder in (Path(__file__).parent, model_dir):
         for path in files(folder):
-            content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
-            sha256.update(f"{path.relative_to(folder)} {mode_of(path)} {digest_of(content)}\n".encode())
+            sha256.update(f"{path.relative_to(folder)} {mode_of(path)} {content_digest(path)}\n".encode())
     return sha256.hexdigest()
 
 
@@ -177,7 +183,7 @@ def _copy(step: Instruction, config: _Config, model_dir: Path, root: Path) -> No
     *sources, destination = step.words
     context = model_dir.resolve()
     target = _inside(root, config.workdir / destination)
-    found = [path for source in sources for path in _find(context, source)]
+    found = [path for source in sources for path in find(context, source)]
     if outside := [path for path in found if not path.resolve().is_relative_to(context)]:
         raise BuildFailed(f"{outside[0]} is outside of the folder that is built.")
     into_folder = destination.endswith("/") or target.is_dir()
@@ -193,8 +199,8 @@ def _copy(step: Instruction, config: _Config, model_dir: Path, root: Path) -> No
             shutil.copy(path, file)
 
 
-def _find(context: Path, source: str) -> list[Path]:
-    """Find what a source of COPY names: a file, a folder, or all that a pattern matches."""
+def find(context: Path, source: str) -> list[Path]:
+    """Find what a source of COPY names: a file, a folder, or all that a pattern matches; raises BuildFailed for nothing."""
     pattern = source.strip("/")
     found = [context] if pattern in (".", "") else sorted(context.glob(pattern))
     if not found:
@@ -263,6 +269,11 @@ def _plain_words(step: Instruction) -> list[str]:
     if "$" in step.text or "`" in step.text or any(set(word) <= set("();<>|&") for word in words):
         raise BuildFailed("Without Docker, RUN has no shell: one plain command for each RUN.")
     return words
+
+
+def content_digest(path: Path) -> str:
+    """Give the digest of what a file or a link holds."""
+    return digest_of(str(path.readlink()).encode() if path.is_symlink() else path.read_bytes())
 
 
 def files(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KNOWN = frozenset({"FROM", "WORKDIR", "COPY", "RUN", "ENV", "EXPOSE", "ENTRYPOINT", "CMD", "USER"})
-# What they say has no bearing on a process, nor on a pod.
+# What they say has no bearing on a process of the embedded cluster.
 WITHOUT_EFFECT = frozenset({"LABEL", "MAINTAINER", "HEALTHCHECK", "STOPSIGNAL"})
 _TAKES_A_COMMAND = frozenset({"RUN", "ENTRYPOINT", "CMD"})
 

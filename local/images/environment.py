@@ -8,24 +8,18 @@ from pathlib import Path
 from filelock import FileLock
 
 from local.images import dockerfile
-from local.images.build import CACHE, BuildFailed, files
+from local.images.build import CACHE, BuildFailed, content_digest, files, find
 from local.images.dockerfile import Instruction, UnsupportedDockerfile
 
 
 def environment(folder: Path, cache: Path = CACHE) -> Path:
     """Give the interpreter of the environment for a folder with a Dockerfile; `build` installs what it asks for.
 
-    Another one for other packages: it is known by the steps that install them, the files which these name, and this Python.
-
     Raises
     ------
     BuildFailed
     """
-    try:
-        steps = dockerfile.read(folder / "Dockerfile")
-    except UnsupportedDockerfile as error:
-        raise BuildFailed(str(error)) from error
-    made = cache / "environments" / _key(folder, steps)
+    made = place(folder, cache)
     made.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{made}.lock"):
         if not (made / ".made").exists():
@@ -38,14 +32,29 @@ def environment(folder: Path, cache: Path = CACHE) -> Path:
     return made / "bin/python"
 
 
-def _key(folder: Path, steps: list[Instruction]) -> str:
+def place(folder: Path, cache: Path = CACHE) -> Path:
+    """Say where the environment for a folder is, or will be: another place for other packages.
+
+    It is known as Docker knows a layer: by the steps up to the last `pip install`, and all that these copy.
+
+    Raises
+    ------
+    BuildFailed
+    """
+    try:
+        steps = dockerfile.read(folder / "Dockerfile")
+    except UnsupportedDockerfile as error:
+        raise BuildFailed(str(error)) from error
+    installing = [number for number, step in enumerate(steps) if step.name == "RUN" and "pip" in step.words]
     sha256 = hashlib.sha256(sys.version.encode())
-    for step in steps:
-        if step.name == "RUN" and "pip" in step.words:
-            sha256.update(step.text.encode())
-            # Wherever COPY puts it, a list of packages keeps its name; a package's own folder is all that is there.
-            named = {word.rpartition("/")[2] for word in step.words}
-            for path in files(folder):
-                if path.name in named or named & {".", ""}:
-                    sha256.update(path.read_bytes())
-    return sha256.hexdigest()[:16]
+    for step in steps[: max(installing, default=-1) + 1]:
+        sha256.update(f"{step.name} {step.text}\n".encode())
+        if step.name == "COPY":
+            for path in _copied(folder.resolve(), step):
+                sha256.update(f"{path.relative_to(folder.resolve())} {content_digest(path)}\n".encode())
+    return cache / "environments" / sha256.hexdigest()[:16]
+
+
+def _copied(folder: Path, step: Instruction) -> list[Path]:
+    found = [path for source in step.words[:-1] for path in find(folder, source)]
+    return [each for path in found for each in (files(path) if path.is_dir() else [path])]

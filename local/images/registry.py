@@ -10,6 +10,7 @@ able to explain to a user.
 
 import errno
 import json
+import re
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -147,7 +148,7 @@ class _Pull:
             env=dict(entry.split("=", 1) for entry in run.get("Env") or []),
             workdir=run.get("WorkingDir") or "/",
             user=run.get("User") or "",
-            in_docker=manifest.get("annotations", {}).get(IN_DOCKER, ""),
+            in_docker=_identity(manifest.get("annotations", {}).get(IN_DOCKER, "")),
         )
 
     def _resolve(self) -> str:
@@ -234,6 +235,11 @@ class _Pull:
 
     def _fail(self, code: str, detail: str) -> NoReturn:
         raise PullFailed(str(self.reference), code, detail)
+
+
+def _identity(text: str) -> str:
+    """An image's ID; nothing else may become one of Docker's arguments."""
+    return text if re.fullmatch(r"sha256:[0-9a-f]{64}", text) else ""
 
 
 def _session() -> requests.Session:

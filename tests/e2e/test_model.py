@@ -37,7 +37,7 @@ def test_it_runs_in_an_environment_of_its_own_and_one_is_told_so(
     monkeypatch.setattr(docker, "unusable", lambda: "the command `docker` is not installed")
     told: list[str] = []
     image = model.publish(pipeline.stack, folder, told.append)
-    assert image == "yours/of-mine:latest"
+    assert image.startswith("yours/of-mine@sha256:")
     assert "Docker cannot be used: the command `docker` is not installed." in told
     assert any("stands for python:3.9-slim" in line for line in told)
     outcome = pipeline.score("of-mine.csv", b"id\n7\n8\n", model_image=image, protocol="auto")

@@ -14,9 +14,10 @@ from tests.e2e.pipeline import Pipeline, wait_for
 from tests.sam.images import base_image
 
 pytestmark = pytest.mark.sam
-# Tells for each record what it finds itself to be; one that says so takes more memory than there is.
+# Tells for each record what it finds itself to be; one that says so takes more memory than there is, or its time.
 APP = """
 import os
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -41,6 +42,9 @@ class Handler(BaseHTTPRequestHandler):
         lines = self.rfile.read(int(self.headers["Content-Length"])).decode().splitlines()
         if any("much" in line for line in lines):
             b"." * (1 << 31)
+        if any("slow" in line for line in lines):
+            print("scoring", flush=True)
+            time.sleep(3)
         self.answer(200, "".join(",".join(map(str, told())) + "\\n" for line in lines).encode())
 
     def answer(self, status, body):
@@ -111,6 +115,18 @@ def test_one_that_takes_more_memory_than_it_may_is_killed_and_told_so(
     assert "memory" in error["summary"]
     assert error["pod"]["log_tail"][0] == "serving"
     wait_for("the end of its container", lambda: not any(of_docker(stack)))
+
+
+def test_one_that_docker_has_no_more_is_launched_again(pipeline: Pipeline, stack: Stack, image: str) -> None:
+    execution = pipeline.drop("slow.csv", b"id\nslow\n", model_image=image, protocol="sagemaker")
+
+    def scoring() -> str:
+        containers = "".join(of_docker(stack)).split()
+        return next((one for one in containers if "scoring" in docker.logs(one)), "")
+
+    docker.remove(wait_for("the container at work", scoring))
+    assert len(pipeline.outcome(execution).lines) == 2
+    pipeline.assert_nothing_left(execution)
 
 
 def test_one_that_cannot_be_started_says_what_docker_says(pipeline: Pipeline, stack: Stack, tmp_path: Path) -> None:

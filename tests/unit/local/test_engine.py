@@ -39,12 +39,12 @@ def test_a_pod_has_no_capability_no_new_privilege_and_its_memory() -> None:
 
 
 def test_what_a_profile_says_reaches_the_container() -> None:
-    given = told(run_as_user=1000, read_only_root=True, shm="64Mi", resources={"cpu_limit": "1500m"})
+    given = told(run_as_user=1000, read_only_root=True, shm="64Mi", resources={"cpu_limit": "500m"})
     assert values(given, "--user") == ["1000"]
     assert "--read-only" in given
     assert values(given, "--mount") == ["type=volume,destination=/tmp"]
     assert values(given, "--shm-size") == [str(64 * 2**20)]
-    assert values(given, "--cpus") == ["1.5"]
+    assert values(given, "--cpus") == ["0.5"]
 
 
 def test_an_image_that_starts_as_root_gets_the_capabilities_that_its_pod_adds() -> None:

@@ -19,6 +19,7 @@ from local.images import (
     describe,
     dockerfile,
     environment,
+    place,
 )
 from local.images.dockerfile import UnsupportedDockerfile
 
@@ -218,11 +219,11 @@ class TestOwnEnvironment:
 
     def test_other_packages_have_another_and_other_code_has_not(self, tmp_path: Path, cache: Path) -> None:
         folder = own_model(tmp_path / "own")
-        python = environment(folder, cache)
+        known = place(folder, cache)
         (folder / "train.py").write_text("print()")
-        assert environment(folder, cache) == python
-        (folder / "requirements.txt").write_text("# nothing")
-        assert environment(folder, cache) != python
+        assert place(folder, cache) == known, "it is copied after the packages are there"
+        (folder / "tiny-1.0-py3-none-any.whl").write_bytes(b"another")
+        assert place(folder, cache) != known
 
     def test_a_package_that_there_is_not_is_pips_to_tell(self, tmp_path: Path, cache: Path) -> None:
         folder = own_model(tmp_path / "own")
@@ -245,8 +246,9 @@ def own_model(folder: Path) -> Path:
     return steps(
         folder,
         'LABEL maintainer="a team"',
-        "COPY --chown=1000:1000 . /app",
+        "COPY --chown=1000:1000 requirements.txt *.whl /app/",
         "RUN pip install --no-index -r /app/requirements.txt",
+        "COPY . /app",
         "RUN python /app/train.py",
         'CMD ["python", "app.py"]',
     )
