@@ -59,12 +59,15 @@ down: ## end the embedded stack
 
 ## Checks
 # Where no bytecode may be kept (in many an image), each worker would compile all tests each time.
-.PHONY: test test-faults storm profile-schema failures test-sam test-servers lint fmt
+.PHONY: test test-stacks test-faults storm profile-schema failures test-sam test-servers lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
 	@$(YOURS) PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 5 --dist worksteal
 
+test-stacks: setup ## deploy while files run, a second stack in an account, and a stack on a cluster of yours
+	@$(BIN)/pytest -m stacks --numprocesses 2 tests/e2e/stacks
+
 test-faults: setup ## inject each fault of docs/failures.md and look what comes of it
-	@$(YOURS) $(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults tests/e2e/test_deploying.py
+	@$(YOURS) $(BIN)/pytest -m faults --numprocesses 3 tests/e2e/faults
 	@$(if $(strip $(YOURS)),echo 'the storm kills what runs on this machine: it is for the embedded clusters (make storm)',$(MAKE) storm)
 
 storm: setup ## drop 200 files at once, with a fault in every fourth (SEED=… to repeat one)

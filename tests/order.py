@@ -20,7 +20,6 @@ SECONDS = {
     "tests/e2e/test_errors.py::test_a_model_that_goes_wrong_is_told_apart[refuses]": 30,
     "tests/e2e/test_scoring.py::test_twenty_files_at_once": 30,
     "tests/e2e/test_profiles.py": 30,
-    "tests/e2e/test_foreign.py": 60,
     "tests/models/": 120,
     "tests/cluster/": 60,
     "tests/local/test_foreign.py": 30,

@@ -44,7 +44,7 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120.0) ->
 
     More and more seldom: to look often would keep the processor from what is waited for.
     """
-    until, pause = time.monotonic() + seconds, 0.1
+    until, pause = time.monotonic() + seconds, 0.2
     while True:
         for stack in _watched:
             # A part that has ended says why; whoever waits for it would only say that nothing came.
@@ -54,7 +54,7 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120.0) ->
             return seen
         assert time.monotonic() < until, f"{what} did not come within {seconds:.0f} s"
         time.sleep(pause)
-        pause = min(pause * 1.3, 0.5)
+        pause = min(pause * 1.3, 1.0)
 
 
 @dataclass(frozen=True)

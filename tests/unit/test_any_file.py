@@ -17,6 +17,7 @@ from dropscore.check.memory_s3 import MemoryS3
 from scoring.errors import DropscoreError
 from tests.builders import OUTPUT_BUCKET
 from tests.cases import Case
+from tests.examples import examples
 from tests.scoring import OUTPUT
 from tests.unit.servers import Reply, Request, Server
 from tests.unit.test_cases import score
@@ -111,7 +112,9 @@ class Own(Case):
 @pytest.mark.parametrize("protocol", MODELS)
 @pytest.mark.parametrize("tags", [{}, {"max_errors": "50%"}, {"header": "none"}], ids=str)
 @settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    max_examples=examples(100),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 @given(body=BODIES)
 def test_no_file_gives_a_wrong_result(

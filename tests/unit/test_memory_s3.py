@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dropscore.check.memory_s3 import MemoryS3
 from tests.builders import OUTPUT_BUCKET
+from tests.examples import examples
 
 NEVER = "never"
 """The id of an upload that there never was, and an ETag of nothing."""
@@ -161,7 +162,7 @@ UPLOAD_OF_TWO = [
 ]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @example(least=1, steps=OBJECT)
 @example(least=1, steps=UPLOAD_OF_TWO)
 @example(least=5 << 20, steps=UPLOAD_OF_TWO)

@@ -13,6 +13,7 @@ from scoring.files import delimited
 from scoring.files.blocks import Blocks
 from scoring.files.delimited import Csv
 from scoring.files.formats import Batch, Spec
+from tests.examples import examples
 
 FIELDS = st.text('ab",;5ü \r\n', max_size=5)
 PLACES = st.sets(st.integers(0, 3), min_size=1).map(sorted)
@@ -42,7 +43,7 @@ def read(text: bytes, delimiter: str = ",") -> list[list[str]]:
     return list(csv.reader(io.StringIO(text.decode(), newline=""), delimiter=delimiter))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(150))
 @given(
     data=st.data(), sent=PLACES, kept=PLACES, delimiter=st.sampled_from(",,;"), at_once=st.sampled_from([1, 20, 1000])
 )

@@ -14,6 +14,7 @@ from scoring.errors import InvalidFile
 from scoring.files import blocks
 from scoring.files.blocks import Blocks, Counter
 from scoring.files.dialect import RFC4180, Dialect
+from tests.examples import examples
 
 DIALECTS = st.builds(
     Dialect,
@@ -49,7 +50,7 @@ def is_blank(dialect: Dialect, row: list[str]) -> bool:
     return len(row) < 2 and dialect.is_blank("".join(row).encode())
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(250))
 @given(documents())
 def test_records_and_fields_are_those_that_python_reads(document: tuple[Dialect, bytes]) -> None:
     dialect, data = document
@@ -62,7 +63,7 @@ def test_records_and_fields_are_those_that_python_reads(document: tuple[Dialect,
         assert len(fields) == len(dialect.values(record))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(150))
 @given(documents())
 def test_any_beginning_is_cut_where_a_record_ends(document: tuple[Dialect, bytes]) -> None:
     dialect, data = document
@@ -109,7 +110,7 @@ def test_the_first_record_may_be_looked_at_and_left_there(given_: tuple[Dialect,
     assert [record for block in cut for record in dialect.records(block)] == dialect.records(data)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(in_chunks(), st.sampled_from([0, 128]))
 def test_a_count_goes_on_elsewhere_after_any_chunk(
     monkeypatch: pytest.MonkeyPatch, given_: tuple[Dialect, bytes, list[bytes]], long_bytes: int
@@ -126,7 +127,7 @@ def test_a_count_goes_on_elsewhere_after_any_chunk(
     assert counter.records == len(dialect.records(data))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(200))
 @given(documents())
 def test_quotes_as_rfc_4180_has_them_are_found_without_parsing(document: tuple[Dialect, bytes]) -> None:
     """Or nothing is said of them."""

@@ -13,6 +13,7 @@ from scoring.files import shards
 from scoring.files.blocks import Blocks, Counter
 from scoring.files.dialect import Dialect
 from scoring.files.shards import Range, Shard, aligned, edges, gathered, look, look_through
+from tests.examples import examples
 
 DIALECTS = [
     Dialect(delimiter, backslash, end, quotes)
@@ -54,7 +55,7 @@ def reading(text: bytes, chunk: int) -> shards.Read:
     return read
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     text=TEXTS,
     dialect=st.sampled_from(DIALECTS),
@@ -82,7 +83,7 @@ def test_shards_have_the_records_of_the_file_under_their_numbers(
         assert own or not whole
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(before=TEXTS, text=TEXTS, dialect=st.sampled_from(DIALECTS), chunk=st.integers(1, 40))
 @example(before=b"", text=b'""\na\\\n"', dialect=Dialect(backslash=True), chunk=1)
 def test_one_of_both_looks_is_what_a_count_from_the_beginning_finds(

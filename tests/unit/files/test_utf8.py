@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scoring.files import utf8
 from scoring.files.utf8 import NotUtf8
+from tests.examples import examples
 
 TEXTS = st.lists(
     st.one_of(st.text(max_size=8).map(lambda text: text.encode("utf-8", "surrogatepass")), st.binary(max_size=3)),
@@ -25,7 +26,7 @@ def first_wrong(data: bytes) -> int | None:
     return None
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=TEXTS, places=st.lists(st.integers(0, 40), max_size=6), at_once=st.sampled_from([4, 5, 7, 64]))
 def test_the_first_wrong_byte_is_named(
     monkeypatch: pytest.MonkeyPatch, data: bytes, places: list[int], at_once: int

@@ -22,6 +22,7 @@ from scoring.files import objects, ranges
 from scoring.intake.identity import Source, rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
 from tests.builders import OUTPUT_BUCKET, request
+from tests.examples import examples
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
 from tests.unit.streaming.test_streaming import NOW, begun, drop, published
@@ -232,7 +233,9 @@ class Runs:
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    max_examples=examples(25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 @given(document=documents(), ends=ENDS, sizes=SIZES, ranges=st.booleans())
 def test_a_file_killed_at_any_point_is_that_of_an_undisturbed_run(

@@ -16,6 +16,7 @@ from scoring.outcome import files as outcome
 from scoring.outcome import joining
 from scoring.streaming import batches, planning
 from tests.builders import OUTPUT_BUCKET, request
+from tests.examples import examples
 from tests.unit.servers import Server
 from tests.unit.stand_ins import ROWS, SasContainer
 from tests.unit.streaming.test_resume import (
@@ -80,7 +81,7 @@ PLAIN = documents().filter(lambda document: document[0]["encoding"] == "utf-8" a
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sas"])
 @settings(
-    max_examples=67,
+    max_examples=examples(67),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )

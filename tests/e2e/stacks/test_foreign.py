@@ -20,6 +20,7 @@ from tests.cluster.client import Client
 from tests.e2e.pipeline import Pipeline
 from tests.e2e.test_scoring import CASES
 
+pytestmark = pytest.mark.stacks
 ANYBODY = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": [ANYBODY]})
 # Which of a pod's calls each group gets by, of these: the same that cluster/rbac.yaml gives it on EKS.

@@ -1,7 +1,5 @@
 """A deployment while files run: each attempt ends with the code that it began with, and old versions go afterwards. And a
 second stack, in the same account, on the same cluster.
-
-That takes an embedded stack of its own and more deployments, so that it runs with the faults.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from tests.e2e import models
 from tests.e2e.conftest import ROOT
 from tests.e2e.pipeline import Pipeline
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.stacks
 
 STATE = ROOT / ".local/deploying"
 OWN = "second"
