@@ -207,6 +207,7 @@ class Container:
         known = {"PATH": images.DEFAULT_PATH} | image.env | {"HOSTNAME": self._pod["metadata"]["name"]}
         if not image.in_docker:
             # What a container writes to /tmp goes with it.
+            known = {name: environment.at_own_address(value, address) for name, value in known.items()}
             known |= {"HOST": address, "TMPDIR": str(self._temporary)}
         while True:
             try:

@@ -12,6 +12,8 @@ from typing import Any
 from local.cluster.resources import CONFIG_MAPS, SECRETS, KubeObject
 from local.cluster.store import Store
 
+# All addresses of a container's own network: of a process, those of all others, too.
+_ALL_ADDRESSES = re.compile(r"(?<![\d.])0\.0\.0\.0(?![\d.])")
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.][-A-Za-z0-9_.]*)\))")
 
 
@@ -128,12 +130,19 @@ def command(container: dict[str, Any], entrypoint: list[str], cmd: list[str], en
     return words
 
 
+def at_own_address(text: str, address: str) -> str:
+    """The text with the pod's address in the place of all addresses."""
+    return _ALL_ADDRESSES.sub(address, text)
+
+
 def localize(words: list[str], rootfs: Path, directory: Path, env: dict[str, str]) -> list[str]:
     """The same command for a process that has no root of its own.
 
-    A word that names a file of the image by its absolute path becomes the file's path in the copied root. The program
-    itself may also be one of this machine, which stands in for the image's base. Raises CommandNotFound.
+    A word that names a file of the image by its absolute path becomes the file's path in the copied root, and all addresses
+    become the pod's own (HOST). The program itself may also be one of this machine, which stands in for the image's base.
+    Raises CommandNotFound.
     """
+    words = [at_own_address(word, env["HOST"]) for word in words]
     program = words[0]
     if "/" not in program:
         found = shutil.which(program, path=env["PATH"])
