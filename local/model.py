@@ -75,7 +75,7 @@ def _build_here(folder: Path, reason: str, report: Report) -> images.Image:
     report(f"Docker cannot be used: {reason.rstrip('.?')}.")
     report(
         "So the model's pods are processes of this machine, as you: their memory is limited, but not the files that they see or "
-        "the network, and what the pod says of user and capabilities is not tried. They find the address to listen on in HOST."
+        "the network, and capabilities are not tried. An image that would run as root is refused as in a cluster (USER 1000)."
     )
     try:
         base = next(step.text for step in dockerfile.read(folder / "Dockerfile") if step.name == "FROM")

@@ -183,7 +183,6 @@ def template_parameters(clusters: Mapping[str, Mapping[str, Any]], images: Mappi
         "OutputBucketName": OUTPUT_BUCKET,
         "OutputPrefix": OUTPUT_PREFIX,
         "DefaultModelImage": images["sas-anomaly"],
-        "DefaultProtocol": "sas",
         "DefaultEksCluster": CLUSTER,
         "Clusters": json.dumps(clusters),
         **({"AllowedModelImages": ",".join(allowed)} if registries else {}),

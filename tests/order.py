@@ -13,12 +13,13 @@ import pytest
 # By the clock, on a quiet machine. What is made once a worker (a cluster, an engine, models) stays together; the embedded
 # stack of tests/e2e is all workers'.
 SECONDS = {
-    "tests/e2e/test_cases.py": 110,
-    "tests/e2e/test_errors.py::test_a_pod_that_fits_no_node": 60,
-    "tests/e2e/test_errors.py::test_a_model_that_goes_wrong_is_told_apart[never-listens]": 60,
+    "tests/e2e/test_errors.py::test_a_pod_that_fits_no_node": 80,
+    "tests/e2e/test_errors.py::test_a_model_that_goes_wrong_is_told_apart[never-listens]": 80,
+    "tests/e2e/test_cases.py": 60,
+    "tests/e2e/test_page.py": 40,
     "tests/e2e/test_errors.py::test_a_model_that_goes_wrong_is_told_apart[hangs-up]": 30,
     "tests/e2e/test_errors.py::test_a_model_that_goes_wrong_is_told_apart[refuses]": 30,
-    "tests/e2e/test_scoring.py::test_twenty_files_at_once": 30,
+    "tests/e2e/test_scoring.py::test_twenty_files_at_once": 20,
     "tests/e2e/test_profiles.py": 30,
     "tests/models/": 120,
     "tests/cluster/": 60,

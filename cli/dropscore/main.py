@@ -65,7 +65,7 @@ def cli() -> None:
 @click.option("--model", help="The tag model_image: ECR repository, with a tag or digest.")
 @click.option("--protocol", help="The tag protocol: sas, sagemaker, mlflow, oip or auto.")
 @click.option("--profile", help="The tag profile.")
-@click.option("--tag", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other tag, as often as needed.")
+@click.option("--tag", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other tag (docs/files.md lists them), as often as needed.")
 @click.option("--folder", default="", help="Folder below the input folder, whose profile may tell the rest.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where outcomes go (this folder)."
@@ -179,7 +179,7 @@ def show(files: Sequence[str], as_json: bool, stack_name: str) -> int:
 @click.option("--since", type=_Span(), help="All that failed in the last 30m, 2h, 1d (14d at most).")
 @_stack
 def retry(files: Sequence[str], since: timedelta | None, stack_name: str) -> int:
-    """Redrive FILES that failed, or all of a time: a fresh attempt each, with the tags read again."""
+    """Score FILES again that failed, or all of a time (Step Functions' Redrive): a fresh attempt each, with the tags read again."""
     if bool(files) == bool(since):
         raise click.UsageError("Name files, or a time with --since.")
     if since and since > runs.REDRIVABLE:
@@ -207,6 +207,9 @@ def retry(files: Sequence[str], since: timedelta | None, stack_name: str) -> int
             continue
         try:
             stack.stepfunctions.redrive_execution(executionArn=run.arn)
+            console.print(
+                f"[green]✓[/] {name} is scored again; `dropscore show {name}` tells how it goes.", soft_wrap=True
+            )
         except ClientError as error:
             told = in_words(error, stack.name_of(run.key))
             console.print(f"[red]✗[/] {escape(told.summary)} {escape(told.remedy)}", soft_wrap=True)
@@ -222,14 +225,14 @@ def retry(files: Sequence[str], since: timedelta | None, stack_name: str) -> int
 @cli.command()
 @click.argument("target", metavar="URL|IMAGE")
 @click.argument("sample", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--protocol", help="What it speaks; by itself, its answers tell.")
+@click.option("--protocol", help="sas, sagemaker, mlflow or oip; by default, its answers tell.")
 @click.option("--tag", "pairs", multiple=True, metavar="NAME=VALUE", help="A tag that files will have.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where an image listens, if not on 8080.")
 @click.option(
     "--wait", type=click.FloatRange(1), default=120, show_default=True, help="Seconds until it has to be ready."
 )
 def check(target: str, sample: Path, protocol: str | None, pairs: Sequence[str], port: int | None, wait: float) -> int:
-    """Try whether a container is fit, on the first records of SAMPLE. Needs no AWS.
+    """Try whether a model's container is fit to be run by dropscore, on the first records of SAMPLE. Needs no AWS.
 
     A model that runs at a URL (docker run -p 8080:8080 …), or an image that the local Docker starts as a pod would.
     """
@@ -246,7 +249,7 @@ def check(target: str, sample: Path, protocol: str | None, pairs: Sequence[str],
 
 
 @cli.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of this machine; by itself a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of this machine; by default a free one.")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 @_stack
 def ui(port: int, no_open: bool, stack_name: str) -> int:

@@ -79,6 +79,8 @@ def _scored(stack: Stack, file: Dropped, run: Run, target: Path) -> Outcome:
             for path in fetched:
                 path.unlink()
             raise newer
+        # Of an earlier drop; S3 has none any more either.
+        target.with_name(target.name + ERROR_SUFFIX).unlink(missing_ok=True)
     except ClientError as error:
         raise Unusable(
             f"{file.drop.name} was scored, but s3://{stack.output_bucket}/{key} cannot be read: {error}"

@@ -34,7 +34,7 @@ def doing(stack: Stack, running: Sequence[runs.Run], moment: datetime) -> dict[s
 def show(stack: Stack, course: Course, document: dict[str, Any] | None) -> None:
     """Print a run's course, and of one that failed the `document` of its own error."""
     run, moment = course.run, runs.now()
-    console.print(telling.about(course, f"s3://{run.bucket}/{run.key}"))
+    console.print(telling.about(course, f"s3://{run.bucket}/{run.key}"), soft_wrap=True)
     console.print()
     console.print(telling.steps_table(course, moment))
     if run.state == "running":

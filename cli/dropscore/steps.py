@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from scoring.errors import abridged
+
 SCORING = "scoring"
 """What a file is `doing` whose records are on their way through the model."""
 # States that only wait belong to the step that they wait for.
@@ -75,9 +77,15 @@ class Attempt:
             return "tearing down"
         if made[-1].name == "launch_pod" and any(error == "QuotaExceeded" for error, _ in made[-1].failures):
             return _DOING["queue_file"]
-        return _DOING.get(made[-1].name, made[-1].name)
+        doing = _DOING.get(made[-1].name, made[-1].name)
+        # After its first look, await_pod says what it waits for: of a model that answers otherwise than it should, what it says.
+        endpoint = self.state.get("endpoint") or {}
+        if made[-1].name == "await_pod" and endpoint.get("status") == "PENDING":
+            return f"{doing}: waiting for {abridged(endpoint['waiting_for'], _MOST_CHARACTERS)}"
+        return doing
 
 
+_MOST_CHARACTERS = 160
 _LAST = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut")
 
 

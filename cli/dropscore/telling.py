@@ -152,8 +152,8 @@ def steps_table(course: Course, now: datetime) -> Table:
     return table
 
 
-def about(course: Course, uri: str) -> Table:
-    """What is known of a run, in two columns."""
+def about(course: Course, uri: str) -> Text:
+    """What is known of a run, a line each, to be printed with `soft_wrap`: ARNs are there to be copied."""
     run, attempt = course.run, course.whole
     request = attempt.state.get("request", {}) if attempt else {}
     pod = attempt.state.get("pod", {}) if attempt else {}
@@ -175,7 +175,12 @@ def about(course: Course, uri: str) -> Table:
         "pod": f"{pod['namespace']}/{pod['name']}" if pod else "",
         "execution": run.arn,
     }
-    return _pairs(told)
+    lines = [
+        Text.assemble((f"{name:<11}", "dim"), value if isinstance(value, Text) else str(value))
+        for name, value in told.items()
+        if value != ""
+    ]
+    return Text("\n").join(lines)
 
 
 def _protocol(attempt: Attempt | None) -> str:

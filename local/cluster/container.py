@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local import images
-from local.cluster import clock, environment, podspec, probes, runtime
+from local.cluster import clock, environment, listening, podspec, probes, runtime
 from local.cluster.engine import EngineContainer
 from local.cluster.environment import ConfigError
 from local.cluster.events import EventType
@@ -131,11 +131,15 @@ class Container:
         target = probes.Target(
             process.address or address, ports, variables, process.directory, self._node.session, process.inside
         )
-        probing = asyncio.create_task(self._probe(process, target))
+        beside = [asyncio.create_task(self._probe(process, target))]
+        if isinstance(process, ContainerProcess):
+            listens = [port["containerPort"] for port in self._spec.get("ports") or []]
+            beside.append(asyncio.create_task(listening.keep_apart(process, address, listens)))
         try:
             code = await process.wait()
         finally:
-            probing.cancel()
+            for task in beside:
+                task.cancel()
         self._ended(code)
         self._publish()
 

@@ -16,7 +16,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BUFFER = 256 * 2**10
 _DRAIN_SECONDS = 1.0
 # What reading about a process raises when it has ended meanwhile.
-_ENDED = (FileNotFoundError, ProcessLookupError)
+ENDED = (FileNotFoundError, ProcessLookupError)
 
 
 class Reaper:
@@ -207,11 +207,11 @@ class MemoryGuard:
         Each other process of this machine is looked at once: to do so ten times a second would be most of the cluster's work.
         """
         groups: dict[int, dict[int, int]] = {process.group: {} for process in self._limits}
-        there = set(_processes())
+        there = set(processes())
         # A number may come again as another process's.
         self._others &= there
         for pid in there - self._others:
-            with contextlib.suppress(*_ENDED):
+            with contextlib.suppress(*ENDED):
                 # After the command, which may itself hold spaces and brackets: state, parent, group, …, resident pages.
                 fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
                 if (group := int(fields[2])) in groups:
@@ -221,15 +221,16 @@ class MemoryGuard:
         return groups
 
 
-def _processes() -> list[int]:
+def processes() -> list[int]:
+    """The numbers of all processes of this machine."""
     return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
 
 
 def _kill_escaped(temporary: Path) -> None:
     """SIGKILL to those who left the process group: they are told by the TMPDIR that they have inherited."""
     mark = f"TMPDIR={temporary}\0".encode()
-    for pid in _processes():
-        with contextlib.suppress(*_ENDED, PermissionError):
+    for pid in processes():
+        with contextlib.suppress(*ENDED, PermissionError):
             if mark in Path(f"/proc/{pid}/environ").read_bytes():
                 os.kill(pid, signal.SIGKILL)
 
@@ -244,7 +245,7 @@ def _memory(members: dict[int, int], limit: int) -> int:
 
 def _proportional(pid: int) -> int:
     """A process's memory with shared pages divided among those who share them."""
-    with contextlib.suppress(*_ENDED):
+    with contextlib.suppress(*ENDED):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024

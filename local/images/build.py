@@ -36,6 +36,7 @@ CACHE = Path(__file__).parents[2] / ".local" / "images"
 
 # The pip of whoever builds reaches its index by what is configured for its user.
 _OF_PIP = re.compile(r"HOME|(PIP|SSL)_\w+|\w+_CA_BUNDLE|(?i:\w+_proxy)")
+_ONLY = "Without Docker, RUN can only be `pip install …` or `python …`, one plain command in each."
 _ENVIRONMENT = """
 import importlib.metadata, sys
 print(sys.version, sorted((d.name, d.version) for d in importlib.metadata.distributions()))
@@ -226,7 +227,7 @@ def _run(step: Instruction, config: _Config, python: Path, root: Path, installs:
     elif words[0] in ("python", "python3"):
         command = [str(python), *words[1:]]
     else:
-        raise BuildFailed("Without Docker, RUN can only be `pip install …` or `python …`.")
+        raise BuildFailed(_ONLY)
     # Nothing else of this process's environment: a build must not depend on it, nor see its credentials.
     environment = {
         "HOME": "/nonexistent",
@@ -267,7 +268,7 @@ def _plain_words(step: Instruction) -> list[str]:
     lexer.whitespace_split = True
     words = list(lexer)
     if "$" in step.text or "`" in step.text or any(set(word) <= set("();<>|&") for word in words):
-        raise BuildFailed("Without Docker, RUN has no shell: one plain command for each RUN.")
+        raise BuildFailed(f"{_ONLY} There is no shell.")
     return words
 
 

@@ -17,6 +17,7 @@ from dropscore import telling
 from dropscore.check import containers, findings, trial
 from dropscore.check.containers import Container, Image
 from dropscore.check.findings import BAD, GOOD, NOTE, Finding
+from dropscore.stack import Unusable
 from scoring.cluster import remedies
 from scoring.errors import DropscoreError
 from scoring.protocols.model import NoAnswer, NoConnection, StillBusy
@@ -42,9 +43,12 @@ class Check:
         ------
         DropscoreError
             What the sample or the tags are refused for.
+        Unusable
+            Nobody takes a connection there.
         """
+        self._console.print(f"[dim]Waiting for {escape(url)} to be ready, at most {self._wait_seconds:.0f} s …[/]")
         model = trial.Asked(url)
-        protocol = self._ready(model, self._tags, lambda: None)
+        protocol = self._ready(model, self._tags, lambda: None, url)
         if protocol:
             self._score(model, protocol, lambda: None)
         return self._conclude("", protocol)
@@ -100,13 +104,18 @@ class Check:
         finally:
             container.remove()
 
-    def _ready(self, model: trial.Asked, tags: Mapping[str, str], alive: Callable[[], None]) -> str:
-        """The protocol of a model, once it is ready; empty if it never is."""
+    def _ready(self, model: trial.Asked, tags: Mapping[str, str], alive: Callable[[], None], url: str = "") -> str:
+        """The protocol of a model, once it is ready; empty if it never is. Of one at a `url`, raises Unusable if nobody is there."""
         asked = trial.wanted(tags)
         request = {"protocol": asked.protocol, "model_name": asked.model_name}
         try:
             protocol, seconds = trial.wait_until_ready(model, request, self._wait_seconds, alive)
         except DropscoreError as error:
+            if url and isinstance(error, trial.NotReached):
+                raise Unusable(
+                    f"There is no model at {url}: {error.summary}",
+                    "Look whether it runs there; its address is http://host:port, without the protocol's own paths.",
+                ) from error
             self._tell(Finding(BAD, error.summary, error.remedy))
             return ""
         how = "" if asked.protocol == protocol else ", as its answers tell"

@@ -131,25 +131,30 @@ def wait_until_ready(
     DropscoreError
         It is not ready in time; the summary has its last answers.
     """
-    began, said = time.monotonic(), ""
+    began, said, is_reached = time.monotonic(), "", False
     protocol = protocols.of_request(request, model)
     while True:
         try:
             found = protocol.ready()
             if found is None:
                 return protocol.name, time.monotonic() - began
-            said = found
+            said, is_reached = found, True
         except (NoConnection, NoAnswer, StillBusy) as error:
-            said = error.summary
+            said, is_reached = error.summary, is_reached or not isinstance(error, NoConnection)
         check()
         if time.monotonic() - began > seconds:
-            raise NotReady(f"The model is not ready after {seconds:.0f} s. {said}")
+            kind = NotReady if is_reached else NotReached
+            raise kind(f"The model is not ready after {seconds:.0f} s. {said}")
         # Servers tell nobody when they are ready; they have to be asked.
         time.sleep(_PING_PAUSE_SECONDS)
 
 
 class NotReady(DropscoreError):
     remedy = "Let it listen on port 8080 of all addresses (0.0.0.0), and answer the ping of one of the protocols (docs/models.md); a larger model needs more time: --wait."
+
+
+class NotReached(NotReady):
+    """Nobody has taken a connection, all the time."""
 
 
 def run(

@@ -87,6 +87,15 @@ def test_what_it_does_is_told_in_words(told: list[tuple[str, str | None]], doing
     assert Attempt("arn", events=events(*told)).doing == doing
 
 
+def test_a_pod_that_takes_its_time_says_what_is_waited_for() -> None:
+    told = events(
+        ("TaskStateEntered", "await_pod"), ("TaskStateExited", "await_pod"), ("WaitStateEntered", "wait_for_pod")
+    )
+    endpoint = {"status": "PENDING", "waiting_for": "the model to load: GET / answered 404"}
+    attempt = Attempt("arn", events=told, state={"endpoint": endpoint})
+    assert attempt.doing == "starting its pod: waiting for the model to load: GET / answered 404"
+
+
 def test_a_shard_that_cannot_be_asked_for_once_is_not_lost() -> None:
     stack, stepfunctions = stack_of({"a-csv-1": "incoming/a.csv"})
     stepfunctions.status = "RUNNING"

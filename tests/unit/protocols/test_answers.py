@@ -212,6 +212,15 @@ def test_texts_of_lines_of_json_are_read_as_json() -> None:
     ("body", "said"),
     [
         (b'{"error_code": "BAD_REQUEST", "message": " no column a ", "stack_trace": "..."}', "no column a"),
+        (
+            b'{"message": "Verify the input.", "stack_trace": "Traceback:\\n  File \\"a.py\\"\\nKeyError: 1\\n\\nValueError: names:\\n- X\\n"}',
+            "Verify the input. (ValueError: names: - X)",
+        ),
+        (
+            b'{"message": "no column a", "stack_trace": "Traceback:\\nValueError: no column a"}',
+            "no column a (ValueError: no column a)",
+        ),
+        (b'{"message": "KeyError: 1", "stack_trace": "KeyError: 1"}', "KeyError: 1"),
         (b'{"detail": "not found"}', "not found"),
         (b'{"detail": [{"loc": ["body", "a"], "msg": "missing"}]}', '[{"loc": ["body", "a"], "msg": "missing"}]'),
         (b'{"error": {"code": 3, "message": "shape"}}', "shape"),

@@ -20,6 +20,9 @@ from scoring.protocols.predictions import BEGINNING_CHARACTERS, ONE_EACH, Rows
 # A page begins with a tag, a declaration or a comment; a label may begin with "<=".
 _PAGE = re.compile(rb"\s*<[!?/a-zA-Z]")
 
+# As Python ends a traceback: the exception's class at the beginning of a line, with what it says.
+_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*: \S", re.MULTILINE)
+
 
 def read(answer: Answer, expected: int, delimiter: bytes | None, columns: Sequence[str] = ()) -> tuple[list[str], Rows]:
     """Names of the prediction columns, and the predictions for each of the `expected` records.
@@ -67,7 +70,24 @@ def check_count(answer: Answer, found: int, expected: int) -> None:
 
 
 def said(answer: Answer) -> str:
-    """The message in the JSON of an error, as servers word it; empty for any other answer."""
+    """The message in the JSON of an error, as servers word it; empty for any other answer.
+
+    MLflow's is often the same whatever went wrong, and the exception stands at the end of the trace beside it.
+    """
+    message, raised = _message(answer), _raised(answer)
+    return f"{message} ({raised})" if raised and raised not in message else message
+
+
+def _raised(answer: Answer) -> str:
+    """The exception that a `stack_trace` ends with, its lines as one."""
+    trace = answer.document.get("stack_trace") if isinstance(answer.document, dict) else None
+    if not isinstance(trace, str):
+        return ""
+    start = max((found.start() for found in _EXCEPTION.finditer(trace)), default=len(trace))
+    return " ".join(trace[start:].split())
+
+
+def _message(answer: Answer) -> str:
     document = answer.document
     for key in ("message", "error_message", "detail", "error", "errorMessage"):
         found = document.get(key) if isinstance(document, dict) else None

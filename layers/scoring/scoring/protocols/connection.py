@@ -18,6 +18,10 @@ class _Connection(HTTPConnection):
     waits for the acknowledgement of the head, which the kernel keeps back for 40 ms (RFC 1122, 4.2.3.2).
     """
 
+    def __str__(self) -> str:
+        """As an error names it."""
+        return f"{self.host}:{self.port}"
+
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         if _QUICKACK is not None and isinstance(self.sock, socket.socket):
             # For this answer: it is no property of the socket that stays.
