@@ -59,9 +59,12 @@ down: ## end the embedded stack
 
 ## Checks
 # Where no bytecode may be kept (in many an image), each worker would compile all tests each time.
-.PHONY: test test-stacks test-faults storm profile-schema failures test-sam test-servers lint fmt
+.PHONY: test test-models test-stacks test-faults storm profile-schema failures test-sam test-servers lint fmt
 test: setup ## run all tests that need neither AWS nor Docker
 	@$(YOURS) PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 5 --dist worksteal
+
+test-models: setup ## hold the example models to the contracts of their protocols
+	@$(BIN)/pytest -m models --numprocesses 3 --dist loadfile tests/models
 
 test-stacks: setup ## deploy while files run, a second stack in an account, and a stack on a cluster of yours
 	@$(BIN)/pytest -m stacks --numprocesses 2 tests/e2e/stacks

@@ -21,7 +21,6 @@ SECONDS = {
     "tests/e2e/test_errors.py::test_a_model_that_goes_wrong_is_told_apart[refuses]": 30,
     "tests/e2e/test_scoring.py::test_twenty_files_at_once": 20,
     "tests/e2e/test_profiles.py": 30,
-    "tests/models/": 120,
     "tests/cluster/": 60,
     "tests/local/test_foreign.py": 30,
     "tests/local/test_front.py": 25,

@@ -18,6 +18,14 @@ from tests.models.serving import MODELS_BIN, ROOT, Registry, wait_for_port
 MINISTACK = ROOT / ".venv-ministack" / "bin" / "ministack"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this folder's: before those are deselected that a run is not about."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.models)
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Start MiniStack, with its checks of IAM on as in the embedded stack."""
