@@ -60,7 +60,7 @@ down: ## end the embedded stack
 ## Checks
 # Where no bytecode may be kept (in many an image), each worker would compile all tests each time.
 .PHONY: test test-models test-stacks test-faults storm profile-schema failures test-sam test-servers lint fmt
-test: setup ## run all tests that need neither AWS nor Docker
+test: setup ## run the tests; needs neither AWS nor Docker (more below: example models, stacks of their own, faults)
 	@$(YOURS) PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 5 --dist worksteal
 
 test-models: setup ## hold the example models to the contracts of their protocols

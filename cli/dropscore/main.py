@@ -65,7 +65,13 @@ def cli() -> None:
 @click.option("--model", help="The tag model_image: ECR repository, with a tag or digest.")
 @click.option("--protocol", help="The tag protocol: sas, sagemaker, mlflow, oip or auto.")
 @click.option("--profile", help="The tag profile.")
-@click.option("--tag", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other tag (docs/files.md lists them), as often as needed.")
+@click.option(
+    "--tag",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other tag (docs/files.md lists them), as often as needed.",
+)
 @click.option("--folder", default="", help="Folder below the input folder, whose profile may tell the rest.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where outcomes go (this folder)."
