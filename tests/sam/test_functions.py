@@ -48,7 +48,8 @@ def step(invoke: Invoke, function: str, event: Any, field: str) -> State:
 def execution(pipeline: Pipeline) -> str:
     """The execution that scored the file of the sample events when it was dropped; it is over."""
     key = sample("resolve_request")["state"]["source"]["key"]
-    execution = pipeline.drop(key.removeprefix(pipeline.stack.input_prefix), PEOPLE, model_image="sas-anomaly")
+    name, tags = key.removeprefix(pipeline.stack.input_prefix), {"model_image": "sas-anomaly", "protocol": "sas"}
+    execution = pipeline.drop(name, PEOPLE, **tags)
     assert pipeline.ended(execution)["status"] == "SUCCEEDED"
     return execution
 
