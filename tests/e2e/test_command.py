@@ -114,12 +114,18 @@ def test_an_error_comes_back_is_shown_and_retried(
     key = pipeline.stack.input_prefix + "command/lost.csv"
     tagging = {"TagSet": [{"Key": name, "Value": value} for name, value in well.items()]}
     pipeline.s3.put_object_tagging(Bucket=pipeline.stack.input_bucket, Key=key, Tagging=tagging)
-    assert dropscore("retry", "command/lost.csv").code == 0
+    retried = dropscore("retry", "command/lost.csv")
+    assert retried.code == 0
+    assert "command/lost.csv is scored again" in retried.out
     shown = _scored(pipeline, dropscore, "command/lost.csv")
     assert "attempt 2" in shown
     again = dropscore("retry", "command/lost.csv")
     assert again.code == 1
     assert "command/lost.csv is scored" in again.out
+    tags = [each for name, value in well.items() for each in ("--tag", f"{name}={value}")]
+    assert dropscore("score", "lost.csv", "--folder", "command", *tags).code == 0
+    assert (tmp_path / "lost.csv.scoreout").exists()
+    assert not (tmp_path / "lost.csv.error").exists(), "it is of the first drop"
 
 
 def test_an_older_run_is_not_told_with_the_error_of_a_newer_one(dropscore: Dropscore, pipeline: Pipeline) -> None:
