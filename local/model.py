@@ -13,8 +13,6 @@ import requests
 
 from local import account, docker, images, parts
 from local.foreign import Foreign
-from local.images import dockerfile
-from local.images.dockerfile import UnsupportedDockerfile
 from local.processes import StackFailed
 from local.stack import Stack
 
@@ -78,11 +76,11 @@ def _build_here(folder: Path, reason: str, report: Report) -> images.Image:
         "the network, and capabilities are not tried. An image that would run as root is refused as in a cluster (USER 1000)."
     )
     try:
-        base = next(step.text for step in dockerfile.read(folder / "Dockerfile") if step.name == "FROM")
+        base = next(step.text for step in images.read_steps(folder) if step.name == "FROM")
         report(
             f"Python {platform.python_version()} stands for {base}; `pip install` fills an environment of its own "
             "(minutes, the first time) …"
         )
         return images.build(folder, images.environment(folder), installs=True)
-    except (images.BuildFailed, UnsupportedDockerfile) as failure:
+    except images.BuildFailed as failure:
         raise StackFailed(f"{failure}\nWhere Docker can be used, it builds this as it is.") from failure

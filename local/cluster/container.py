@@ -11,7 +11,6 @@ from typing import Any
 
 from local import images
 from local.cluster import clock, environment, listening, podspec, probes, runtime
-from local.cluster.engine import EngineContainer
 from local.cluster.environment import ConfigError
 from local.cluster.events import EventType
 from local.cluster.image_store import ImageProblem
@@ -151,7 +150,7 @@ class Container:
         message = ""
         if code and self._spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
             message = self._process.log.tail(lines=80, limit=2048)
-        if isinstance(self._process, EngineContainer) and self._process.is_lost:
+        if self._process.is_lost:
             # The kubelet's words (pkg/kubelet, convertToAPIContainerStatuses).
             self.state.terminate(code, "ContainerStatusUnknown", started_at, message=_LOST)
         elif self._process.out_of_memory:

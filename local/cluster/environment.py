@@ -11,6 +11,7 @@ from typing import Any
 
 from local.cluster.resources import CONFIG_MAPS, SECRETS, KubeObject
 from local.cluster.store import Store
+from local.images import inside
 
 # All addresses of a container's own network: of a process, those of all others, too.
 _ALL_ADDRESSES = re.compile(r"(?<![\d.])0\.0\.0\.0(?![\d.])")
@@ -151,17 +152,10 @@ def localize(words: list[str], rootfs: Path, directory: Path, env: dict[str, str
         words = [found, *words[1:]]
     elif not program.startswith("/"):
         words = [str(directory / program), *words[1:]]
-    localized = [str(inside) if (inside := _inside(word, rootfs)) else word for word in words]
+    localized = [str(inside(word, rootfs) or word) for word in words]
     file = Path(localized[0])
     if not file.exists():
         raise CommandNotFound(f'exec: "{program}": stat {program}: no such file or directory')
     if not os.access(file, os.X_OK) or file.is_dir():
         raise CommandNotFound(f'exec: "{program}": permission denied')
     return localized
-
-
-def _inside(word: str, rootfs: Path) -> Path | None:
-    if not word.startswith("/"):
-        return None
-    path = rootfs / word.lstrip("/")
-    return path if word.strip("/") and path.exists() else None

@@ -27,7 +27,8 @@ async def keep_apart(process: ContainerProcess, address: str, ports: Iterable[in
         listeners = _listeners()
         for port in list(waited):
             everywhere = {inode for where in _ALL for inode in listeners.get((where, port), ())}
-            if everywhere - _sockets(process.group):
+            # Nearly always there is nobody: whose sockets these are is not looked for then.
+            if everywhere and everywhere - _sockets(process.group):
                 process.log.write(
                     f"Port {port} of all addresses is another process's: what is sent to this pod would reach that one. Let models "
                     "listen at $HOST, not at 0.0.0.0, where containers are processes.\n".encode()

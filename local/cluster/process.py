@@ -72,6 +72,8 @@ class ContainerProcess:
     """What a command is begun with that is to run in the container."""
     address = ""
     """Where it is reached, if that is not the address that its pod was given."""
+    is_lost = False
+    """Whether nobody knows what it has ended with; of a process, its parent does."""
 
     def __init__(
         self,

@@ -6,12 +6,13 @@ that `docker push` and a kubelet's `pull` speak (`registry`). Manifests, configs
 model of yours is built by Docker where there is one; the registry then has all of it but the layers (`in_docker`).
 """
 
-from local.images.build import BuildFailed, build
+from local.images.build import BuildFailed, build, read_steps
 from local.images.environment import environment, place
 from local.images.in_docker import describe
 from local.images.oci import DEFAULT_PATH, Image
 from local.images.reference import InvalidReference, Reference
 from local.images.registry import ImageNotFound, PulledImage, PullFailed, RegistryUnavailable, pull, push, push_to
+from local.images.roots import inside
 
 __all__ = [
     "DEFAULT_PATH",
@@ -26,8 +27,10 @@ __all__ = [
     "build",
     "describe",
     "environment",
+    "inside",
     "place",
     "pull",
     "push",
     "push_to",
+    "read_steps",
 ]

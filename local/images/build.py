@@ -29,6 +29,7 @@ from local.images import dockerfile
 from local.images.blobs import digest_of, move_into_place
 from local.images.dockerfile import Instruction, UnsupportedDockerfile
 from local.images.oci import DEFAULT_PATH, Image, mode_of, pack_layer, write_image
+from local.images.roots import inside
 
 INSTALLED = ".installed"
 """In an environment that `pip install` has filled."""
@@ -123,16 +124,23 @@ def _packages(python: Path) -> bytes:
     return str(python).encode() + subprocess.run([python, "-c", _ENVIRONMENT], check=True, capture_output=True).stdout
 
 
+def read_steps(model_dir: Path) -> list[Instruction]:
+    """Read the steps of a folder's Dockerfile; raises BuildFailed for what cannot be done here."""
+    try:
+        return dockerfile.read(model_dir / "Dockerfile")
+    except UnsupportedDockerfile as error:
+        raise BuildFailed(str(error)) from error
+
+
 def _run_steps(model_dir: Path, python: Path, root: Path, installs: bool) -> _Config:
     """Carry out the Dockerfile's instructions in `root` and collect what the config will say."""
     config = _Config()
     if (model_dir / ".dockerignore").exists():
         raise BuildFailed(f"{model_dir}/.dockerignore is not read here: let COPY name the files it wants.")
+    steps = read_steps(model_dir)
     try:
-        for step in dockerfile.read(model_dir / "Dockerfile"):
+        for step in steps:
             _run_step(step, config, model_dir, python, root, installs)
-    except UnsupportedDockerfile as error:
-        raise BuildFailed(str(error)) from error
     except BuildFailed as error:
         raise BuildFailed(f"{model_dir / 'Dockerfile'}, line {step.line}: {step.name} {step.text}\n{error}") from error
     return config
@@ -214,7 +222,7 @@ def _run(step: Instruction, config: _Config, python: Path, root: Path, installs:
     if words[0] in ("python", "python3") and words[1:2] == ["-m"] and words[2:3] == ["pip"]:
         words = words[2:]
     # A process has no root of its own.
-    words = [str(inside) if (inside := _named(word, root)) else word for word in words]
+    words = [str(inside(word, root) or word) for word in words]
     known = {}
     if words[:2] == ["pip", "install"]:
         if installs:
@@ -252,12 +260,6 @@ def _run(step: Instruction, config: _Config, python: Path, root: Path, installs:
     if done.returncode:
         hint = "\nAdd what is missing to requirements/models.in." if words[0] == "pip" and not installs else ""
         raise BuildFailed(f"{done.stdout.strip()}\n(exit code {done.returncode}){hint}")
-
-
-def _named(word: str, root: Path) -> Path | None:
-    """The file or folder of the image that a word names by its absolute path, if it does."""
-    path = root / word.lstrip("/")
-    return path if word.startswith("/") and word.strip("/") and path.exists() else None
 
 
 def _plain_words(step: Instruction) -> list[str]:

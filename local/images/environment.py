@@ -7,9 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from local.images import dockerfile
-from local.images.build import CACHE, BuildFailed, content_digest, files, find
-from local.images.dockerfile import Instruction, UnsupportedDockerfile
+from local.images.build import CACHE, BuildFailed, content_digest, files, find, read_steps
+from local.images.dockerfile import Instruction
 
 
 def environment(folder: Path, cache: Path = CACHE) -> Path:
@@ -41,10 +40,7 @@ def place(folder: Path, cache: Path = CACHE) -> Path:
     ------
     BuildFailed
     """
-    try:
-        steps = dockerfile.read(folder / "Dockerfile")
-    except UnsupportedDockerfile as error:
-        raise BuildFailed(str(error)) from error
+    steps = read_steps(folder)
     installing = [number for number, step in enumerate(steps) if step.name == "RUN" and "pip" in step.words]
     sha256 = hashlib.sha256(sys.version.encode())
     for step in steps[: max(installing, default=-1) + 1]:

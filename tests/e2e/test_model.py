@@ -43,7 +43,7 @@ def test_it_runs_in_an_environment_of_its_own_and_one_is_told_so(
     assert any("stands for python:3.9-slim" in line for line in told)
     outcome = pipeline.score("of-mine.csv", b"id\n7\n8\n", model_image=image, protocol="auto")
     # A process has no network of its own: all addresses are its pod's.
-    told = rb"--bind (127\.\d+\.\d+\.\d+),\1:1,true,8080"
-    assert re.fullmatch(b"7," + told, outcome.lines[1]), outcome.lines
+    row = rb"--bind (127\.\d+\.\d+\.\d+),\1:1,true,8080"
+    assert re.fullmatch(b"7," + row, outcome.lines[1]), outcome.lines
     assert len(outcome.lines) == 3
     assert outcome.tags["protocol"] == "sagemaker"

@@ -12,10 +12,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local import account, docker, parts, sam_local
+from local import account, parts, sam_local
 from local.processes import Processes, wait_until
 from local.stack import Stack
 from tests.e2e.pipeline import Pipeline
+from tests.sam.images import need_docker
 
 STATE = parts.ROOT / ".local/test-sam"
 
@@ -34,10 +35,7 @@ Invoke = Callable[[str, Any], Answer]
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    try:
-        docker.bridge_address()
-    except docker.DockerFailed as reason:
-        pytest.skip(f"needs Docker: {reason}")
+    need_docker()
     try:
         yield sam_local.up(STATE)
     finally:

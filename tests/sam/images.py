@@ -1,4 +1,4 @@
-"""Docker's images that tests build theirs from."""
+"""Docker, and its images that tests build theirs from."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import pytest
 from local import docker
 
 
-def base_image() -> str:
-    """An image with Python in it that is here: no registry is asked. Skips the test where there is none."""
+def need_docker() -> None:
+    """Skip the test where there is none."""
     try:
         docker.bridge_address()
     except docker.DockerFailed as reason:
         pytest.skip(f"needs Docker: {reason}")
+
+
+def base_image() -> str:
+    """An image with Python in it that is here: no registry is asked. Skips the test where there is none."""
+    need_docker()
     listed = docker.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
     names = [name for name in listed if "python" in name]
     if not names:

@@ -77,11 +77,15 @@ def profile(stack: Stack) -> Iterator[str]:
     stack.client("ssm").delete_parameter(Name=name)
 
 
+def in_docker(stack: Stack) -> str:
+    """The name in Docker of the cluster that files go to."""
+    return docker.name_of(parts.clusters_folder(Path(stack.logs).parent) / stack.cluster)
+
+
 def of_docker(stack: Stack) -> list[str]:
-    """The containers that Docker has for the stack's clusters."""
-    clusters = parts.clusters_folder(Path(stack.logs).parent).iterdir()
-    labels = [f"label={docker.LABEL}={docker.name_of(one)}" for one in clusters]
-    return [docker.docker("ps", "--all", "--filter", one, "--quiet").stdout for one in labels]
+    """The containers that Docker has for that cluster."""
+    label = f"label={docker.LABEL}={in_docker(stack)}"
+    return docker.docker("ps", "--all", "--quiet", "--filter", label).stdout.split()
 
 
 def test_its_pod_is_a_container_with_the_user_the_limits_and_the_rights_that_the_pod_has(
@@ -92,11 +96,8 @@ def test_its_pod_is_a_container_with_the_user_the_limits_and_the_rights_that_the
     outcome = pipeline.outcome(execution)
     assert outcome.lines[1:] == [b"7," + told, b"8," + told]
     pipeline.assert_nothing_left(execution)
-    default, _ = sorted(
-        parts.clusters_folder(Path(stack.logs).parent).iterdir(), key=lambda one: one.name != parts.CLUSTER
-    )
-    assert '"Internal": true' in docker.docker("network", "inspect", docker.name_of(default)).stdout
-    wait_for("the end of its container", lambda: not any(of_docker(stack)))
+    assert '"Internal": true' in docker.docker("network", "inspect", in_docker(stack)).stdout
+    wait_for("the end of its container", lambda: not of_docker(stack))
 
 
 def test_what_its_profile_says_of_the_pod_counts_for_the_container(
@@ -114,15 +115,14 @@ def test_one_that_takes_more_memory_than_it_may_is_killed_and_told_so(
     error = pipeline.outcome(execution).error
     assert "memory" in error["summary"]
     assert error["pod"]["log_tail"][0] == "serving"
-    wait_for("the end of its container", lambda: not any(of_docker(stack)))
+    wait_for("the end of its container", lambda: not of_docker(stack))
 
 
 def test_one_that_docker_has_no_more_is_launched_again(pipeline: Pipeline, stack: Stack, image: str) -> None:
     execution = pipeline.drop("slow.csv", b"id\nslow\n", model_image=image, protocol="sagemaker")
 
     def scoring() -> str:
-        containers = "".join(of_docker(stack)).split()
-        return next((one for one in containers if "scoring" in docker.logs(one)), "")
+        return next((one for one in of_docker(stack) if "scoring" in docker.logs(one)), "")
 
     docker.remove(wait_for("the container at work", scoring))
     assert len(pipeline.outcome(execution).lines) == 2
