@@ -28,10 +28,7 @@ TARGET = ROOT / "docs/cost.md"
 # Lambda quotas (AWS Lambda Developer Guide): seconds of one invocation, MB of memory, MB of /tmp.
 LAMBDA_SECONDS, LAMBDA_MB, LAMBDA_DISK_MB = 900, 10_240, 10_240
 # What the functions do (statemachine/, layers/scoring): time kept for closing down, a watch of the pod, a part.
-RESERVE_SECONDS, WATCH_SECONDS, WAIT_SECONDS, PART_MIB = 20, 50, 15, 16
-# Parts are smaller where several are under way at once, since one goes no faster (what AWS's transfer manager plans); the
-# first one has the least size that S3 allows, and the next ones twice that of the one before.
-LEAST_PART_MIB, PART_MB_PER_SECOND = 5, 20
+RESERVE_SECONDS, WATCH_SECONDS, WAIT_SECONDS, PART_MIB, PARTS_OF_A_RECORD = 20, 50, 15, 6, 6
 # What boto3 takes for the others (TransferConfig's multipart_chunksize).
 OTHERS_PART_MIB = 8
 # One more round of waiting: its Wait, the Task again, the Choice behind it.
@@ -88,16 +85,6 @@ class Case:
         return self.mib * float(self.given["output_to_input"])
 
     @property
-    def sent_parts(self) -> int:
-        """Parts of the scored file as dropscore cuts them: those under way and the one that fills have memory for one and a half."""
-        under_way = math.ceil(self.output_mib * 1.048576 / self.scoring_seconds / PART_MB_PER_SECOND)
-        usual = max(1.5 * PART_MIB / (max(under_way, 1) + 1), LEAST_PART_MIB)
-        parts, size, rest = 0, float(LEAST_PART_MIB), self.output_mib
-        while size < usual and rest > 0:
-            parts, rest, size = parts + 1, rest - size, 2 * size
-        return max(parts + math.ceil(max(rest, 0) / usual), 1)
-
-    @property
     def pod_seconds(self) -> float:
         return float(self.given["model_start_seconds"] + self.scoring_seconds)
 
@@ -118,7 +105,7 @@ def dropscore(case: Case) -> Bill:
         invocations=sum(calls.values()),
         # Begin, list, complete, tag, the first record of progress and that of the event, and twice a look at who waits for
         # room; then parts, and the progress when so much is done.
-        writes=8 + case.sent_parts + math.floor(case.output_mib / PART_MIB),
+        writes=8 + case.parts(PART_MIB) + math.floor(case.output_mib / PART_MIB / PARTS_OF_A_RECORD),
         # Tags of the file and of what is there already, its checksum and its beginning, the record of the event; for each stream the progress,
         # the file, and again its header. (Only who waits for the one GET makes more of them, and none waits here: the
         # model, or the function's network, is slower.)

@@ -1,7 +1,6 @@
 """The arithmetic of docs/cost.md, by hand; and that the page is what the script makes of its inputs."""
 
 import json
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from bench import cost
 from bench.cost import Bill, Case
 from scoring.files import objects
+from scoring.streaming import uploads
 from tests.builders import template
 
 PRICES = {
@@ -65,16 +65,10 @@ def test_dropscore_pays_for_functions_at_work_and_for_its_pod() -> None:
     assert bill.gb_seconds == pytest.approx((0.5 + 30) / 2 + (0.25 + 10) * 2)
     assert bill.invocations == 1 + 1
     assert cost.PART_MIB << 20 == objects._PART_BYTES
-    assert bill.writes == 8 + 14 + 9  # 150 MiB in parts of 5, 10 and then 12; a record of progress for each 16
+    assert cost.PARTS_OF_A_RECORD == uploads._PARTS_OF_A_RECORD
+    assert bill.writes == 8 + 25 + 4  # 150 MiB in parts of 6; a record of progress for each 36
     assert bill.reads == 6 + 2
     assert bill.node_seconds == pytest.approx((30 + 10) / 4)
-
-
-def test_a_fast_model_has_more_parts_under_way_and_so_smaller_ones() -> None:
-    assert replace(CASE, mib=2).sent_parts == 1
-    assert given(model_mb_per_second=10.48576 * 2).sent_parts == 1 + math.ceil(145 / (24 / 3))  # 31 MB/s: two
-    assert given(model_mb_per_second=1_000).sent_parts == 30  # 105 MB/s: six of 5 MiB, the least that S3 takes
-    assert cost.LEAST_PART_MIB == cost.PART_MIB * objects._LEAST_OF_PART
 
 
 def test_a_long_start_is_waited_for_by_the_state_machine() -> None:

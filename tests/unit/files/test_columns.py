@@ -58,7 +58,7 @@ def test_the_model_sees_those_that_were_chosen_and_others_come_back(
     # Each record by itself, as where one is looked for that a model does not take.
     assert b"".join(record + b"\n" for record in file.records(batch, batch.good)) == body
     assert [read(file.body(batch, [place])) for place in batch.good] == [[[row[at] for at in sent]] for row in rows]
-    scored = file.header(["p"]) + file.joined(batch, ["p"], [b"1"] * len(rows))
+    scored = b"".join([file.header(["p"]), *file.joined(batch, ["p"], [b"1"] * len(rows))])
     found = read(scored, delimiter)
     whole = [["w", "x", "y", "z", "p"], *([*row, "1"] for row in rows)]
     assert found == [[row[place] for place in [*kept, 4]] for row in whole]

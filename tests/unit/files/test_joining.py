@@ -28,7 +28,7 @@ def test_the_models_columns_get_names_that_the_file_does_not_have(
 
 def test_records_and_predictions_are_joined_line_by_line() -> None:
     assert joined([b"1;a", b"2;b"], [b"x", b"y"], b";", b"\r\n") == b"1;a;x\r\n2;b;y\r\n"
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="1 predictions are not for 2"):
         joined([b"1", b"2"], [b"x"], b",", b"\n")
 
 

@@ -67,10 +67,10 @@ class Raw(io.BytesIO):
         return data
 
 
-def test_a_file_is_read_in_chunks_of_a_mebibyte_at_most(s3: Any) -> None:
+def test_a_file_is_read_in_chunks_of_a_quarter_of_a_mebibyte_at_most(s3: Any) -> None:
     chunks = list(objects.read(s3, drop(s3)))
     assert b"".join(chunks) == CONTENT
-    assert max(map(len, chunks)) <= 1 << 20
+    assert max(map(len, chunks)) <= 1 << 18
 
 
 def test_a_file_is_read_from_where_the_last_step_stopped(s3: Any) -> None:
@@ -86,11 +86,12 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(s3: Any, error: Excepti
     found = drop(s3)
     breaking = Breaking(s3, 1_000_000, 0, 700_000, error=error)
     assert b"".join(objects.read(breaking, found, 10)) == CONTENT[10:]
+    last = len(CONTENT) - 1
     assert [which["Range"] for which in breaking.asked] == [
-        "bytes=10-",
-        "bytes=1000010-",
-        "bytes=1000010-",
-        "bytes=1700010-",
+        f"bytes=10-{last}",
+        f"bytes=1000010-{last}",
+        f"bytes=1000010-{last}",
+        f"bytes=1700010-{last}",
     ]
     assert {which["IfMatch"] for which in breaking.asked} == {f'"{found.etag}"'}
 
@@ -122,6 +123,7 @@ def test_bytes_that_do_not_match_their_checksum_are_no_file(s3: Any) -> None:
 def several(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections that are always thought to be too slow, and ranges so small that a small file has many."""
     monkeypatch.setattr(ranges, "RANGE_BYTES", 300_000)
+    monkeypatch.setattr(ranges, "AHEAD_BYTES", 100_000)
     monkeypatch.setattr(objects, "CHUNK_BYTES", 100_000)
     for judged in ("_WAITING", "_LOOK_SECONDS", "_LOOK_RANGES", "_GAIN"):
         monkeypatch.setattr(ranges, judged, 0)
@@ -134,7 +136,8 @@ def test_a_file_that_comes_over_several_connections_is_the_same(s3: Any, several
     assert b"".join(objects.read(breaking, found, offset)) == CONTENT[offset:]
     assert {which["IfMatch"] for which in breaking.asked} == {f'"{found.etag}"'}
     if offset < 300_000:
-        bounded = [which["Range"] for which in breaking.asked if not which.get("Range", "-").endswith("-")]
+        last = f"-{len(CONTENT) - 1}"
+        bounded = [which["Range"] for which in breaking.asked if not which.get("Range", last).endswith(last)]
         assert len(bounded) > 4, "or this test shows nothing"
 
 
@@ -157,15 +160,17 @@ def test_a_file_that_was_replaced_is_changed_not_mixed(s3: Any) -> None:
 
 
 def test_a_file_that_is_replaced_in_the_middle_is_changed_not_mixed(s3: Any) -> None:
-    found = drop(s3)
+    class Replacing(Breaking):
+        def get_object(self, **which: Any) -> dict[str, Any]:
+            if self.asked:
+                drop(s3, b"newer" * 1_000_000)
+            return super().get_object(**which)
 
-    def read() -> Iterator[bytes]:
-        for chunk in objects.read(Breaking(s3, 1000, error=ProtocolError("broken")), found):
-            yield chunk
-            drop(s3, b"newer" * 1_000_000)
-
+    found, read = drop(s3), b""
     with pytest.raises(SourceChanged):
-        list(read())
+        for chunk in objects.read(Replacing(s3, 1000, error=ProtocolError("broken")), found):
+            read += chunk
+    assert read == CONTENT[:1000]
 
 
 def test_a_file_that_was_deleted_is_gone(s3: Any) -> None:
@@ -251,10 +256,10 @@ MIB = 1 << 20
 
 
 class Parts:
-    """S3 that remembers the sizes of parts, and, where it `holds`, takes none until it is let go."""
+    """S3 that remembers parts, and, where it `holds`, takes none until it is let go."""
 
     def __init__(self, *, holds: bool = False) -> None:
-        self.sizes: dict[int, int] = {}
+        self.bodies: dict[int, bytes] = {}
         self.errors: dict[int, str] = {}
         self.begun = 0
         self.go = threading.Semaphore(0 if holds else 1_000)
@@ -269,7 +274,7 @@ class Parts:
         assert ChecksumCRC32 == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         if PartNumber in self.errors:
             raise ClientError({"Error": {"Code": "SlowDown", "Message": self.errors[PartNumber]}}, "UploadPart")
-        self.sizes[PartNumber] = len(body)
+        self.bodies[PartNumber] = body
         return {"ETag": f'"{PartNumber}"'}
 
     def wait_for(self, begun: int) -> None:
@@ -284,16 +289,14 @@ def sender() -> Iterator[Sender]:
         yield sender
 
 
-def cut(upload: objects.Upload, parts: int) -> list[int]:
-    """Write a MiB after the other until there are so many parts more; their sizes in MiB."""
-    sizes, size = list[int](), 0
-    while len(sizes) < parts:
-        upload.write(b"x" * MIB)
-        size += 1
-        if upload.checkpoint():
-            sizes.append(size)
-            size = 0
-    return sizes
+def cut(upload: objects.Upload, parts: int) -> int:
+    """Write 4 MiB after the other until there are so many parts more; how many MiB that takes."""
+    before, size = upload.part, 0
+    while upload.part < before + parts:
+        upload.write(b"x" * 4 * MIB)
+        size += 4
+        upload.send()
+    return size
 
 
 def whole(upload: objects.Upload) -> None:
@@ -301,19 +304,20 @@ def whole(upload: objects.Upload) -> None:
     upload.wait()
 
 
-def test_a_part_is_cut_where_the_writer_allows_and_not_before_it_is_large_enough() -> None:
-    s3 = Parts()
+def test_a_part_is_just_large_enough_unless_the_work_is_to_go_on_from_its_end() -> None:
+    s3, written = Parts(), b"".join(bytes([number]) * MIB for number in range(22))
     upload = objects.Upload(s3, "b", "k", "u")
-    allowed = []
-    for _ in range(3):
-        upload.write(b"x" * 2 * MIB)
-        allowed.append(upload.checkpoint())
-    upload.write(b"x" * 60 * MIB)
-    assert upload.checkpoint()
+    upload.write(written[: 14 * MIB])
+    upload.send()
+    assert (upload.part, upload.tail, upload.is_enough) == (2, written[12 * MIB : 14 * MIB], False)
+    upload.write(written[14 * MIB : 21 * MIB])
+    assert upload.is_enough
+    upload.checkpoint()
+    assert (upload.part, upload.tail) == (3, b"")
+    upload.write(written[21 * MIB :])
     whole(upload)
-    assert allowed == [False, False, True]
-    assert s3.sizes == {1: 6 * MIB, 2: 60 * MIB}
-    assert upload.tail == b""
+    assert [len(body) // MIB for _, body in sorted(s3.bodies.items())] == [6, 6, 9, 1]
+    assert b"".join(body for _, body in sorted(s3.bodies.items())) == written
 
 
 @pytest.mark.parametrize(("rest", "sizes"), [(b"", {1: 18 * MIB}), (b"rest", {1: 18 * MIB, 2: 4})])
@@ -324,13 +328,13 @@ def test_closing_uploads_what_is_left_if_anything_is(rest: bytes, sizes: dict[in
     upload.checkpoint()
     upload.write(rest)
     whole(upload)
-    assert s3.sizes == sizes
+    assert {part: len(body) for part, body in s3.bodies.items()} == sizes
 
 
 def test_an_upload_has_one_part_at_least() -> None:
     s3 = Parts()
     whole(objects.Upload(s3, "b", "k", "u"))
-    assert s3.sizes == {1: 0}
+    assert s3.bodies == {1: b""}
 
 
 def test_an_upload_goes_on_behind_the_parts_of_earlier_steps() -> None:
@@ -338,43 +342,42 @@ def test_an_upload_goes_on_behind_the_parts_of_earlier_steps() -> None:
     upload = objects.Upload(s3, "b", "k", "u", part=7)
     upload.write(b"x")
     whole(upload)
-    assert (s3.sizes, upload.part) == ({8: 1}, 8)
-
-
-def test_where_s3_keeps_up_there_is_one_part_at_a_time_and_soon_a_large_one() -> None:
-    """Each part is a request; the first ones are small, so that there is room for others if there is need."""
-    s3 = Parts()
-    upload, sizes = objects.Upload(s3, "b", "k", "u"), list[int]()
-    for _ in range(5):
-        sizes += cut(upload, 1)
-        upload.wait()
-    assert sizes == [5, 10, 12, 12, 12]
+    assert (s3.bodies, upload.part) == ({8: b"x"}, 8)
 
 
 def test_where_s3_falls_behind_parts_go_side_by_side_while_the_writer_writes_on(sender: Sender) -> None:
     s3 = Parts(holds=True)
     upload = objects.Upload(s3, "b", "k", "u", sender=sender)
-    sizes = cut(upload, 3)
-    s3.wait_for(3)
-    assert sum(sizes) <= 32, "of parts under way"
-    assert upload.there == 0
-    upload.write(b"x" * 16 * MIB)
-    full = threading.Thread(target=upload.checkpoint)
+    cut(upload, 4)
+    s3.wait_for(4)
+    assert (upload.there, sender.bytes_under_way) == (0, 24 * MIB)
+    upload.write(b"x" * 6 * MIB)
+    full = threading.Thread(target=upload.send)
     full.start()
     full.join(0.2)
-    assert (full.is_alive(), s3.begun) == (True, 3), "the next one waits for room, and its writer with it"
+    assert (full.is_alive(), s3.begun) == (True, 4), "the next one waits for room, and its writer with it"
     s3.go.release(1_000)
     full.join(30)
     upload.wait()
-    assert (upload.there, sorted(s3.sizes)) == (4, [1, 2, 3, 4])
+    assert (upload.there, sorted(s3.bodies), sender.bytes_under_way) == (5, [1, 2, 3, 4, 5], 0)
+
+
+def test_a_part_that_takes_the_room_of_all_others_has_it(sender: Sender) -> None:
+    s3 = Parts()
+    upload = objects.Upload(s3, "b", "k", "u", sender=sender)
+    for _ in range(2):
+        upload.write(b"x" * 60 * MIB)
+        upload.checkpoint()
+        assert sender.bytes_under_way == 0, "its writer has waited for it"
+    assert {part: len(body) for part, body in s3.bodies.items()} == {1: 60 * MIB, 2: 60 * MIB}
 
 
 def test_only_parts_without_one_missing_before_them_are_there(sender: Sender) -> None:
     s3 = Parts()
     upload = objects.Upload(s3, "b", "k", "u", part=3, seal="before", sender=sender)
     s3.errors[5] = "the fifth"
-    upload.write(b"x" * 5 * MIB)
-    upload.checkpoint()
+    upload.write(b"x" * 6 * MIB)
+    upload.send()
     upload.wait()
     assert (upload.there, upload.seal(4)) == (4, sealed(['"4"'], "before"))
     s3.go = threading.Semaphore(0)
@@ -398,19 +401,22 @@ def test_nothing_is_under_way_when_the_work_has_ended() -> None:
         s3.wait_for(2)
         threading.Timer(0.1, s3.go.release, (2,)).start()
         _ = 1 / 0
-    assert sorted(s3.sizes) == [1, 2]
+    assert sorted(s3.bodies) == [1, 2]
 
 
 def test_parts_grow_once_half_of_those_that_s3_allows_are_used() -> None:
-    """Or a file of more than 160 GB would need more than 10,000."""
-    upload = objects.Upload(Parts(), "b", "k", "u", part=5_100)
-    upload.write(b"x" * 16 * MIB)
-    assert not upload.checkpoint()
-    upload.write(b"x" * 16 * MIB)
-    assert upload.checkpoint()
+    """Or a file of more than 60 GB would need more than 10,000."""
+    s3 = Parts()
+    upload = objects.Upload(s3, "b", "k", "u", part=5_100)
+    upload.write(b"x" * 17 * MIB)
+    upload.send()
+    assert not s3.begun
+    upload.write(b"x" * 17 * MIB)
+    upload.send()
     upload.wait()
-    least = 5_000 * 5 * MIB + sum(16 * MIB * (1 + (part - 5_000) // 100) for part in range(5_000, 10_000))
-    assert least > 1e12
+    assert {part: len(body) for part, body in s3.bodies.items()} == {5_101: 18 * MIB}
+    sizes = [objects.Upload(s3, "b", "k", "u", part=part)._enough for part in range(0, 10_000, 50)]
+    assert 50 * sum(sizes) > 1e12
 
 
 def test_an_upload_bears_its_tags(s3: Any) -> None:

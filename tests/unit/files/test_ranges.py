@@ -122,12 +122,63 @@ def test_an_error_is_raised_where_it_belongs(connections: Connections) -> None:
     assert come == CONTENT[:60]
 
 
-def test_when_one_connection_is_enough_what_is_under_way_comes_and_no_more(connections: Connections) -> None:
-    chunks = ahead(pieces, 0, 200, connections)
+def test_when_one_connection_is_enough_what_is_under_way_comes_and_then_all_the_rest_over_one(
+    connections: Connections,
+) -> None:
+    begun = list[tuple[int, int]]()
+
+    def read(start: int, stop: int) -> Iterator[bytes]:
+        begun.append((start, stop))
+        return pieces(start, stop)
+
+    chunks = ahead(read, 0, 200, connections)
     come = next(chunks)
     connections.count = 1
     come += b"".join(chunks)
-    assert come == CONTENT[:90]
+    assert come == CONTENT
+    assert begun == [(0, 30), (30, 60), (60, 90), (90, 200)]
+
+
+def test_one_connection_brings_on_while_the_reader_works_but_no_more_than_there_is_memory_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranges, "AHEAD_BYTES", 14)
+    come = threading.Semaphore(0)
+
+    def read(start: int, stop: int) -> Iterator[bytes]:
+        for chunk in pieces(start, stop):
+            come.release()
+            yield chunk
+
+    chunks = ahead(read, 0, 200, Connections())
+    found = next(chunks)
+    # Two that wait to be taken, and one that waits for room.
+    for _ in range(4):
+        assert come.acquire(timeout=30)
+    assert not come.acquire(timeout=0.1)
+    assert found + b"".join(chunks) == CONTENT
+
+
+def test_where_more_connections_are_needed_what_the_one_has_brought_is_not_read_again(
+    monkeypatch: pytest.MonkeyPatch, connections: Connections
+) -> None:
+    monkeypatch.setattr(ranges, "AHEAD_BYTES", 14)
+    connections.count, begun, three = 1, list[tuple[int, int]](), threading.Event()
+
+    def read(start: int, stop: int) -> Iterator[bytes]:
+        begun.append((start, stop))
+        for chunk in pieces(start, stop):
+            yield chunk
+            if chunk == CONTENT[14:21]:
+                three.set()
+
+    chunks = ahead(read, 0, 200, connections)
+    come = next(chunks)
+    assert three.wait(30)
+    connections.count = 3
+    come += b"".join(chunks)
+    assert come == CONTENT
+    assert sorted(begun)[:4] == [(0, 200), (21, 51), (51, 81), (81, 111)]
 
 
 def test_who_goes_away_leaves_nobody_reading(connections: Connections) -> None:

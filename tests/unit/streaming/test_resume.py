@@ -21,6 +21,7 @@ from scoring.errors import DropscoreError
 from scoring.files import objects, ranges
 from scoring.intake.identity import Source, rejected_key
 from scoring.protocols import RowProtocol, SasRows, model
+from scoring.streaming import uploads
 from tests.builders import OUTPUT_BUCKET, request
 from tests.examples import examples
 from tests.unit.servers import Server
@@ -119,6 +120,7 @@ class Sizes:
         for module in (objects, model):
             patch.setattr(module, "CHUNK_BYTES", self.chunk)
         patch.setattr(objects, "_PART_BYTES", self.part)
+        patch.setattr(uploads, "_PARTS_OF_A_RECORD", 2)
         patch.setattr(ranges, "RANGE_BYTES", self.range)
         for judged in ("_WAITING", "_LOOK_SECONDS", "_LOOK_RANGES", "_GAIN"):
             patch.setattr(ranges, judged, 0 if self.range < 1 << 20 else getattr(ranges, judged))

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from scoring.errors import AwsThrottled
 from scoring.files import objects
 from scoring.files.seals import sealed
+from scoring.streaming import uploads as uploads_module
 from scoring.streaming.progress import Progress
 from scoring.streaming.uploads import Uploads
 from tests.builders import request
@@ -72,7 +73,8 @@ class Slow:
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Slow:
-    monkeypatch.setattr(objects, "_PART_BYTES", 160)
+    monkeypatch.setattr(objects, "_PART_BYTES", 50)
+    monkeypatch.setattr(uploads_module, "_PARTS_OF_A_RECORD", 3)
     return Slow()
 
 
@@ -119,8 +121,8 @@ def test_a_record_is_saved_when_its_parts_are_there_and_says_what_was_so_when_th
     assert record.seal == sealed(["scored1", "scored2"])
 
 
-def test_a_record_is_saved_once_for_what_fills_a_part(s3: Slow, uploads: Uploads, progress: Progress) -> None:
-    """Each is a request, and parts are small where many are under way."""
+def test_a_record_is_saved_once_for_what_fills_three_parts(s3: Slow, uploads: Uploads, progress: Progress) -> None:
+    """Of full size: each is a request."""
     for part in range(1, 13):
         s3._event("scored", part).set()
     began = 0
@@ -139,7 +141,7 @@ def test_a_record_is_saved_once_for_what_fills_a_part(s3: Slow, uploads: Uploads
 def test_what_is_kept_in_the_end_is_all_of_it(s3: Slow, uploads: Uploads, progress: Progress) -> None:
     for _ in range(2):
         work(uploads, progress, b"a" * 60, b"x" * 7)
-    threading.Timer(0.05, s3.take, ("scored", 1)).start()
+    threading.Timer(0.05, s3.take, ("scored", 1, 2)).start()
     uploads.save()
     record = s3.saved(1)
     assert (record.rows, record.written) == (2, 120)
@@ -148,11 +150,11 @@ def test_what_is_kept_in_the_end_is_all_of_it(s3: Slow, uploads: Uploads, progre
     with Uploads(s3, OUTPUT, resumed, "scored", "rejects") as again:
         work(again, resumed, b"b" * 10, b"y")
         resumed.rejected = 15
-        for upload, part in (("scored", 2), ("rejects", 1)):
+        for upload, part in (("scored", 3), ("rejects", 1)):
             s3._event(upload, part).set()
         again.close()
     assert whole(s3, resumed) == (b"a" * 120 + b"b" * 10, b"x" * 14 + b"y")
-    assert (resumed.seal, resumed.rejected_seal) == (sealed(["scored1", "scored2"]), sealed(["rejects1"]))
+    assert (resumed.seal, resumed.rejected_seal) == (sealed(["scored1", "scored2", "scored3"]), sealed(["rejects1"]))
 
 
 @pytest.mark.parametrize("late", ["scored", "rejects"])
@@ -171,29 +173,28 @@ def test_a_record_waits_for_the_parts_of_both(s3: Slow, uploads: Uploads, progre
     assert whole(s3, record) == (b"a" * 100, b"x" * 100)
 
 
-def test_what_is_not_sent_yet_of_one_goes_with_a_part_of_the_other(
+def test_what_is_enough_for_s3_goes_with_a_part_of_the_other_and_what_is_not_with_the_record(
     s3: Slow, uploads: Uploads, progress: Progress
 ) -> None:
-    """Where it is enough for S3: or each record would carry it."""
-    work(uploads, progress, b"a" * 50)
+    work(uploads, progress, b"a" * 100, b"x" * 60)
     s3.take("scored", 1)
-    uploads.scored.wait()
-    work(uploads, progress, b"b" * 60, b"x" * 99)
-    work(uploads, progress, b"", b"x")
-    for upload, part in (("scored", 2), ("rejects", 1)):
-        s3.take(upload, part)
+    s3.take("rejects", 1)
+    work(uploads, progress, b"b" * 160, b"y" * 20)
+    s3.take("scored", 2)
+    for upload in (uploads.scored, uploads.rejects):
+        assert upload
+        upload.wait()
     uploads.save()
-    assert (s3.parts["scored", 2], s3.parts["rejects", 1]) == (b"b" * 60, b"x" * 100)
-    work(uploads, progress, b"c" * 150, b"y" * 60)
-    for upload, part in (("scored", 3), ("rejects", 2)):
-        s3.take(upload, part)
-    assert (s3.parts["scored", 3], s3.parts["rejects", 2]) == (b"c" * 150, b"y" * 60)
+    assert (s3.parts["scored", 1], s3.parts["rejects", 1]) == (b"a" * 100, b"x" * 60)
+    record = Progress.load(s3, OUTPUT)
+    assert (record.part, record.rejected_part) == (2, 1)
+    assert whole(s3, record) == (b"a" * 100 + b"b" * 160, b"x" * 60 + b"y" * 20)
 
 
 def test_a_part_that_s3_refuses_ends_the_work_and_no_record_counts_it(
     s3: Slow, uploads: Uploads, progress: Progress
 ) -> None:
-    work(uploads, progress, b"a" * 100)
+    work(uploads, progress, b"a" * 70)
     s3.take("scored", 1, refuse=True)
     with pytest.raises(AwsThrottled, match="s3:UploadPart"):
         uploads.save()

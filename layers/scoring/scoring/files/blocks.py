@@ -69,8 +69,7 @@ class Blocks:
 
     def skip(self, size: int) -> None:
         """Leave out bytes that are no records."""
-        while len(self._pending) < size and not self._ended:
-            self._read()
+        self._read_to(size)
         self._take(size)
 
     def first(self, *, keep: bool = False) -> bytes:
@@ -93,8 +92,7 @@ class Blocks:
 
     def __iter__(self) -> Iterator[bytes]:
         while True:
-            while len(self._pending) < self.size and not self._ended:
-                self._read()
+            self._read_to(self.size)
             whole = self._ended and len(self._pending) <= self.size
             end = len(self._pending) if whole else self._dialect.cut(self._pending[: self.size])
             # The first record is larger than a block: it goes alone, as soon as it is whole.
@@ -138,11 +136,20 @@ class Blocks:
         self._read()
 
     def _read(self) -> None:
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            self._ended = True
-        else:
-            self._pending += chunk
+        self._read_to(len(self._pending) + 1)
+
+    def _read_to(self, size: int) -> None:
+        """Read until so many bytes are pending, or all that there are."""
+        pieces, pending = [self._pending], len(self._pending)
+        while pending < size and not self._ended:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._ended = True
+            else:
+                pieces.append(chunk)
+                pending += len(chunk)
+        # Together, since each of them would be copied with all that came before it.
+        self._pending = b"".join(pieces) if len(pieces) > 1 else self._pending
 
 
 class Counter:

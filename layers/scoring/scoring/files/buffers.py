@@ -1,18 +1,14 @@
-"""Memory of a part: taken as it is written, and given back whole when it is sent."""
+"""Memory of a part: taken as it is written, and used again for another one."""
 
 from __future__ import annotations
 
 import mmap
 import zlib
-from contextlib import suppress
 
 # What is read at once, whatever is asked for: a client asks for 16 KiB to send them, and waits for a busy interpreter each
-# time; or for a MiB to sign it, which each thread's heap keeps.
-_READ_BYTES = 256 << 10
-_PAGE_BYTES = 2 << 20
-# From here on large pages are asked for: a fault for each small one costs several times what it costs to write it. Parts are
-# smaller than that where S3 is slower than we are, and there are more of them: then it is the memory that counts.
-_LARGE_BYTES = 12 << 20
+# time.
+_READ_BYTES = 1 << 20
+_PAGE_BYTES = 64 << 10
 
 
 class Buffer:
@@ -29,7 +25,7 @@ class Buffer:
     def __len__(self) -> int:
         return self._size
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         end = self._size + len(data)
         if end > len(self._memory):
             smaller, self._memory = self._memory, _pages(end + end // 8)
@@ -38,12 +34,20 @@ class Buffer:
         self._memory[self._size : end] = data
         self._size = end
 
-    def read(self, size: int = -1) -> bytes:
-        """Some of the next bytes, as many as are good to send; all of them without a `size`."""
+    def read(self, size: int = -1) -> bytes | memoryview:
+        """Some of the next bytes, as many as are good to send, and not copied; all of them without a `size`."""
         start, self._position = self._position, self._size
-        if size >= 0:
-            self._position = min(start + _READ_BYTES, self._size)
-        return self._memory[start : self._position]
+        if size < 0:
+            return self._memory[start : self._position]
+        self._position = min(start + _READ_BYTES, self._size)
+        return memoryview(self._memory)[start : self._position]
+
+    def split(self, size: int, rest: Buffer) -> None:
+        """End behind the first `size` bytes; what is behind them is all that `rest` holds then."""
+        rest._size = rest._position = 0
+        with memoryview(self._memory) as memory:
+            rest.write(memory[size : self._size])
+        self._size = size
 
     def getvalue(self) -> bytes:
         """All that is written, wherever a reader is."""
@@ -65,9 +69,4 @@ class Buffer:
 def _pages(size: int) -> mmap.mmap:
     """Memory for so many bytes; none is taken before it is written to."""
     whole = max(-(-size // _PAGE_BYTES), 1) * _PAGE_BYTES
-    memory = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    # Where the kernel has any.
-    with suppress(AttributeError, OSError):
-        if size >= _LARGE_BYTES:
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
+    return mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -304,17 +304,17 @@ class Csv(Format):
         columns = [row([name], self._delimiter) for name in new_names(self._names, names)]
         return preamble + self._delimiter.join([self._as_kept(self._header), *columns]) + self._end
 
-    def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> bytes:
+    def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> list[bytes]:
         none = self._delimiter * (len(names) - 1)
-        written, place = io.BytesIO(), 0
+        written, place = list[bytes](), 0
         for own in self._own(batch):
             found = [none if one is None else one for one in predictions[place : place + len(own)]]
             kept = list(map(self._as_kept, own)) if self._kept else own
-            written.write(joined(kept, found, self._delimiter, self._end))
+            written.append(joined(kept, found, self._delimiter, self._end))
             place += len(own)
         if place != len(predictions):
             raise ValueError(f"{len(predictions)} predictions for {place} records")
-        return written.getvalue()
+        return written
 
     def _own(self, batch: Batch) -> Iterator[list[bytes]]:
         """What comes back of a batch's records, some of them at a time."""

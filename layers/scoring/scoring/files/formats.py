@@ -191,8 +191,8 @@ class Format(ABC):
         """What the scored file begins with; `names` are the model's columns."""
 
     @abstractmethod
-    def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> bytes:
-        """The records of a batch with their predictions; None for one that has none."""
+    def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> list[bytes]:
+        """The records of a batch with their predictions, in pieces; None for one that has none."""
 
     @abstractmethod
     def starts(self, block: bytes) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 
 from scoring.files.dialect import RFC4180, Dialect
 
@@ -35,7 +36,9 @@ def new_names(own: Iterable[bytes], names: Sequence[str]) -> list[bytes]:
 
 def joined(rows: list[bytes], predictions: list[bytes], delimiter: bytes, end: bytes) -> bytes:
     """Each record with its prediction, one a line."""
-    return end.join(map(delimiter.join, zip(rows, predictions, strict=True))) + end
+    if len(rows) != len(predictions):
+        raise ValueError(f"{len(predictions)} predictions are not for {len(rows)} records")
+    return b"".join(chain.from_iterable(zip(rows, repeat(delimiter), predictions, repeat(end), strict=False)))
 
 
 def quoted(field: bytes, delimiter: bytes = b",") -> bytes:

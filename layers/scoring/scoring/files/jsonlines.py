@@ -94,7 +94,7 @@ class JsonLines(Format):
     def header(self, names: Sequence[str]) -> bytes:  # noqa: ARG002  (each line says its names)
         return self.spec.preamble.encode()
 
-    def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> bytes:
+    def joined(self, batch: Batch, names: Sequence[str], predictions: Sequence[Any | None]) -> list[bytes]:
         columns = [name.decode("utf-8", "replace") for name in new_names(self._keys, names)]
         keys = [jsontext.encoded(column) for column in columns]
         lines = []
@@ -110,7 +110,7 @@ class JsonLines(Format):
             values = [b"null"] * len(keys) if found is None else map(jsontext.strict, found)
             members = b", ".join(key + b": " + value for key, value in zip(keys, values, strict=True))
             lines.append(own[:-1].rstrip(_BLANK) + (b", " if record else b"") + members + b"}\n")
-        return b"".join(lines)
+        return lines
 
     def starts(self, block: bytes) -> list[int]:
         starts, position = list[int](), 0

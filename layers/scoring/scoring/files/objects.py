@@ -29,16 +29,17 @@ from scoring.files.seals import sealed
 from scoring.files.sending import Sender
 from scoring.intake.identity import Source
 
-CHUNK_BYTES = 1 << 20
-# S3 User Guide, "Amazon S3 multipart upload limits": parts of 5 MiB to 5 GiB, 10,000 of them at most.
-_PART_BYTES = 16 << 20
-_LEAST_OF_PART = 5 / 16
+CHUNK_BYTES = 256 << 10
+# S3 User Guide, "Amazon S3 multipart upload limits": parts of 5 MiB to 5 GiB, 10,000 of them at most. They are hardly larger
+# than they must be, so that there is memory for as many at once as the network falls behind by; but each is a request.
+_PART_BYTES = 6 << 20
+_MOST_PARTS_UNDER_WAY = 4
 _BROKEN = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, ConnectionClosedError)
 _TRIES_WITHOUT_PROGRESS = 5
 
 
 def read(s3: Any, source: Source, offset: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """The object from byte `offset` on, to before `stop` or to its end, in chunks of at most 1 MiB; a dropped connection is
+    """The object from byte `offset` on, to before `stop` or to its end, in chunks of at most 256 KiB; a dropped connection is
     taken up where it broke.
 
     It comes over one connection, and over more while who reads waits for it and more of them make it faster.
@@ -53,23 +54,13 @@ def read(s3: Any, source: Source, offset: int = 0, stop: int | None = None) -> I
     """
     connections = ranges.Connections()
     end = source.size if stop is None else stop
-    while offset < end:
-        count = connections.count
-        if count == 1:
-            chunks: Iterator[bytes] = stream(s3, source, offset, stop)
-        else:
-            chunks = ranges.ahead(partial(stream, s3, source), offset, end, connections)
-        for chunk in connections.waited_for(chunks):
-            offset += len(chunk)
-            yield chunk
-        if connections.count == count:
-            return
+    yield from connections.waited_for(ranges.ahead(partial(stream, s3, source), offset, end, connections))
 
 
-def stream(s3: Any, source: Source, offset: int, stop: int | None = None) -> Iterator[bytes]:
-    """The bytes from `offset` to before `stop`, or to the end, over one connection at a time."""
-    tries, end = 0, source.size if stop is None else stop
-    while offset < end:
+def stream(s3: Any, source: Source, offset: int, stop: int) -> Iterator[bytes]:
+    """The bytes from `offset` to before `stop`, over one connection at a time."""
+    tries = 0
+    while offset < stop:
         body = _open(s3, source, offset, stop)
         try:
             for chunk in body.iter_chunks(CHUNK_BYTES):
@@ -91,10 +82,11 @@ def stream(s3: Any, source: Source, offset: int, stop: int | None = None) -> Ite
             body.close()
 
 
-def _open(s3: Any, source: Source, offset: int, stop: int | None) -> Any:
+def _open(s3: Any, source: Source, offset: int, stop: int) -> Any:
     which = unchanged(source)
-    if offset or stop is not None:
-        which["Range"] = f"bytes={offset}-{'' if stop is None else stop - 1}"
+    # botocore holds a whole object against its checksum.
+    if offset or stop < source.size:
+        which["Range"] = f"bytes={offset}-{stop - 1}"
     with source_errors_named(source, "s3:GetObject"):
         return s3.get_object(**which)["Body"]
 
@@ -172,14 +164,16 @@ class Upload:
         self._s3 = s3
         self._where = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
         self._sender = sender or Upload.sender()
-        self._under_way: deque[Future[str]] = deque()
+        self._under_way: deque[tuple[Future[str], Buffer]] = deque()
+        # Memory of a part that is there is used again: to get new one costs a twentieth of all the work.
+        self._spare: Buffer | None = None
         self._buffer = Buffer(len(tail) + self._enough)
         self.write(tail)
 
     @staticmethod
     def sender() -> Sender:
         """What sends the parts of an upload, or of several ones together."""
-        return Sender(_PART_BYTES, max(int(_PART_BYTES * _LEAST_OF_PART), 1))
+        return Sender(_PART_BYTES, _MOST_PARTS_UNDER_WAY)
 
     @staticmethod
     def create(s3: Any, bucket: str, key: str, tags: Mapping[str, str]) -> str:
@@ -219,7 +213,7 @@ class Upload:
         AwsThrottled, AccessDenied, ScoringFailed
             What became of the first one that could not be.
         """
-        while self._under_way and self._under_way[0].done():
+        while self._under_way and self._under_way[0][0].done():
             self._arrived()
         return self.part - len(self._under_way)
 
@@ -230,23 +224,28 @@ class Upload:
             return ""
         return sealed(self._etags[: part - self._first], self._seal)
 
-    def checkpoint(self, *, least: bool = False) -> bool:
-        """Send what is buffered on its way, if it is enough for a part; True if it was. `least` is enough for S3."""
-        if len(self._buffer) < (self._sender.least_bytes if least else self._enough):
-            return False
-        self._cut()
-        return True
+    def send(self) -> None:
+        """Send what is enough for parts on its way, and nothing more: the work cannot go on from where they end."""
+        while self.is_enough:
+            self._cut(self._enough)
+
+    def checkpoint(self) -> None:
+        """Send all that is written on its way, which `is_enough` for a part: the work can go on from here."""
+        self._cut(len(self._buffer))
+
+    @property
+    def is_enough(self) -> bool:
+        return len(self._buffer) >= self._enough
 
     @property
     def _enough(self) -> int:
         # Growing from half of the 10,000 parts on, which is S3's limit: they have to hold a terabyte.
-        grown = _PART_BYTES * (1 + (self.part - 5_000) // 100) if self.part >= 5_000 else 0
-        return max(self._sender.next_bytes, grown)
+        return _PART_BYTES * (1 + max(self.part - 5_000, 0) // 50)
 
     def finish(self) -> None:
         """Send the rest on its way as the last part (which may be small, or empty when it is the only one)."""
         if self._buffer or not self.part:
-            self._cut()
+            self._cut(len(self._buffer))
 
     def wait(self) -> None:
         """Wait until all parts that are cut are there.
@@ -260,17 +259,20 @@ class Upload:
             self._arrived()
 
     def _arrived(self) -> None:
-        self._etags.append(self._under_way[0].result())
+        sent, body = self._under_way[0]
+        self._etags.append(sent.result())
         self._under_way.popleft()
+        self._spare = body
 
-    def _cut(self) -> None:
+    def _cut(self, size: int) -> None:
         # What was sent before and has failed is not worth another part.
         _ = self.there
         self.part += 1
-        body = self._buffer
-        self._under_way.append(self._sender.send(partial(self._put, self.part, body), len(body)))
-        # The writer says when; until then some more comes.
-        self._buffer = Buffer(self._enough * 9 // 8)
+        # A part that the work can go on from is larger, by less than a batch.
+        body, rest = self._buffer, self._spare or Buffer(self._enough * 4 // 3)
+        body.split(size, rest)
+        self._buffer, self._spare = rest, None
+        self._under_way.append((self._sender.send(partial(self._put, self.part, body), size), body))
 
     def _put(self, part: int, body: Buffer) -> str:
         # With its checksum: botocore would wrap the body to find that, and read it by little.

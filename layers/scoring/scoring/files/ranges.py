@@ -1,17 +1,20 @@
-"""Bytes read ahead in ranges, over as many connections as make the whole faster: found out, never configured."""
+"""Bytes read ahead of who works on them, over as many connections as make the whole faster: found out, never configured."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
 
-# What AWS's transfer manager takes for a range, too. The first of them is read from while it comes: the others are memory.
-RANGE_BYTES = 8 << 20
+# Of several connections. The first range is read from while it comes: the others are memory. (AWS's transfer manager takes
+# 8 MiB, and has the memory for it.)
+RANGE_BYTES = 4 << 20
+# What one connection may bring while the reader works: enough that neither waits for the other.
+AHEAD_BYTES = 1 << 20
 _MOST_CONNECTIONS = 4
 # One more is tried where the reader waits for so much of its time, and kept if it makes the whole faster by so much.
 _WAITING, _GAIN = 0.2, 1.1
@@ -39,8 +42,7 @@ class Connections:
     _not_before: float = 0.0
 
     def waited_for(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The chunks, with note taken of how they come; until another way of reading is due, for another `count`."""
-        is_one = self.count == 1
+        """The chunks, with note taken of how they come."""
         while True:
             asked = time.monotonic()
             chunk = next(chunks, None)
@@ -49,8 +51,6 @@ class Connections:
             now = time.monotonic()
             self.brought(len(chunk), now - asked, now)
             yield chunk
-            if is_one and self.count > 1:
-                return
 
     def brought(self, size: int, waited: float, now: float) -> None:
         """Take note of `size` bytes that the reader has waited for, for `waited` seconds until `now`."""
@@ -78,45 +78,87 @@ class Connections:
             self.count += 1
 
 
-# What has come of a range: chunks, and at its end None or an error.
-_Come = SimpleQueue[bytes | BaseException | None]
+class _Range:
+    """What has come of a range and is not taken yet: as many bytes as there may be, and one chunk at least."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._chunks, self._bytes = deque[bytes](), 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def fill(self, chunks: Iterator[bytes]) -> None:
+        """Read it, until it ends or nobody wants any more of it."""
+        error: BaseException | None = None
+        try:
+            for chunk in chunks:
+                if not self._put(chunk):
+                    return
+        except BaseException as broken:  # noqa: BLE001  (it is raised where the range is read)
+            error = broken
+        self.end(error)
+
+    def _put(self, chunk: bytes) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._bytes < self._most)
+            if not self._ended:
+                self._chunks.append(chunk)
+                self._bytes += len(chunk)
+                self._changed.notify_all()
+            return not self._ended
+
+    def end(self, error: BaseException | None = None) -> None:
+        """No more than what has come belongs to it."""
+        with self._changed:
+            if not self._ended:
+                self._ended, self._error = True, error
+                self._changed.notify_all()
+
+    def take(self) -> bytes | None:
+        """The next chunk, waited for; None at the end. Raises what broke the reading."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._chunks)
+            if self._chunks:
+                chunk = self._chunks.popleft()
+                self._bytes -= len(chunk)
+                self._changed.notify_all()
+                return chunk
+            if self._error:
+                raise self._error
+            return None
 
 
 def ahead(
     read: Callable[[int, int], Iterator[bytes]], start: int, stop: int, connections: Connections
 ) -> Generator[bytes, None, None]:
-    """The bytes from `start` to before `stop` in their order, by `read(start, stop)` of several ranges at once.
-
-    Ends sooner, at the end of a range, once one connection is enough. An error of `read` is raised in its place.
+    """The bytes from `start` to before `stop` in their order, by `read(start, stop)`: of all at once over one connection, of
+    several ranges over more. An error of `read` is raised in its place.
     """
-    given_up, ranges = threading.Event(), deque[_Come]()
+    ranges = deque[_Range]()
     pool = ThreadPoolExecutor(connections.most, thread_name_prefix="range")
+
+    def begin(end: int, most: float = math.inf) -> None:
+        ranges.append(_Range(most))
+        pool.submit(ranges[-1].fill, read(start, end))
+
     try:
-        while True:
+        while start < stop or ranges:
+            if is_all := connections.count == 1 and not ranges:
+                begin(stop, AHEAD_BYTES)
             while start < stop and len(ranges) < connections.count > 1:
-                end = min(start + RANGE_BYTES, stop)
-                ranges.append(SimpleQueue())
-                pool.submit(_fill, ranges[-1], read(start, end), given_up)
-                start = end
-            if not ranges:
-                return
-            while (found := ranges[0].get()) is not None:
-                if isinstance(found, BaseException):
-                    raise found
+                begin(min(start + RANGE_BYTES, stop))
+                start = min(start + RANGE_BYTES, stop)
+            while (found := ranges[0].take()) is not None:
                 yield found
+                if is_all:
+                    start += len(found)
+                    if connections.count > 1:
+                        # What has come already is taken; the next range begins behind it.
+                        ranges[0].end()
             ranges.popleft()
     finally:
         # Who reads has nothing to wait for: a thread ends with its next chunk, and nothing is seen of it outside.
-        given_up.set()
+        for each in ranges:
+            each.end()
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _fill(come: _Come, chunks: Iterator[bytes], given_up: threading.Event) -> None:
-    try:
-        for chunk in chunks:
-            if given_up.is_set():
-                return
-            come.put(chunk)
-        come.put(None)
-    except BaseException as error:  # noqa: BLE001  (it is raised where the range is read)
-        come.put(error)

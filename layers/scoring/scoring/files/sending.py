@@ -11,20 +11,18 @@ T = TypeVar("T")
 
 
 class Sender:
-    """Sends parts in threads of its own; parts under way and the next one have `_budget` bytes of memory together.
+    """Sends parts in threads of its own, `most_parts` of `part_bytes` at a time, or fewer larger ones.
 
-    A part that is not there yet when the next one is full gets company, and the next ones are smaller, so that there is
-    room for more of them: where S3 takes 20 MB/s of each, a model that answers 60 MB/s has some four under way, and one
-    that answers 10 has one. By Little's law that is found out without any measuring. (AWS's transfer manager divides the
-    throughput it is to reach by that of one connection, which is a guess of either.)
+    A part that is not there yet when the next one is full gets company: where S3 takes 20 MB/s of each, a model that
+    answers 60 MB/s has some four under way, and one that answers 10 has one. By Little's law that is found out without
+    any measuring. (AWS's transfer manager divides the throughput it is to reach by that of one connection, which is a
+    guess of either.)
 
     As a context: nothing is under way any more when it ends. What failed then is not told: who waits for a part asks it.
     """
 
-    def __init__(self, part_bytes: int, least_bytes: int) -> None:
-        self._budget = part_bytes * 3 // 2
-        self.part_bytes, self.least_bytes = part_bytes, least_bytes
-        self._next = least_bytes
+    def __init__(self, part_bytes: int, most_parts: int) -> None:
+        self.part_bytes, self._most_parts = part_bytes, most_parts
         self._pool: ThreadPoolExecutor | None = None
         self._under_way: dict[Future[Any], int] = {}
 
@@ -36,22 +34,20 @@ class Sender:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     @property
-    def next_bytes(self) -> int:
-        """How many bytes the next part should have: few, if others are under way."""
-        return self._next
+    def bytes_under_way(self) -> int:
+        """Memory of the parts that are not there yet."""
+        self._forget()
+        return sum(self._under_way.values())
 
     def send(self, part: Callable[[], T], size: int) -> Future[T]:
         """Have `part` called, once there is room for its `size`."""
-        self._forget()
-        others = len(self._under_way)
-        while self._under_way and sum(self._under_way.values()) + size > self._budget:
+        # One of them may be larger by what ends with it.
+        most = self.part_bytes * (self._most_parts + 1)
+        while self.bytes_under_way and self.bytes_under_way + size >= most:
             wait(self._under_way, return_when=FIRST_COMPLETED)
-            self._forget()
-        fair = self._budget // (others + 2)
-        self._next = max(min(fair, 2 * self._next, self.part_bytes), self.least_bytes)
         sent = self.run(part)
         self._under_way[sent] = size
-        if size > self._budget:
+        if size >= most:
             wait([sent])
         return sent
 
@@ -59,7 +55,7 @@ class Sender:
         """Have something called that takes no room."""
         if not self._pool:
             # One for each part that can be under way, and one for what takes no room.
-            self._pool = ThreadPoolExecutor(self._budget // self.least_bytes + 1, thread_name_prefix="part")
+            self._pool = ThreadPoolExecutor(self._most_parts + 1, thread_name_prefix="part")
         return self._pool.submit(call)
 
     def _forget(self) -> None:

@@ -24,7 +24,7 @@ class RowProtocol(ABC):
 
     name: str
     ping = "/ping"
-    most_bytes, most_in_flight, patience = 2 << 20, 8, 1.0
+    most_bytes, most_in_flight, patience = 4 << 20, 8, 1.0
     # Each record is an object in memory for a moment, which counts when records are short.
     most_records = 65_536
     any_rows = False
@@ -88,8 +88,8 @@ class RowProtocol(ABC):
         """What the scored file begins with."""
         return file.header(names)
 
-    def joined(self, file: Format, batch: Batch, names: list[str], predictions: Sequence[Any | None]) -> bytes:
-        """The records of a batch with their predictions; None for one that has none."""
+    def joined(self, file: Format, batch: Batch, names: list[str], predictions: Sequence[Any | None]) -> list[bytes]:
+        """The records of a batch with their predictions, in pieces; None for one that has none."""
         return file.joined(batch, names, predictions)
 
     accept: str

@@ -221,19 +221,19 @@ class SasRows:
         added, _ = self._added(file, written)
         return file.header([name.decode() for name in RFC4180.values(row(added))])
 
-    def joined(self, file: Format, batch: Batch, names: list[str], predictions: Sequence[Any | None]) -> bytes:
+    def joined(self, file: Format, batch: Batch, names: list[str], predictions: Sequence[Any | None]) -> list[bytes]:
         """What the script wrote, or the file's own columns and the script's new ones."""
         written = names[0].encode()
         end = line_end(written)
         if self.any_rows:
-            return b"".join(found + end for found in predictions if found is not None)
+            return [found + end for found in predictions if found is not None]
         if file.spec.sent is None and file.spec.kept is None:
             own = batch.own() if None in predictions else []
             lines = [
                 self._without_answer(file, written, own[place]) if found is None else found
                 for place, found in enumerate(predictions)
             ]
-            return end.join(lines) + end
+            return [end.join(lines) + end]
         added, places = self._added(file, written)
         found_rows = [
             None if found is None else self._taken(file, RFC4180.fields(found), places) for found in predictions

@@ -63,14 +63,14 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
     pace.resume(progress.pace)
     output = _Output(job, protocol, file, progress, uploads)
     scorer = Scorer(job, protocol, file, pace, threading.Event(), output.allowed, progress.columns)
-    feed = _Feed(scorer, blocks, digest, (shard.row - 1 if shard else 0) + progress.rows)
+    feed = _Feed(scorer, blocks, digest, (shard.row - 1 if shard else 0) + progress.rows, uploads)
     saved, wait_seconds, failure, is_done = time.monotonic(), 1, None, False
     with ThreadPoolExecutor(protocol.most_in_flight + 1) as pool:
         for batch, future in feed.scored(pool):
             try:
                 scored = future.result()
                 if scored.seconds:
-                    pace.answered(len(batch.block), len(scored.body), scored.seconds, time.monotonic())
+                    pace.answered(len(batch.block), scored.size, scored.seconds, time.monotonic())
                     scorer.turns.look_again()
                 output.take(batch, scored, scorer)
             except OutOfTime as out_of_time:
@@ -113,9 +113,10 @@ class _Feed:
     `ended` when the file has.
     """
 
-    def __init__(self, scorer: Scorer, blocks: Blocks, digest: Digest, rows: int) -> None:
+    def __init__(self, scorer: Scorer, blocks: Blocks, digest: Digest, rows: int, uploads: Uploads) -> None:
         self.ended = False
         self._scorer, self._blocks, self._digest, self._row = scorer, blocks, digest, rows + 1
+        self._uploads = uploads
 
     def scored(self, pool: ThreadPoolExecutor) -> Iterator[tuple[Batch, Future[Scored]]]:
         """Each batch and what comes of it; ends when the file does, or the time of the Lambda."""
@@ -130,7 +131,8 @@ class _Feed:
                     if not scorer.job.has_time_for(pace.seconds):
                         more = False
                         break
-                    blocks.size, blocks.row = min(pace.block_bytes(is_held=is_held), most_bytes), self._row
+                    size = pace.block_bytes(self._uploads.held_bytes, is_held=is_held)
+                    blocks.size, blocks.row = min(size, most_bytes), self._row
                     block = next(source, None)
                     if block is None:
                         more, self.ended = False, True
@@ -254,8 +256,9 @@ class _Output:
         progress, body = self._progress, scored.body
         if scored.names is None and batch.count:
             body = self._protocol.joined(self._file, batch, progress.columns, [None] * batch.count)
-        self._upload.write(body)
-        progress.written += len(body)
+        for piece in body:
+            self._upload.write(piece)
+            progress.written += len(piece)
         if scored.bad and self._rejects:
             bad = self._file.bad_records(batch, scored.bad)
             is_begun = progress.rejected or self._shard

@@ -10,8 +10,9 @@ from typing import Any
 from scoring.streaming.concurrency import Concurrency
 
 FIRST_BYTES = 16 << 10
-# All batches under way, that one included which is made ready: each is in memory about three times on its way.
-_UNDER_WAY_BYTES = 6 << 20
+# All batches under way, that one included which is made ready, and the parts of the outcome, as far as both are in memory: a
+# batch about four times on its way, what the heap cannot use included.
+_MEMORY_BYTES, _TIMES = 32 << 20, 4
 # Where records were looked at one by one, they stay in memory as objects.
 _HELD = 3
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
@@ -68,9 +69,12 @@ class Pace:
     def to_json(self) -> dict[str, Any]:
         return {"size": self.size, "in_flight": self.in_flight, "fixed": self._fixed, "other": self._other}
 
-    def block_bytes(self, *, is_held: bool = False) -> int:
-        """How many bytes of the input a batch should have: `size`, or less where answers are wide or many are under way."""
-        share = min(self._limit, _UNDER_WAY_BYTES // (self.in_flight + 1) // (_HELD if is_held else 1))
+    def block_bytes(self, parts_bytes: int = 0, *, is_held: bool = False) -> int:
+        """How many bytes of the input a batch should have: `size`, or less where answers are wide, many batches are under
+        way, or many parts of the outcome, which have `parts_bytes` of memory.
+        """
+        all_batches = max(_MEMORY_BYTES - parts_bytes, _MEMORY_BYTES // 4) // _TIMES
+        share = min(self._limit, all_batches // (self.in_flight + 1) // (_HELD if is_held else 1))
         return min(self.size, share, max(int(share * _EXPANSION / self._expansion), 1))
 
     def answered(self, size: int, scored: int, seconds: float, now: float) -> None:

@@ -21,12 +21,18 @@ class Scored:
     bad: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
     error: DropscoreError | None = None
-    body: bytes = b""
+    body: list[bytes] = field(default_factory=list)
+    """What is written of it, in pieces: together they would be in memory twice for a moment."""
     refusals: int = 0
     alone: ModelFailed | RowCountMismatch | None = None
     """What the record was refused with that stood alone last."""
     asked_again: int | None = None
     """The place of the record that was asked for once more, since the model has taken another one."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the scored records."""
+        return sum(map(len, self.body))
 
 
 class TooManyBad(Exception):

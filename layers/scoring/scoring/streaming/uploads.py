@@ -17,6 +17,9 @@ from scoring.files.objects import Upload
 from scoring.intake.identity import rejected_key
 from scoring.streaming.progress import Progress
 
+# Each record is a request, and what is done since the last one is done again when a function is killed.
+_PARTS_OF_A_RECORD = 6
+
 
 class Uploads:
     """What comes of a file: `scored`, and `rejects` where there may be bad records, on from where `progress` says.
@@ -36,11 +39,12 @@ class Uploads:
         if rejected_upload_id:
             done = progress.rejected_part, progress.rejected_tail, progress.rejected_seal
             self.rejects = Upload(s3, bucket, rejected_key(key), rejected_upload_id, *done, self._sender)
+        self._both = [self.scored, *([self.rejects] if self.rejects else [])]
         # Those whose parts are under way; the newest of those whose parts are there; and the one that is being saved.
         self._waiting: deque[Progress] = deque()
         self._ready: Progress | None = None
         self._saving: tuple[Progress, Future[None]] | None = None
-        self._saved = _written(progress)
+        self._made = _written(progress)
 
     def __enter__(self) -> Self:
         return self
@@ -49,32 +53,46 @@ class Uploads:
         self._sender.__exit__(kind, error, at)
 
     def checkpoint(self) -> bool:
-        """Take note that the work can go on from here: send what is enough for a part on its way, and begin to save the
-        newest record whose parts are there. True if one was begun.
+        """Take note that the work can go on from here: send what is enough for parts on its way, and begin to save the newest
+        record whose parts are there. True if one was begun.
+
+        A record is made where a part ends here, of every sixth one. Those between end where they are just large enough:
+        ends of batches would make them larger, and fewer of them would be under way at once.
 
         Raises
         ------
         AwsThrottled, AccessDenied, ScoringFailed
             What became of a part or a record that could not be written.
         """
-        cut = self.scored.checkpoint()
-        # Together, or each record would carry what the other one has not sent yet.
-        if self.rejects and self.rejects.checkpoint(least=cut) and not cut:
-            cut = True
-            self.scored.checkpoint(least=True)
-        if cut:
+        if _written(self._progress) - self._made < _PARTS_OF_A_RECORD * self._sender.part_bytes:
+            for upload in self._both:
+                upload.send()
+        elif self._cut():
+            self._made = _written(self._progress)
             self._waiting.append(self._counted(replace(self._progress)))
         while self._waiting and self._is_there(self._waiting[0]):
             self._ready = self._waiting.popleft()
         if self._saving and self._saving[1].done():
             self._settle()
-        # No more of them than there would be full parts: each is a request.
-        if not self._ready or self._saving or _written(self._ready) - self._saved < self._sender.part_bytes:
+        if not self._ready or self._saving:
             return False
         record, self._ready = self._sealed(replace(self._ready, etag=self._progress.etag)), None
-        self._saved = _written(record)
         self._saving = record, self._sender.run(lambda: record.save(self._s3, self._output))
         return True
+
+    def _cut(self) -> bool:
+        """End parts here, if there is enough for one. Of both, or each record would carry what the other one has not sent
+        yet; S3 takes no small ones.
+        """
+        enough = [upload for upload in self._both if upload.is_enough]
+        for upload in enough:
+            upload.checkpoint()
+        return bool(enough)
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of parts that are under way, and of those that are being written."""
+        return self._sender.bytes_under_way + self._sender.part_bytes * len(self._both)
 
     def save(self) -> None:
         """Wait for the parts under way, and keep all that is done.
@@ -85,7 +103,7 @@ class Uploads:
         """
         self._arrive()
         self._sealed(self._counted(self._progress)).save(self._s3, self._output)
-        self._saved = _written(self._progress)
+        self._made = _written(self._progress)
 
     def close(self) -> None:
         """Upload the rest, and wait for all that is under way; what `progress` says of parts is that of a whole file then.
