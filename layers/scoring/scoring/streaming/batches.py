@@ -64,13 +64,18 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
     output = _Output(job, protocol, file, progress, uploads)
     scorer = Scorer(job, protocol, file, pace, threading.Event(), output.allowed, progress.columns)
     feed = _Feed(scorer, blocks, digest, (shard.row - 1 if shard else 0) + progress.rows, uploads)
-    saved, wait_seconds, failure, is_done = time.monotonic(), 1, None, False
+    wait_seconds, failure, is_done = 1, None, False
+    saved = before = time.monotonic()
     with ThreadPoolExecutor(protocol.most_in_flight + 1) as pool:
         for batch, future in feed.scored(pool):
+            asked = time.monotonic()
             try:
                 scored = future.result()
+                now = time.monotonic()
+                pace.waited(now - asked, now - before)
+                before = now
                 if scored.seconds:
-                    pace.answered(len(batch.block), scored.size, scored.seconds, time.monotonic())
+                    pace.answered(len(batch.block), scored.size, scored.seconds, now)
                     scorer.turns.look_again()
                 output.take(batch, scored, scorer)
             except OutOfTime as out_of_time:

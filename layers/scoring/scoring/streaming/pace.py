@@ -12,7 +12,10 @@ from scoring.streaming.concurrency import Concurrency
 FIRST_BYTES = 16 << 10
 # All batches under way, that one included which is made ready, and the parts of the outcome, as far as both are in memory: a
 # batch about four times on its way, what the heap cannot use included.
-_MEMORY_BYTES, _TIMES = 32 << 20, 4
+_MEMORY_BYTES, _TIMES = 24 << 20, 4
+# Where the model is what the work waits for, larger batches may be faster, and little else takes memory: so much more, if it
+# is waited for so much of the time, of that of about so many batches.
+_MORE, _MOSTLY, _REMEMBERED = 1.5, 0.65, 8
 # Where records were looked at one by one, they stay in memory as objects.
 _HELD = 3
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
@@ -47,6 +50,7 @@ class Pace:
     _needed: int = _GOOD_BATCHES
     _raised: bool = False
     _too_much: float = math.inf
+    _waiting: float = 0.0
     _concurrency: Concurrency = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,9 +77,15 @@ class Pace:
         """How many bytes of the input a batch should have: `size`, or less where answers are wide, many batches are under
         way, or many parts of the outcome, which have `parts_bytes` of memory.
         """
-        all_batches = max(_MEMORY_BYTES - parts_bytes, _MEMORY_BYTES // 4) // _TIMES
+        memory = int(_MEMORY_BYTES * (_MORE if self._waiting > _MOSTLY else 1))
+        all_batches = max(memory - parts_bytes, memory // 4) // _TIMES
         share = min(self._limit, all_batches // (self.in_flight + 1) // (_HELD if is_held else 1))
         return min(self.size, share, max(int(share * _EXPANSION / self._expansion), 1))
+
+    def waited(self, seconds: float, of_seconds: float) -> None:
+        """Take note that a batch was waited for, for `seconds` of the time since the one before."""
+        share = seconds / of_seconds if of_seconds else 0.0
+        self._waiting += (share - self._waiting) / _REMEMBERED
 
     def answered(self, size: int, scored: int, seconds: float, now: float) -> None:
         """Take note of a batch of `size` bytes that became `scored` bytes after `seconds`, at the time `now`."""
