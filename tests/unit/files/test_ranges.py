@@ -202,3 +202,15 @@ def test_who_goes_away_leaves_nobody_reading(connections: Connections) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(30)
     assert sorted(closed) == [0, 30, 60]
+
+
+def test_what_ends_before_it_should_is_not_asked_for_again() -> None:
+    """Whoever holds it against its size or its checksum tells; nothing would come of it for ever."""
+    begun = list[int]()
+
+    def read(start: int, stop: int) -> Iterator[bytes]:  # noqa: ARG001
+        begun.append(start)
+        return pieces(start, 100)
+
+    assert b"".join(ahead(read, 0, 200, Connections())) == CONTENT[:100]
+    assert begun == [0]

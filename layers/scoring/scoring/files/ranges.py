@@ -87,6 +87,8 @@ class _Range:
         self._chunks, self._bytes = deque[bytes](), 0
         self._ended = False
         self._error: BaseException | None = None
+        self.is_whole = False
+        """Whether all of it has come."""
         self._changed = threading.Condition()
 
     def fill(self, chunks: Iterator[bytes]) -> None:
@@ -98,6 +100,8 @@ class _Range:
                     return
         except BaseException as broken:  # noqa: BLE001  (it is raised where the range is read)
             error = broken
+        with self._changed:
+            self.is_whole = not self._ended and not error
         self.end(error)
 
     def _put(self, chunk: bytes) -> bool:
@@ -157,6 +161,8 @@ def ahead(
                     if connections.count > 1:
                         # What has come already is taken; the next range begins behind it.
                         ranges[0].end()
+            if is_all and ranges[0].is_whole:
+                return
             ranges.popleft()
     finally:
         # Who reads has nothing to wait for: a thread ends with its next chunk, and nothing is seen of it outside.
