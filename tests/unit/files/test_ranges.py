@@ -208,7 +208,7 @@ def test_what_ends_before_it_should_is_not_asked_for_again() -> None:
     """Whoever holds it against its size or its checksum tells; nothing would come of it for ever."""
     begun = list[int]()
 
-    def read(start: int, stop: int) -> Iterator[bytes]:  # noqa: ARG001
+    def read(start: int, stop: int) -> Iterator[bytes]:
         begun.append(start)
         return pieces(start, 100)
 
