@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from scoring import streaming
 from scoring.files import inspection
@@ -15,7 +16,7 @@ from scoring.outcome import files as outcome
 from scoring.protocols.model import Model
 from tests.builders import INPUT_BUCKET, OUTPUT_BUCKET, settings, source
 
-OUTPUT = {"bucket": OUTPUT_BUCKET, "key": "scored/file.scoreout", "progress": "scored/.progress/attempt-1"}
+OUTPUT = {"bucket": OUTPUT_BUCKET, "key": "scored/file.scoreout"}
 
 
 def scored(s3: Any, url: str, name: str, body: bytes, tags: Mapping[str, str]) -> Mapping[str, Any]:
@@ -33,8 +34,10 @@ def scored(s3: Any, url: str, name: str, body: bytes, tags: Mapping[str, str]) -
     wanted = asked.from_tags({"model_image": "model", **tags}, configured)
     strict = not Limit.of(wanted.max_errors)
     spec = inspection.of_object(s3, found, wanted.reading, configured.input_suffix, wanted.protocol, strict=strict)
+    # An attempt of its own: it would go on with what an earlier one has begun.
+    output = OUTPUT | {"progress": f"scored/.progress/{uuid4()}"}
     # As the state holds it between two functions.
-    request = json.loads(json.dumps(asked.to_json(wanted, "model@sha256:0", OUTPUT, spec.to_json(), configured)))
+    request = json.loads(json.dumps(asked.to_json(wanted, "model@sha256:0", output, spec.to_json(), configured)))
     given = outcome.scored_tags(found, request, "execution-1")
     scoring: Mapping[str, Any] = streaming.open_upload(s3, found, request, given, datetime.now(UTC))
     while scoring.get("status") != "DONE":
@@ -50,5 +53,5 @@ def scored(s3: Any, url: str, name: str, body: bytes, tags: Mapping[str, str]) -
                 now=lambda: datetime.now(UTC),
             )
         )
-    outcome.publish(s3, OUTPUT, scoring, given)
+    outcome.publish(s3, output, scoring, given)
     return scoring
