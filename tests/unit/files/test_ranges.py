@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from itertools import pairwise
 
 import pytest
@@ -214,3 +217,18 @@ def test_what_ends_before_it_should_is_not_asked_for_again() -> None:
 
     assert b"".join(ahead(read, 0, 200, Connections())) == CONTENT[:100]
     assert begun == [0]
+
+
+FORGOTTEN = """
+from scoring.files.ranges import Connections, ahead
+chunks = ahead(lambda start, stop: iter([bytes(1 << 20)] * 100), 0, 100 << 20, Connections())
+next(chunks)
+raise SystemExit(3)
+"""
+
+
+def test_a_reader_that_was_forgotten_keeps_no_process_alive() -> None:
+    """As one is that an exception on its way to the terminal still holds."""
+    where = Path(ranges.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", FORGOTTEN], cwd=where, timeout=30, check=False)
+    assert done.returncode == 3

@@ -269,7 +269,7 @@ class Upload:
         _ = self.there
         self.part += 1
         # A part that the work can go on from is larger, by less than a batch.
-        body, rest = self._buffer, self._spare or Buffer(self._enough * 4 // 3)
+        body, rest = self._buffer, Buffer(self._enough * 4 // 3) if self._spare is None else self._spare
         body.split(size, rest)
         self._buffer, self._spare = rest, None
         self._under_way.append((self._sender.send(partial(self._put, self.part, body), size), body))

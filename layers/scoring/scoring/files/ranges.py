@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 # Of several connections. The first range is read from while it comes: the others are memory. (AWS's transfer manager takes
@@ -141,11 +140,11 @@ def ahead(
     several ranges over more. An error of `read` is raised in its place.
     """
     ranges = deque[_Range]()
-    pool = ThreadPoolExecutor(connections.most, thread_name_prefix="range")
 
     def begin(end: int, most: float = math.inf) -> None:
         ranges.append(_Range(most))
-        pool.submit(ranges[-1].fill, read(start, end))
+        # A process whose reader was forgotten, by an exception that is being told, does not wait for it.
+        threading.Thread(target=ranges[-1].fill, args=(read(start, end),), name="range", daemon=True).start()
 
     try:
         while start < stop or ranges:
@@ -168,4 +167,3 @@ def ahead(
         # Who reads has nothing to wait for: a thread ends with its next chunk, and nothing is seen of it outside.
         for each in ranges:
             each.end()
-        pool.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,7 @@
 
 The `scoring` of an attempt's state goes through RUNNING (come back) and DONE (all parts are uploaded). How far a file is lies
 in S3 beside the output (`progress`), and so do the ids of its uploads: a step that is killed costs what it did since the last
-part, and no more, and whatever happens, the uploads can be aborted.
+record, a few parts at most, and whatever happens, the uploads can be aborted.
 """
 
 from __future__ import annotations
