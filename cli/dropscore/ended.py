@@ -27,7 +27,7 @@ def by_arn(stack: Stack, runs: Sequence[Run]) -> dict[str, Run]:
     """Those of the runs that the index tells of, by their ARNs, with what a line of `ls` shows; the others have to be
     described: what goes on, what was redriven, what was stopped, and what has no record or one of another outcome.
 
-    None where they are few, or where this user may not list the index.
+    It gives nothing where they are few, or where this user may not list the index.
 
     Raises
     ------

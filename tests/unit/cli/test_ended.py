@@ -115,9 +115,11 @@ def test_what_the_index_does_not_tell_of_is_described(bucket: Bucket, cache: Cac
         runs[5],
     ]
     stack, stepfunctions = stack_with(bucket, runs)
-    for run in [*runs[:5], *runs[6:]]:
+    for run in [*runs[:2], runs[4], *runs[6:]]:
         bucket.put(run, run.started + SECOND)
-    bucket.put(runs[5], runs[5].started + SECOND, error="PodCrashed", cause="It died.")
+    # The attempts of those that were stopped have ended in words of their own.
+    for run in (runs[2], runs[3], runs[5]):
+        bucket.put(run, run.started + SECOND, error="PodCrashed", cause="It died.")
     bucket.put(runs[7], runs[7].started + 2 * SECOND, rows=7)
     # Whatever may lie there.
     bucket.keys += [index.begin(NOW + SECOND, "scored/") + each for each in ("", "/", "/a-1", "/a-1/x/y", "/b/x")]
@@ -168,9 +170,10 @@ def test_an_index_in_which_few_are_is_given_up(bucket: Bucket, cache: Cache) -> 
 
 TEXT = st.text(max_size=300)
 # Sentences, their ends, and ends of lines between them.
-CAUSES = st.lists(TEXT | st.sampled_from([". ", ".\n", "\n", " ", "It died", "\u2028", "\ud800"]), max_size=9).map(
-    "".join
-)
+LONG = st.integers(80, 200).map(lambda count: "a word " * count) | st.integers(80, 200).map(lambda count: "x" * count)
+CAUSES = st.lists(
+    TEXT | LONG | st.sampled_from([". ", ".\n", "\n", " ", "It died", "\u2028", "\ud800"]), max_size=9
+).map("".join)
 COUNTS = st.fixed_dictionaries(
     {"rows": st.integers(0, 10**9)},
     optional={"padded": st.integers(1, 9), "rejected": st.integers(1, 10**6), "superseded": st.just(True)},

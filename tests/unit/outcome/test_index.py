@@ -99,7 +99,17 @@ NONE = [
 
 
 @pytest.mark.parametrize(
-    "key", [*map(packed, NONE), "", "scored/a", FOLDER, FOLDER + "a/b/c", FOLDER + "a/b/ä", FOLDER + "/" * 9]
+    "key",
+    [
+        *map(packed, NONE),
+        "",
+        "scored/a",
+        FOLDER,
+        FOLDER + "a/b/c",
+        FOLDER + "a/b/AAAA",
+        FOLDER + "a/b/ä",
+        FOLDER + "/" * 9,
+    ],
 )
 def test_what_is_no_record_is_none(key: str) -> None:
     assert index.read(key, PREFIX) is None

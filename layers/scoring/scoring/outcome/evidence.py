@@ -114,8 +114,7 @@ def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] 
     # A parent that has had an attempt leaves the word to it.
     if history.STARTED_BY not in state and history.has_started_a_child(stepfunctions, detail["executionArn"]):
         return None
-    ended = ends(detail)
-    return {"error": {"Error": ended["error"], "Cause": ended["cause"]}} | state
+    return {"error": {"Error": ends(detail)["error"], "Cause": detail.get("cause")}} | state
 
 
 def ends(detail: Mapping[str, Any]) -> dict[str, str]:
