@@ -103,9 +103,9 @@ def dropscore(case: Case) -> Bill:
         transitions=case.measured["transitions"] + TRANSITIONS_OF_A_ROUND * (waits + streams - 1),
         gb_seconds=sum(busy[name] * memory[name] / 1024 for name in busy),
         invocations=sum(calls.values()),
-        # Begin, list, complete, tag, the first record of progress and that of the event, and twice a look at who waits for
+        # Begin, list, complete, tag, the first record of progress, those of the event and of the end, and twice a look at who waits for
         # room; then parts, and the progress when so much is done.
-        writes=8 + case.parts(PART_MIB) + math.floor(case.output_mib / PART_MIB / PARTS_OF_A_RECORD),
+        writes=9 + case.parts(PART_MIB) + math.floor(case.output_mib / PART_MIB / PARTS_OF_A_RECORD),
         # Tags of the file and of what is there already, its checksum and its beginning, the record of the event; for each stream the progress,
         # the file, and again its header. (Only who waits for the one GET makes more of them, and none waits here: the
         # model, or the function's network, is slower.)

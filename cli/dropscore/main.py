@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from dropscore import dropping, outcomes, runs, telling
+from dropscore import dropping, ended, outcomes, runs, telling
 from dropscore import score as scoring_drops
 from dropscore import show as showing
 from dropscore.check import command as checking
@@ -124,7 +124,9 @@ def list_files(since: timedelta | None, failed: bool, limit: int, as_json: bool,
     """List files, the newest first."""
     stack, moment = Stack.find(stack_name), runs.now()
     found = runs.listed(stack, moment - since if since else None, failed=failed, limit=limit + 1)
-    more, found = len(found) > limit, runs.described(stack, found[:limit])
+    # The index of ended files has what a line shows, not what JSON does.
+    index = None if as_json else ended.by_arn
+    more, found = len(found) > limit, runs.described(stack, found[:limit], index=index)
     found = outcomes.with_superseded(stack, found)
     if as_json:
         for run in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,7 @@ class Run:
     """The execution of a dropped file; a redrive is the same one, `redriven` once more.
 
     Until `is_described`, `key` is what the execution's name tells of it; `rows`, `cluster` and the like are known at the end.
+    One that the index of ended files tells of is not described, and has what a line of `ls` shows (`dropscore.ended`).
     `superseded` is one whose outcome gave way to that of a newer version of the file: what lies there is of that one.
     """
 
@@ -131,11 +132,21 @@ def _listed(stack: Stack, status: str | None, since: datetime | None) -> Iterato
             yield run
 
 
-def described(stack: Stack, runs: Sequence[Run], cache: Cache | None = None) -> list[Run]:
-    """The same runs with all that is known of them, as many asked for side by side as the stack answers."""
+def described(
+    stack: Stack,
+    runs: Sequence[Run],
+    cache: Cache | None = None,
+    index: Callable[[Stack, Sequence[Run]], Mapping[str, Run]] | None = None,
+) -> list[Run]:
+    """The same runs with all that is known of them, as many asked for side by side as the stack answers.
+
+    With an `index` (`ended.by_arn`), those that it gives are as it gives them.
+    """
     cache = cache or Cache()
     kept = cache.find(_cached(run) for run in runs if run.stopped)
-    missing = [run for run in runs if _cached(run) not in kept]
+    unknown = [run for run in runs if _cached(run) not in kept]
+    indexed = index(stack, unknown) if index else {}
+    missing = [run for run in unknown if run.arn not in indexed]
 
     def describe(run: Run) -> tuple[str, Any]:
         answer = stack.stepfunctions.describe_execution(executionArn=run.arn)
@@ -145,7 +156,7 @@ def described(stack: Stack, runs: Sequence[Run], cache: Cache | None = None) -> 
         fresh = dict(pool.map(describe, missing))
     cache.keep({_cached(run): fresh[_cached(run)] for run in missing if run.stopped})
     kept |= fresh
-    return [of_description(run, kept[_cached(run)]) for run in runs]
+    return [indexed.get(run.arn) or of_description(run, kept[_cached(run)]) for run in runs]
 
 
 def _cached(run: Run) -> str:

@@ -21,6 +21,7 @@ from dropscore.outcomes import Outcome
 from dropscore.progress import Progress
 from dropscore.runs import Run
 from dropscore.steps import Attempt
+from scoring.errors import first_sentence
 
 COLOURS = {"running": "cyan", "scored": "green", "failed": "red", "stopped": "yellow"}
 _TO_THE_RIGHT, _LEAST_WIDTH = (3, 4), 30
@@ -116,8 +117,8 @@ def ago(moment: datetime, now: datetime) -> str:
 
 def short_error(run: Run) -> str:
     """What a run has failed with, in its first sentence."""
-    sentence, stop, _ = run.cause.partition(". ")
-    return f"{run.error}: {sentence}{stop.strip()}" if sentence else run.error
+    sentence = first_sentence(run.cause)
+    return f"{run.error}: {sentence}" if sentence else run.error
 
 
 def _short(text: str, most: int = 120) -> str:

@@ -8,7 +8,7 @@ from scoring.cluster.containers import parse_time
 from scoring.errors import DropscoreError
 from scoring.intake import identity, shard
 from scoring.observability import count, logger, observed
-from scoring.outcome import events, evidence, receipts
+from scoring.outcome import events, evidence, index, receipts
 from scoring.outcome import files as outcome
 
 
@@ -62,10 +62,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     )
     receipts.write(configured, told, state, now)
     events.tell(configured, events.FAILED, told)
+    uri = f"s3://{configured.output_bucket}/{key}"
+    ends = {"error": failure.name, "cause": f"{failure.summary} {failure.remedy} See {uri}"}
+    index.write(configured, told, **(evidence.ends(event["detail"]) if "detail" in event else ends))
     logger.warning("file failed", error=failure.name, stage=stage, summary=failure.summary)
     count("FilesFailed")
-    uri = f"s3://{configured.output_bucket}/{key}"
-    return {"error": failure.name, "cause": f"{failure.summary} {failure.remedy} See {uri}", "uri": uri}
+    return {**ends, "uri": uri}
 
 
 def _there(bucket: str, key: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from scoring.cluster.containers import parse_time
 from scoring.intake import identity
 from scoring.intake import state as held
 from scoring.observability import count, observed
-from scoring.outcome import events, joining, receipts
+from scoring.outcome import events, index, joining, receipts
 from scoring.outcome import files as outcome
 
 # What the file's attempt puts the shards together by.
@@ -51,4 +51,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     detail = events.scored(whole, event["execution"], started, finished, configured.stack_name, not published)
     receipts.write(configured, detail, whole, finished, seconds_left)
     events.tell(configured, events.SCORED, detail)
+    index.write(configured, detail)
     return {"uri": uri, **counts} | ({} if published else {"superseded": True})

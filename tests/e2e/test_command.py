@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from dropscore import main, output
+from dropscore import ended, main, output, runs
+from dropscore.stack import Stack
 from tests.e2e.pipeline import Pipeline, wait_for
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -58,8 +59,37 @@ def dropscore(
     return run
 
 
+Listed = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def listed(dropscore: Dropscore, monkeypatch: pytest.MonkeyPatch) -> Listed:
+    """The words of the lines of `ls` of files whose names begin so: by the index, which has to be what Step Functions tells."""
+    moment, by_arn, told = runs.now(), ended.by_arn, dict[str, runs.Run]()
+    monkeypatch.setattr(runs, "now", lambda: moment)
+
+    def by_index(stack: Stack, wanted: Sequence[runs.Run]) -> dict[str, runs.Run]:
+        told.update(found := by_arn(stack, wanted))
+        return found
+
+    def lines(name: str) -> list[str]:
+        listed = dropscore("ls", "--since", "1h", "--limit", "1000").out.splitlines()
+        return sorted(" ".join(line.split()) for line in listed if line.startswith(name))
+
+    def look(name: str) -> list[str]:
+        monkeypatch.setattr(ended, "_WORTH", 0)
+        monkeypatch.setattr(ended, "by_arn", by_index)
+        found = lines(name)
+        assert len([run for run in told.values() if run.key.startswith(f"incoming/{name}")]) == len(found)
+        monkeypatch.setattr(ended, "by_arn", lambda *_: {})
+        assert lines(name) == found
+        return found
+
+    return look
+
+
 def test_files_are_dropped_side_by_side_and_come_back(
-    dropscore: Dropscore, well: dict[str, str], tmp_path: Path
+    dropscore: Dropscore, well: dict[str, str], listed: Listed, tmp_path: Path
 ) -> None:
     for name in ("people-1.csv", "people-2.csv"):
         (tmp_path / name).write_bytes(PEOPLE.read_bytes())
@@ -80,10 +110,9 @@ def test_files_are_dropped_side_by_side_and_come_back(
         assert (tmp_path / f"scored/{name}.scoreout").read_bytes().count(b"\n") == lines
         assert f"✓ command/{name}: {lines - 1} rows scored" in done.out
 
-    listed = [
-        json.loads(line) for line in dropscore("ls", "--json", "--since", "1h", "--limit", "1000").out.splitlines()
-    ]
-    mine = {each["key"]: each for each in listed if each["key"].startswith("incoming/command/people-")}
+    assert len(listed("command/people-")) == 2
+    told = [json.loads(line) for line in dropscore("ls", "--json", "--since", "1h", "--limit", "1000").out.splitlines()]
+    mine = {each["key"]: each for each in told if each["key"].startswith("incoming/command/people-")}
     assert {(each["state"], each["rows"], each["cluster"]) for each in mine.values()} == {
         ("scored", lines - 1, "dropscore-local")
     }
@@ -96,7 +125,7 @@ def test_files_are_dropped_side_by_side_and_come_back(
 
 
 def test_an_error_comes_back_is_shown_and_retried(
-    dropscore: Dropscore, pipeline: Pipeline, well: dict[str, str], tmp_path: Path
+    dropscore: Dropscore, pipeline: Pipeline, well: dict[str, str], listed: Listed, tmp_path: Path
 ) -> None:
     (tmp_path / "lost.csv").write_bytes(PEOPLE.read_bytes())
     done = dropscore("score", "lost.csv", "--folder", "command", "--model", "tests/no-such-model")
@@ -104,6 +133,7 @@ def test_an_error_comes_back_is_shown_and_retried(
     assert "ECR has no repository tests/no-such-model" in done.out
     assert json.loads((tmp_path / "lost.csv.error").read_text())["error"] == "ImageNotFound"
 
+    assert any("ImageNotFound: ECR has no repository" in line for line in listed("command/lost.csv"))
     failed = dropscore("ls", "--failed", "--limit", "1000")
     assert "command/lost.csv" in failed.out
     assert "ImageNotFound" in failed.out

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from local import account
 from scoring.intake.identity import ERROR_SUFFIX
+from scoring.outcome import index
 from tests.e2e import locked, models
 from tests.e2e.pipeline import Pipeline
 
@@ -24,6 +25,7 @@ SCORED = "scored/users/one.csv.scoreout"
 # Of what is left beside it for a moment, or only where there is reason for it.
 BESIDE = tuple(f"scored/users/probe.csv.{suffix}" for suffix in ("error", "rejected", "receipt.json"))
 PROGRESS = "scored/.progress/probe"
+ENDED = "scored/.progress/.ended/"
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,10 @@ def test_a_user_drops_a_file_follows_it_and_reads_what_comes_of_it(pipeline: Pip
     assert s3.get_object(Bucket=OUT, Key=PROGRESS)["Body"].read()
     assert s3.list_objects_v2(Bucket=OUT, Prefix="scored/users/")["KeyCount"] >= 4
     assert s3.list_objects_v2(Bucket=IN, Prefix="incoming/users/")["KeyCount"] >= 1
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=OUT, Prefix=ENDED)["Contents"]]
+    (record,) = [index.read(key, "scored/") for key in keys if index.execution_of(key, "scored/") in execution]
+    assert record
+    assert (record.key, record.rows, record.error) == (FILE["Key"], 1, "")
 
 
 def test_a_user_redrives_a_file_that_failed(pipeline: Pipeline) -> None:
@@ -96,6 +102,7 @@ def refused(pipeline: Pipeline) -> dict[str, tuple[str, str, dict[str, Any]]]:
             {"Bucket": OUT, "Key": SCORED, "Tagging": {"TagSet": []}},
         ),
         "delete an outcome": ("s3", "delete_object", {"Bucket": OUT, "Key": SCORED}),
+        "write what has ended": ("s3", "put_object", {"Bucket": OUT, "Key": f"{ENDED}probe", "Body": b""}),
         "write progress": ("s3", "put_object", {"Bucket": OUT, "Key": PROGRESS, "Body": b""}),
         "start an execution": ("stepfunctions", "start_execution", {"stateMachineArn": machine, "input": "{}"}),
         "read a state machine": ("stepfunctions", "describe_state_machine", {"stateMachineArn": machine}),
@@ -191,6 +198,7 @@ def test_a_team_with_a_folder_of_its_own_has_that_and_no_other(
         ("drop in another folder", "put_object", {"Bucket": IN, "Key": "incoming/users/two.csv", "Body": b""}),
         ("tag in another folder", "put_object_tagging", {**FILE, "Tagging": {"TagSet": []}}),
         ("list another folder", "list_objects_v2", {"Bucket": IN, "Prefix": "incoming/users/"}),
+        ("list what has ended", "list_objects_v2", {"Bucket": OUT, "Prefix": ENDED}),
         ("list all folders", "list_objects_v2", {"Bucket": OUT, "Prefix": "scored/"}),
         ("read another outcome", "get_object", {"Bucket": OUT, "Key": SCORED}),
         ("read another outcome's tags", "get_object_tagging", {"Bucket": OUT, "Key": SCORED}),

@@ -22,6 +22,12 @@ def abridged(text: str, characters: int) -> str:
     return f"{text[: characters // 2]} … {text[-characters // 2 :]}"
 
 
+def first_sentence(text: str) -> str:
+    """The first sentence of a text, in one line."""
+    sentence, stop, _ = " ".join(text.split()).partition(". ")
+    return sentence + stop.strip()
+
+
 class DropscoreError(Exception):
     """What happened (`summary`), what its reader can do (`remedy`), and what helps to see why (`details`)."""
 

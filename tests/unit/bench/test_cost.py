@@ -66,7 +66,7 @@ def test_dropscore_pays_for_functions_at_work_and_for_its_pod() -> None:
     assert bill.invocations == 1 + 1
     assert cost.PART_MIB << 20 == objects._PART_BYTES
     assert cost.PARTS_OF_A_RECORD == uploads._PARTS_OF_A_RECORD
-    assert bill.writes == 8 + 25 + 4  # 150 MiB in parts of 6; a record of progress for each 36
+    assert bill.writes == 9 + 25 + 4  # 150 MiB in parts of 6; a record of progress for each 36
     assert bill.reads == 6 + 2
     assert bill.node_seconds == pytest.approx((30 + 10) / 4)
 

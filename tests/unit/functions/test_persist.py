@@ -11,11 +11,14 @@ from scoring import aws
 from scoring.cluster import api as clusters
 from scoring.errors import AccessDenied, PodCrashed, ScoringFailed
 from scoring.files import objects
-from scoring.outcome import evidence
+from scoring.intake import identity
+from scoring.outcome import evidence, history, index
 from scoring.outcome import files as outcome
 from tests.builders import (
     ATTEMPT_ID,
+    CLUSTER,
     EXECUTION,
+    FILE_ID,
     OUTPUT_BUCKET,
     Context,
     FakeApi,
@@ -26,6 +29,7 @@ from tests.builders import (
     function,
     pod_state,
     request,
+    source,
     state,
 )
 from tests.unit.outcome.test_files import tags_of
@@ -237,6 +241,65 @@ def test_of_a_shard_nothing_is_told(s3: Any, told: list[dict[str, Any]]) -> None
     one = {"number": 1, "count": 2, "start": 0, "stop": 8, "row": 1, "records": 1, "total": 2}
     persist_error.handler(failed(request=request(), shard=one), Context())
     assert not told
+
+
+def recorded(s3: Any) -> list[index.Ended | None]:
+    """What the index of ended files tells."""
+    listed = s3.list_objects_v2(Bucket=OUTPUT_BUCKET, Prefix=identity.ended_prefix("scored/")).get("Contents", ())
+    assert all(index.execution_of(each["Key"], "scored/") == FILE_ID for each in listed)
+    return [index.read(each["Key"], "scored/") for each in listed]
+
+
+STARTED = {history.STARTED_BY: EXECUTION.replace(f":attempt:{ATTEMPT_ID}", f":score_file:{FILE_ID}")}
+
+
+@pytest.mark.parametrize("superseded", [False, True])
+def test_a_scored_file_is_in_the_index(s3: Any, superseded: bool) -> None:
+    given = scored(s3)
+    given["state"] |= STARTED
+    if superseded:
+        s3.put_object(Bucket=OUTPUT_BUCKET, Key=OUTPUT, Body=b"newer", Tagging="sequencer=FF")
+    persist_output.handler(given, Context())
+    told = {"key": source().key, "size": source().size, "cluster": CLUSTER, "rows": 1}
+    assert recorded(s3) == [index.Ended(**told, superseded=superseded)]
+
+
+FAILED = {"key": source().key, "size": source().size, "sequencer": source().sequencer}
+
+
+def test_a_failed_file_is_in_the_index_with_the_words_of_its_execution(s3: Any) -> None:
+    persist_error.handler(failed(**STARTED), Context())
+    assert recorded(s3) == [index.Ended(**FAILED, error="PodCrashed", cause="It crashed.")]
+
+
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [
+        ({"status": "ABORTED", "error": None, "cause": None}, {"error": "Aborted"}),
+        ({"status": "ABORTED", "error": "Mine", "cause": "I say so. Go on."}, {"error": "Mine", "cause": "I say so."}),
+        # Its .error could not be written at first.
+        (
+            {"status": "FAILED", "error": "PodLost", "cause": '{"summary": "S"}'},
+            {"error": "PodLost", "cause": '{"summary": "S"}'},
+        ),
+    ],
+)
+def test_so_is_one_that_eventbridge_tells_of(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, detail: dict[str, Any], told: dict[str, Any]
+) -> None:
+    """In the words of its execution, which are not those of its `.error`."""
+    ended = state(error=error_of(PodCrashed("It crashed.", "Repair it.")), **STARTED)
+    monkeypatch.setattr(evidence, "unreported", lambda detail, stepfunctions: ended)
+    given = event("tear_down_eventbridge")
+    given["detail"] |= detail
+    persist_error.handler(given, Context())
+    assert recorded(s3) == [index.Ended(**FAILED, **told)]
+
+
+def test_a_shard_is_not_in_the_index(s3: Any) -> None:
+    one = {"number": 1, "count": 2, "start": 0, "stop": 8, "row": 1, "records": 1, "total": 2}
+    persist_error.handler(failed(request=request(), shard=one, **STARTED), Context())
+    assert not recorded(s3)
 
 
 def test_a_scored_file_does_not_fail_for_want_of_an_event(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,3 +116,8 @@ def progress_key(attempt_id: str, settings: Settings) -> str:
 def told_key(attempt_id: str, settings: Settings) -> str:
     """Where it is kept that EventBridge was told of an attempt's outcome; it outlives the attempt's own progress."""
     return f"{settings.output_prefix}.progress/.told/{attempt_id}"
+
+
+def ended_prefix(output_prefix: str) -> str:
+    """Below what the records of files that have ended lie (scoring.outcome.index)."""
+    return f"{output_prefix}.progress/.ended/"

@@ -114,8 +114,13 @@ def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] 
     # A parent that has had an attempt leaves the word to it.
     if history.STARTED_BY not in state and history.has_started_a_child(stepfunctions, detail["executionArn"]):
         return None
-    name = detail.get("error") or {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(detail["status"])
-    return {"error": {"Error": name, "Cause": detail.get("cause")}} | state
+    return {"error": {"Error": ends(detail)["error"], "Cause": detail.get("cause")}} | state
+
+
+def ends(detail: Mapping[str, Any]) -> dict[str, str]:
+    """The `error` and the `cause` that an execution has ended with, as EventBridge tells of it; either may be empty."""
+    name = detail.get("error") or {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(detail["status"], "")
+    return {"error": name, "cause": detail.get("cause") or ""}
 
 
 def of_pod(state: Mapping[str, Any]) -> dict[str, Any]:
