@@ -233,7 +233,7 @@ def test_a_file_costs_what_it_used() -> None:
     cost = costs.estimate(PRICES, 1, start_seconds=10, score_seconds=20, parts=3, resources=half)
     assert cost["parts"]["states"] == 14
     assert cost["parts"]["lambda"] == pytest.approx(100 * (0.3 + 10 * 0.5 + 20 * 1769 / 1024))
-    assert cost["parts"]["s3"] == 10_000 * (6 + 2 * 3)
+    assert cost["parts"]["s3"] == 10_000 * (7 + 2 * 3)
     # The larger share of a node of 2 cores and 8 GiB.
     assert cost["parts"]["pods"] == pytest.approx(30 * 0.5)
     assert cost["usd"] == pytest.approx(sum(cost["parts"].values()))

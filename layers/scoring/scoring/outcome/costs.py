@@ -24,8 +24,8 @@ _START_ROUND_SECONDS, _SCORE_ROUND_SECONDS = 65, 880
 # Of the functions, in GiB (template.yaml), and for how long those work together that wait for nothing.
 _USUAL_GIB, _STREAM_GIB, _SHORT_SECONDS = 0.5, 1769 / 1024, 0.6
 # Requests beside those for parts: tags, checksum, beginning, progress, what the receipt asks for; and upload, completion,
-# records.
-_READS, _WRITES, _CALLS = 12, 6, 7
+# records, that of the index included.
+_READS, _WRITES, _CALLS = 12, 7, 7
 # What the price of a node buys (prices.json: node_hour), of which a pod pays for its larger share.
 _NODE_CORES, _NODE_BYTES = 2, 8 << 30
 
