@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 

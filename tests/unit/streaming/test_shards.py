@@ -14,7 +14,7 @@ from scoring.errors import DropscoreError
 from scoring.intake import shard
 from scoring.outcome import files as outcome
 from scoring.outcome import joining
-from scoring.streaming import batches, planning
+from scoring.streaming import output, planning
 from tests.builders import OUTPUT_BUCKET, request
 from tests.examples import examples
 from tests.unit.servers import Server
@@ -120,7 +120,7 @@ def test_a_shard_none_of_whose_records_can_be_scored_learns_the_columns_from_rec
     asked = request(**KINDS["sagemaker"], max_errors=["70%"])
     runs = Runs(s3, server, None, asked, b"a,b\n" + body)
     alone = runs.run([], Sizes(1 << 20, 1 << 20, 8 << 20))
-    monkeypatch.setattr(batches, "_MOST_HELD_BYTES", most_held)
+    monkeypatch.setattr(output, "_MOST_HELD_BYTES", most_held)
     together = on_pods(runs, 3, [], Sizes(9, 1 << 20, 8 << 20))
     assert not isinstance(together, DropscoreError), together
     assert together == alone
