@@ -67,7 +67,8 @@ def test_a_user_drops_a_file_follows_it_and_reads_what_comes_of_it(pipeline: Pip
     assert s3.list_objects_v2(Bucket=OUT, Prefix="scored/users/")["KeyCount"] >= 4
     assert s3.list_objects_v2(Bucket=IN, Prefix="incoming/users/")["KeyCount"] >= 1
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket=OUT, Prefix=ENDED)["Contents"]]
-    (record,) = [index.read(key, "scored/") for key in keys if index.execution_of(key, "scored/") in execution]
+    name = execution.rsplit(":", 1)[-1]
+    (record,) = [index.read(key, "scored/") for key in keys if index.execution_of(key, "scored/") == name]
     assert record
     assert (record.key, record.rows, record.error) == (FILE["Key"], 1, "")
 
