@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dropscore import ended, main, output, runs
+from dropscore.cache import Cache
 from dropscore.stack import Stack
 from tests.e2e.pipeline import Pipeline, wait_for
 
@@ -67,6 +68,8 @@ def listed(dropscore: Dropscore, monkeypatch: pytest.MonkeyPatch) -> Listed:
     """The words of the lines of `ls` of files whose names begin so: by the index, which has to be what Step Functions tells."""
     moment, by_arn, told = runs.now(), ended.by_arn, dict[str, runs.Run]()
     monkeypatch.setattr(runs, "now", lambda: moment)
+    # `score` may have seen the end of one, and kept what it was told.
+    monkeypatch.setattr(Cache, "find", lambda *_: {})
 
     def by_index(stack: Stack, wanted: Sequence[runs.Run]) -> dict[str, runs.Run]:
         told.update(found := by_arn(stack, wanted))
