@@ -62,6 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.rfile.readline()
         else:
             left = int(self.headers["Content-Length"])
+            print(f"{left} bytes to come", flush=True)
             while left:
                 read = len(self.rfile.read(min(left, 2**20)))
                 if not read:
