@@ -35,6 +35,9 @@ OUTPUT_BUCKET, OUTPUT_PREFIX = "dropscore-output", "scored/"
 # Taken by the usual stack where they are free, so that what a shell was told stays true for the next one. Stacks of tests
 # start side by side and would fight for them.
 PORTS = {"aws": 4566, "kubernetes": 16443, "gateway": 18080}
+# Of others, one that the kernel gives to no connection that goes out (on Linux from 32768 on): it would be taken before the
+# process that is to have it listens.
+_FREE_PORTS = range(20_000, 32_000)
 
 
 def cluster_file(state: Path, cluster: str = CLUSTER) -> Path:
@@ -190,8 +193,8 @@ def template_parameters(clusters: Mapping[str, Mapping[str, Any]], images: Mappi
 
 
 def free_port(host: str, preferred: int) -> int:
-    """Find a port that nobody listens on: the preferred one, or any."""
-    for port in (preferred, 0):
+    """Find a port that nobody listens on: the preferred one, if it is not 0, or any."""
+    for port in (*filter(None, [preferred]), *secrets.SystemRandom().sample(_FREE_PORTS, 20), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
             try:
