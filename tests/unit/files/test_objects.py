@@ -67,10 +67,10 @@ class Raw(io.BytesIO):
         return data
 
 
-def test_a_file_is_read_in_chunks_of_a_quarter_of_a_mebibyte_at_most(s3: Any) -> None:
+def test_a_file_is_read_in_chunks_of_half_a_mebibyte_at_most(s3: Any) -> None:
     chunks = list(objects.read(s3, drop(s3)))
     assert b"".join(chunks) == CONTENT
-    assert max(map(len, chunks)) <= 1 << 18
+    assert max(map(len, chunks)) <= 1 << 19
 
 
 def test_a_file_is_read_from_where_the_last_step_stopped(s3: Any) -> None:

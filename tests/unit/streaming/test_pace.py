@@ -115,7 +115,7 @@ def test_a_later_step_begins_where_the_last_one_had_come_to_and_tries_larger_one
 def test_all_batches_under_way_together_are_bounded(in_flight: int, is_held: bool) -> None:
     pace = Pace(1 << 24, 8, 1.0)
     pace.resume({"size": 1 << 24, "in_flight": in_flight})
-    for parts, most in ((0, 6 << 20), (12 << 20, 3 << 20), (20 << 20, 3 << 19), (40 << 20, 3 << 19)):
+    for parts, most in ((0, 21 << 18), (12 << 20, 9 << 18), (20 << 20, 21 << 16), (40 << 20, 21 << 16)):
         one = pace.block_bytes(parts, is_held=is_held)
         assert one * (in_flight + 1) <= most // (3 if is_held else 1) < one * (in_flight + 2), "with parts in memory"
 
@@ -129,7 +129,7 @@ def test_batches_are_larger_where_the_model_is_what_is_waited_for() -> None:
     assert pace.block_bytes() == usual, "for S3, or for ourselves"
     for _ in range(20):
         pace.waited(0.9, 1.0)
-    assert pace.block_bytes() == usual * 3 // 2
+    assert 1.6 * usual < pace.block_bytes() < 1.8 * usual
     pace.waited(0.0, 0.0)
     for _ in range(8):
         pace.waited(0.1, 1.0)

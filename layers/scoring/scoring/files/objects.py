@@ -29,7 +29,7 @@ from scoring.files.seals import sealed
 from scoring.files.sending import Sender
 from scoring.intake.identity import Source
 
-CHUNK_BYTES = 256 << 10
+CHUNK_BYTES = 512 << 10
 # S3 User Guide, "Amazon S3 multipart upload limits": parts of 5 MiB to 5 GiB, 10,000 of them at most. They are hardly larger
 # than they must be, so that there is memory for as many at once as the network falls behind by; but each is a request.
 _PART_BYTES = 6 << 20
@@ -39,7 +39,7 @@ _TRIES_WITHOUT_PROGRESS = 5
 
 
 def read(s3: Any, source: Source, offset: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """The object from byte `offset` on, to before `stop` or to its end, in chunks of at most 256 KiB; a dropped connection is
+    """The object from byte `offset` on, to before `stop` or to its end, in chunks of at most 512 KiB; a dropped connection is
     taken up where it broke.
 
     It comes over one connection, and over more while who reads waits for it and more of them make it faster.

@@ -12,10 +12,10 @@ from scoring.streaming.concurrency import Concurrency
 FIRST_BYTES = 16 << 10
 # All batches under way, that one included which is made ready, and the parts of the outcome, as far as both are in memory: a
 # batch about four times on its way, what the heap cannot use included.
-_MEMORY_BYTES, _TIMES = 24 << 20, 4
+_MEMORY_BYTES, _TIMES = 21 << 20, 4
 # Where the model is what the work waits for, larger batches may be faster, and little else takes memory: so much more, if it
 # is waited for so much of the time, of that of about so many batches.
-_MORE, _MOSTLY, _REMEMBERED = 1.5, 0.65, 8
+_MORE, _MOSTLY, _REMEMBERED = 1.7, 0.65, 8
 # Where records were looked at one by one, they stay in memory as objects.
 _HELD = 3
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
