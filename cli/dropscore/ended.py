@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 
 from botocore.exceptions import ClientError
 
@@ -53,15 +54,15 @@ def _keys(stack: Stack, wanted: Sequence[Run]) -> Iterator[str]:
     ends = [run.stopped for run in wanted if run.stopped]
     earliest = max(min(run.started for run in wanted), min(ends) - _BESIDE_THE_END)
     last = index.begin(max(ends) + _BESIDE_THE_END, stack.output_prefix)
-    after = index.begin(earliest, stack.output_prefix)
-    for _ in range(1 + len(wanted) // _RUNS_A_PAGE):
-        answer = stack.s3.list_objects_v2(
-            Bucket=stack.output_bucket, Prefix=identity.ended_prefix(stack.output_prefix), StartAfter=after
-        )
-        for each in answer.get("Contents", ()):
-            after = each["Key"]
-            yield after
-        if not answer.get("IsTruncated") or after > last:
+    pages = stack.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=stack.output_bucket,
+        Prefix=identity.ended_prefix(stack.output_prefix),
+        StartAfter=index.begin(earliest, stack.output_prefix),
+    )
+    for page in islice(pages, 1 + len(wanted) // _RUNS_A_PAGE):
+        keys = [each["Key"] for each in page.get("Contents", ())]
+        yield from keys
+        if keys and keys[-1] > last:
             return
 
 

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from dropscore.cache import Cache
 from dropscore.stack import CONNECTIONS, Stack, Unusable
+from scoring.errors import UNNAMED_ENDS
 from scoring.intake.identity import slug
 
 # Step Functions Developer Guide, "Redriving state machine executions": within 14 days of the end.
@@ -192,16 +193,14 @@ def _failure(run: Run, described: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a run has failed with, in which attempt: its own words wrap those of the attempt."""
     error, cause = described.get("error") or "", described.get("cause") or ""
     if not error:
-        return {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(run.status, "Failed"), cause, ""
+        return UNNAMED_ENDS.get(run.status, "Failed"), cause, ""
     try:
         child = json.loads(cause)
     except ValueError:
         return error, cause, ""
     if not isinstance(child, dict):
         return error, cause, ""
-    name = child.get("Error") or {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(
-        child.get("Status", ""), error
-    )
+    name = child.get("Error") or UNNAMED_ENDS.get(child.get("Status", ""), error)
     return str(name), str(child.get("Cause") or ""), str(child.get("ExecutionArn") or "")
 
 

@@ -22,6 +22,10 @@ def abridged(text: str, characters: int) -> str:
     return f"{text[: characters // 2]} … {text[-characters // 2 :]}"
 
 
+UNNAMED_ENDS = {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}
+"""What an execution has ended with to which Step Functions gives no error of its own, by its status."""
+
+
 def first_sentence(text: str) -> str:
     """The first sentence of a text, in one line."""
     sentence, stop, _ = " ".join(text.split()).partition(". ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,14 +33,19 @@ class Bucket:
         self.keys, self.listed = list[str](), 0
         self.refusal: ClientError | None = None
 
-    def list_objects_v2(self, *, Bucket: str, Prefix: str, StartAfter: str) -> dict[str, Any]:  # noqa: N803  (S3's names)
+    def get_paginator(self, operation: str) -> Bucket:
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str) -> Iterator[dict[str, Any]]:  # noqa: N803  (S3's names)
         assert (Bucket, Prefix) == ("out", "scored/.progress/.ended/")
         if self.refusal:
             raise self.refusal
-        self.listed += 1
         after = sorted(key for key in self.keys if key > StartAfter)
-        page = {"IsTruncated": len(after) > PAGE}
-        return page | ({"Contents": [{"Key": key} for key in after[:PAGE]]} if after else {})
+        for begin in range(0, max(len(after), 1), PAGE):
+            self.listed += 1
+            page = after[begin : begin + PAGE]
+            yield {"Contents": [{"Key": key} for key in page]} if page else {}
 
     def put(self, run: Run, finished: datetime, **changes: Any) -> None:
         key = key_of(run, finished, **changes)

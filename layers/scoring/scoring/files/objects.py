@@ -143,8 +143,8 @@ def tags(s3: Any, source: Source, wait_seconds: float) -> dict[str, str]:
 class Upload:
     """A multipart upload: whatever is written appears at once and whole, or never.
 
-    A part is cut only where the writer says that a cut is safe (`checkpoint`), so that a part's end is a place from
-    which the work can go on. It is on its way then; `there` tells how many have arrived.
+    A part is cut where it is just large enough (`send`), or where the writer says that the work can go on from its end
+    (`checkpoint`). It is on its way then; `there` tells how many have arrived.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class Upload:
             self._cut(self._enough)
 
     def checkpoint(self) -> None:
-        """Send all that is written on its way, which `is_enough` for a part: the work can go on from here."""
+        """Send all that is written on its way, which `is_enough` for a part or the last of it: the work can go on from here."""
         self._cut(len(self._buffer))
 
     @property
@@ -245,7 +245,7 @@ class Upload:
     def finish(self) -> None:
         """Send the rest on its way as the last part (which may be small, or empty when it is the only one)."""
         if self._buffer or not self.part:
-            self._cut(len(self._buffer))
+            self.checkpoint()
 
     def wait(self) -> None:
         """Wait until all parts that are cut are there.

@@ -92,16 +92,14 @@ class _Range:
 
     def fill(self, chunks: Iterator[bytes]) -> None:
         """Read it, until it ends or nobody wants any more of it."""
-        error: BaseException | None = None
         try:
             for chunk in chunks:
                 if not self._put(chunk):
                     return
-        except BaseException as broken:  # noqa: BLE001  (it is raised where the range is read)
-            error = broken
-        with self._changed:
-            self.is_whole = not self._ended and not error
-        self.end(error)
+        except BaseException as error:  # noqa: BLE001  (it is raised where the range is read)
+            self.end(error)
+        else:
+            self.end(is_whole=True)
 
     def _put(self, chunk: bytes) -> bool:
         with self._changed:
@@ -112,11 +110,11 @@ class _Range:
                 self._changed.notify_all()
             return not self._ended
 
-    def end(self, error: BaseException | None = None) -> None:
-        """No more than what has come belongs to it."""
+    def end(self, error: BaseException | None = None, *, is_whole: bool = False) -> None:
+        """No more than what has come belongs to it; the first to say so tells why."""
         with self._changed:
             if not self._ended:
-                self._ended, self._error = True, error
+                self._ended, self._error, self.is_whole = True, error, is_whole
                 self._changed.notify_all()
 
     def take(self) -> bytes | None:
@@ -151,8 +149,9 @@ def ahead(
             if is_all := connections.count == 1 and not ranges:
                 begin(stop, AHEAD_BYTES)
             while start < stop and len(ranges) < connections.count > 1:
-                begin(min(start + RANGE_BYTES, stop))
-                start = min(start + RANGE_BYTES, stop)
+                end = min(start + RANGE_BYTES, stop)
+                begin(end)
+                start = end
             while (found := ranges[0].take()) is not None:
                 yield found
                 if is_all:

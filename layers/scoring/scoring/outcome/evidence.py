@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from scoring import aws
 from scoring.cluster import api as clusters
 from scoring.cluster import containers, diagnosis, readiness
-from scoring.errors import DropscoreError, Failure
+from scoring.errors import UNNAMED_ENDS, DropscoreError, Failure
 from scoring.intake import shard
 from scoring.observability import logger
 from scoring.outcome import files, history
@@ -83,7 +83,7 @@ def _of_child(error: Mapping[str, Any]) -> Failure | None:
             # The words of its Fail state, which are those of its `.error`.
             found = Failure(found.name, str(child["Cause"]), remedy)
         return replace(found, details=found.details | details)
-    name = {"TIMED_OUT": "States.Timeout"}.get(status, "Aborted")
+    name = UNNAMED_ENDS.get(status, UNNAMED_ENDS["ABORTED"])
     ended = {"TIMED_OUT": "has timed out", "ABORTED": "was stopped"}.get(status, "was stopped, or has timed out")
     return Failure(name, f"The execution that scored a part of the file {ended}.", remedy, details)
 
@@ -119,7 +119,7 @@ def unreported(detail: Mapping[str, Any], stepfunctions: Any) -> dict[str, Any] 
 
 def ends(detail: Mapping[str, Any]) -> dict[str, str]:
     """The `error` and the `cause` that an execution has ended with, as EventBridge tells of it; either may be empty."""
-    name = detail.get("error") or {"ABORTED": "Aborted", "TIMED_OUT": "States.Timeout"}.get(detail["status"], "")
+    name = detail.get("error") or UNNAMED_ENDS.get(detail["status"], "")
     return {"error": name, "cause": detail.get("cause") or ""}
 
 

@@ -137,9 +137,8 @@ class Uploads:
         return record.part <= self.scored.there and record.rejected_part <= rejected
 
     def _arrive(self) -> None:
-        self.scored.wait()
-        if self.rejects:
-            self.rejects.wait()
+        for upload in self._both:
+            upload.wait()
         self._settle()
         self._waiting.clear()
         self._ready = None
