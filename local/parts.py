@@ -192,7 +192,7 @@ def template_parameters(clusters: Mapping[str, Mapping[str, Any]], images: Mappi
     }
 
 
-def free_port(host: str, preferred: int) -> int:
+def free_port(host: str, preferred: int = 0) -> int:
     """Find a port that nobody listens on: the preferred one, if it is not 0, or any."""
     for port in (*filter(None, [preferred]), *secrets.SystemRandom().sample(_FREE_PORTS, 20), 0):
         with socket.socket() as probe:

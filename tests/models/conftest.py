@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,6 +11,7 @@ import boto3
 import pytest
 from filelock import FileLock
 
+from local import parts
 from local.images import PulledImage, build, pull, push
 from tests.models.serving import MODELS_BIN, ROOT, Registry, wait_for_port
 
@@ -29,9 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Start MiniStack, with its checks of IAM on as in the embedded stack."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = parts.free_port("127.0.0.1")
     home = tmp_path_factory.mktemp("ministack")
     environment = {"PATH": os.defpath, "HOME": str(home), "TMPDIR": str(home), "S3_DATA_DIR": str(home / "s3")}
     environment |= {"AUTH": "true", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "WARNING"}

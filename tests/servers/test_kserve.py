@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from local.parts import free_port
 from scoring.protocols import Auto, OpenInference
 from scoring.protocols.model import Model
-from tests.servers.harness import MODELS, Environment, Server, expected, free_port, serve
+from tests.servers.harness import MODELS, Environment, Server, expected, serve
 from tests.servers.scoring import assert_predicted, score, table
 
 pytestmark = pytest.mark.servers
@@ -28,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(model: Path) -> Iterator[Server]:
-    port = free_port()
+    port = free_port("127.0.0.1")
     command = [KSERVE.bin / "python", MODELS / "kserve_models.py", model, str(port)]
     with serve(command, model, KSERVE.variables(model), "oip", port) as server:
         yield server

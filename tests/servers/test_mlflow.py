@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from local.parts import free_port
 from scoring.errors import ModelFailed
 from scoring.protocols import RowProtocol
-from tests.servers.harness import Environment, Server, expected, free_port, serve
+from tests.servers.harness import Environment, Server, expected, serve
 from tests.servers.scoring import assert_predicted, assert_predicted_objects, score, table
 
 pytestmark = pytest.mark.servers
@@ -46,7 +47,7 @@ def served(models: Path) -> Iterator[Callable[[str], Server]]:
 
 def mlflow_serve(folder: Path, workers: int = 1) -> AbstractContextManager[Server]:
     """By default with as many workers as a container has on a pod of one CPU."""
-    port = free_port()
+    port = free_port("127.0.0.1")
     command = [MLFLOW.bin / "mlflow", "models", "serve", "--model-uri", "model", "--env-manager", "local"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     return serve(command, folder, MLFLOW.variables(folder), "mlflow", port)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from local.parts import free_port
 from scoring.errors import InvalidFile, InvalidTags, ModelFailed
 from scoring.protocols import Auto, OpenInference
 from scoring.protocols.model import Model
-from tests.servers.harness import Environment, Server, expected, free_port, serve
+from tests.servers.harness import Environment, Server, expected, serve
 from tests.servers.scoring import assert_predicted, score, table
 
 pytestmark = pytest.mark.servers
@@ -30,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def mlserver(folder: Path, model_name: str = "") -> Any:
     """Serve the models below a folder; ready when this one is."""
-    http, grpc, metrics = free_port(), free_port(), free_port()
+    http, grpc, metrics = free_port("127.0.0.1"), free_port("127.0.0.1"), free_port("127.0.0.1")
     settings = {
         "host": "127.0.0.1",
         "http_port": http,

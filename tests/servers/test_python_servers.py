@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from local.parts import free_port
 from scoring.errors import ModelFailed
 from scoring.protocols import RowProtocol
-from tests.servers.harness import MODELS, Environment, Server, expected, free_port, serve
+from tests.servers.harness import MODELS, Environment, Server, expected, serve
 from tests.servers.scoring import assert_predicted, assert_predicted_objects, score
 
 pytestmark = pytest.mark.servers
@@ -34,7 +35,7 @@ def run(folder: Path, name: str, *command: str | Path, port: int) -> Iterator[Se
 
 
 def bentoml(folder: Path, service: str) -> Any:
-    port = free_port()
+    port = free_port("127.0.0.1")
     command = (PYTHON.bin / "bentoml", "serve", f"bentoml_service:{service}", "--host", "127.0.0.1", "-p", str(port))
     return run(folder, service, *command, port=port)
 
@@ -55,7 +56,7 @@ def records(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def litserve(folder: Path) -> Iterator[Server]:
-    port = free_port()
+    port = free_port("127.0.0.1")
     with run(folder, "litserve", PYTHON.bin / "python", MODELS / "litserve_server.py", str(port), port=port) as server:
         yield server
 

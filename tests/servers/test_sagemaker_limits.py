@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers.harness import MODELS, Environment, expected, free_port, serve
+from local.parts import free_port
+from tests.servers.harness import MODELS, Environment, expected, serve
 from tests.servers.scoring import assert_predicted, score
 
 pytestmark = pytest.mark.servers
@@ -17,7 +18,7 @@ SAGEMAKER = Environment("sagemaker")
 def test_a_server_of_single_records_gets_one_a_request(s3: Any, tmp_path: Path) -> None:
     """It fails for what is more."""
     SAGEMAKER.train("sagemaker_models.py", tmp_path)
-    folder, port = tmp_path / "names", free_port()
+    folder, port = tmp_path / "names", free_port("127.0.0.1")
     command = [SAGEMAKER.bin / "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "4", "sagemaker_limits:app"]
     variables = SAGEMAKER.variables(folder, {"PYTHONPATH": str(MODELS)})
     with serve(command, folder, variables, "sagemaker", port) as server:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from local.parts import free_port
 from scoring.errors import ModelFailed
 from scoring.protocols import RowProtocol
-from tests.servers.harness import MODELS, Environment, Server, expected, free_port, serve
+from tests.servers.harness import MODELS, Environment, Server, expected, serve
 from tests.servers.scoring import assert_predicted, score
 
 pytestmark = pytest.mark.servers
@@ -30,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["regressor", "names"])
 def served(request: pytest.FixtureRequest, models: Path) -> Iterator[tuple[Path, Server]]:
-    folder, port = models / request.param, free_port()
+    folder, port = models / request.param, free_port("127.0.0.1")
     command = [SAGEMAKER.bin / "python", MODELS / "sagemaker_sample.py", str(port)]
     with serve(command, folder, SAGEMAKER.variables(folder), "sagemaker", port) as server:
         yield folder, server

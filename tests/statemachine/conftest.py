@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
+from local import parts
 from tests.statemachine.definitions import MACHINES, ROOT, deployed
 
 MOCKS = ROOT / "tests/statemachine/mocks.json"
@@ -47,9 +48,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if external := os.environ.get("DROPSCORE_SFN_ENDPOINT"):
         yield external
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = parts.free_port("127.0.0.1")
     home = tmp_path_factory.mktemp("engine")
     environment = {
         "PATH": os.defpath,
