@@ -95,9 +95,14 @@ def dropscore(case: Case) -> Bill:
     start = case.given["model_start_seconds"]
     waits = int(start // (WATCH_SECONDS + WAIT_SECONDS))
     streams = math.ceil(case.scoring_seconds / (LAMBDA_SECONDS - RESERVE_SECONDS))
-    calls = dict.fromkeys(seconds, 1) | {"await_pod": 1 + waits, "stream_file": streams}
-    busy = {name: seconds[name] * calls[name] for name in calls}
-    busy["await_pod"] += start - waits * WAIT_SECONDS
+    calls = dict.fromkeys(seconds, 1) | {"await_pod": waits, "stream_file": streams}
+    # A further look is at most as much work as the first, which launches as well.
+    own = {"await_pod": seconds["launch_pod"], **seconds}
+    busy = {name: own[name] * calls[name] for name in calls}
+    watched = start - waits * WAIT_SECONDS
+    first = min(watched, WATCH_SECONDS) if waits else watched
+    busy["launch_pod"] += first
+    busy["await_pod"] += watched - first
     busy["stream_file"] += case.scoring_seconds
     return Bill(
         transitions=case.measured["transitions"] + TRANSITIONS_OF_A_ROUND * (waits + streams - 1),

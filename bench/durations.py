@@ -17,10 +17,11 @@ def of(bench: Bench, scored: Iterable[Scored]) -> dict[str, float]:
         started = bench.pipeline.history(one.execution)[0]["timestamp"].timestamp()
         # Its own time and the notification's: a little more than it is billed for.
         taken["start_scoring"].append(started - one.dropped)
-        ready = bench.pods.of(one.pod).ready
+        moments = bench.pods.of(one.pod)
         for name, began, ended in tasks(bench.pipeline.history(one.attempt)):
             # What it waits for the model is the model's time, and an assumption of its own.
-            taken[name].append(ended - (max(began, ready) if name == "await_pod" else began))
+            waited = moments.ready - moments.created if name == "launch_pod" else 0.0
+            taken[name].append(ended - began - waited)
     return {name: round(statistics.median(seconds), 3) for name, seconds in taken.items()}
 
 

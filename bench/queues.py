@@ -98,7 +98,7 @@ class Gates:
         while file.granted is None:
             yield from crowd.transition(TRANSITIONS_OF_A_ROUND)
             yield crowd.env.timeout(self._wait(crowd, file, place - self._admitted))
-            yield from crowd.task("await_pod", crowd.durations.functions["await_pod"])
+            yield from crowd.task("await_pod", crowd.durations.functions["launch_pod"])
             file.retries += 1
             file.transitions += TRANSITIONS_OF_A_ROUND
 

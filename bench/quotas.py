@@ -107,7 +107,7 @@ class Durations:
 
     def hold(self, start: float, scoring: float) -> float:
         """How long a pod counts for the namespace's quota: from its creation until it is gone."""
-        names = ("await_pod", "stream_file", "persist_output", "tear_down")
+        names = ("launch_pod", "stream_file", "persist_output", "tear_down")
         return start + scoring + sum(self.functions[name] for name in names) + self.release
 
     @property

@@ -153,7 +153,7 @@ class Crowd:
             return
         yield from self.queue.room(self, file)
         yield from self._await(file)
-        yield from self.transition(4)
+        yield from self.transition(3)
         yield from self.task("stream_file", seconds["stream_file"] + file.scoring)
         yield from self.task("persist_output", seconds["persist_output"])
         yield from self.transition(6)
@@ -195,12 +195,15 @@ class Crowd:
             failed += 1
 
     def _await(self, file: File) -> Steps:
-        """await_pod until the model answers: a function for as long as one watches, a Wait of the state machine between."""
-        began = self.env.now
+        """Until the model answers: a function for as long as one watches, first launch_pod and then await_pod, and a Wait of
+        the state machine between. (launch_pod's own work is done by then, and a look is as much.)
+        """
+        began, function, own = self.env.now, "launch_pod", 0.0
         assert file.granted is not None
         while True:
             left = max(file.ready - self.env.now, 0.0)
-            yield from self.task("await_pod", min(left, WATCH_SECONDS) + self.durations.functions["await_pod"])
+            yield from self.task(function, min(left, WATCH_SECONDS) + own)
+            function, own = "await_pod", self.durations.functions["launch_pod"]
             if left <= WATCH_SECONDS:
                 return
             yield from self.transition(TRANSITIONS_OF_A_ROUND)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from scoring.errors import abridged
+from scoring.intake import state as held
 
 SCORING = "scoring"
 """What a file is `doing` whose records are on their way through the model."""
@@ -23,7 +24,7 @@ _PART_OF = {
 # What people are told of a file whose attempt is in this step.
 _DOING = {
     "resolve_request": "reading its tags",
-    "launch_pod": "getting a pod",
+    "launch_pod": "starting its pod",
     "queue_file": "waiting for room",
     "await_pod": "starting its pod",
     "stream_file": SCORING,
@@ -78,8 +79,8 @@ class Attempt:
         if made[-1].name == "launch_pod" and any(error == "QuotaExceeded" for error, _ in made[-1].failures):
             return _DOING["queue_file"]
         doing = _DOING.get(made[-1].name, made[-1].name)
-        # After its first look, await_pod says what it waits for: of a model that answers otherwise than it should, what it says.
-        endpoint = self.state.get("endpoint") or {}
+        # Once it was looked at, there is what it waits for: of a model that answers otherwise than it should, what it says.
+        endpoint = held.endpoint(self.state)
         if made[-1].name == "await_pod" and endpoint.get("status") == "PENDING":
             return f"{doing}: waiting for {abridged(endpoint['waiting_for'], _MOST_CHARACTERS)}"
         return doing

@@ -22,6 +22,7 @@ from dropscore.progress import Progress
 from dropscore.runs import Run
 from dropscore.steps import Attempt
 from scoring.errors import first_sentence
+from scoring.intake import state as held
 
 COLOURS = {"running": "cyan", "scored": "green", "failed": "red", "stopped": "yellow"}
 _TO_THE_RIGHT, _LEAST_WIDTH = (3, 4), 30
@@ -187,9 +188,7 @@ def about(course: Course, uri: str) -> Text:
 def _protocol(attempt: Attempt | None) -> str:
     if not attempt:
         return ""
-    return str(
-        attempt.state.get("endpoint", {}).get("protocol") or attempt.state.get("request", {}).get("protocol", "")
-    )
+    return str(held.endpoint(attempt.state).get("protocol") or attempt.state.get("request", {}).get("protocol", ""))
 
 
 def _pairs(told: Mapping[str, object]) -> Table:

@@ -5,12 +5,13 @@ from typing import Any
 from scoring.cluster import api as clusters
 from scoring.cluster import start
 from scoring.intake import clusters as configured
+from scoring.intake import state as held
 from scoring.observability import observed
 
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Wait for the pod and the model's ping; gives the `endpoint` of the state: `status` PENDING (come back in
+    """Wait for the pod and the model's ping; gives the `endpoint` of the pod in the state: `status` PENDING (come back in
     `wait_seconds`) or READY, then with `url` and `protocol`; with the uid of the `pod` either way.
 
     Raises
@@ -25,6 +26,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         state["pod"],
         request,
         configured.of_request(request),
-        state.get("endpoint", {}),
+        held.endpoint(state),
         context.get_remaining_time_in_millis() / 1000 - 15,
     )

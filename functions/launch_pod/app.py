@@ -1,18 +1,24 @@
-"""Request → a pod of the file's own, its Service and its route; where there is no room, a place in the queue is next."""
+"""Request → a pod of the file's own, its Service and its route, and mostly its endpoint, too; where there is no room, a place in
+the queue is next.
+"""
 
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import manifest, pods, queue, room
+from scoring.cluster.api import Api
+from scoring.cluster import manifest, pods, queue, room, start
 from scoring.errors import QuotaExceeded
+from scoring.settings import ClusterSettings
 from scoring.intake import clusters as configured
 from scoring.intake import identity
+from scoring.intake import state as held
 from scoring.observability import observed
 
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Launch the pod of the attempt, or adopt the one that an earlier call launched; gives the `pod` of the state.
+    """Launch the pod of the attempt, or adopt the one that an earlier call launched, and take a first look at its start: gives
+    the `pod` of the state with its `endpoint`. A file that goes on several pods has none of its own: that is empty.
 
     Raises
     ------
@@ -25,6 +31,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     state = event["state"]
     request = state["request"]
+    if request.get("pods", 1) > 1:
+        return {}
+    api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
+    pod = _launch(event, api, cluster)
+    seconds = context.get_remaining_time_in_millis() / 1000 - 15
+    return pod | {"endpoint": start.first_look(api, pod, request, cluster, held.endpoint(state), seconds)}
+
+
+def _launch(event: dict[str, Any], api: Api, cluster: ClusterSettings) -> dict[str, Any]:
+    state = event["state"]
+    request = state["request"]
     attempt = manifest.Attempt(
         event["attempt_id"],
         event["file_id"],
@@ -33,7 +50,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request,
         state["lost_pods"]["count"],
     )
-    api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
     # The definition of the release before says nothing, and queues nevertheless.
     queues = event.get("queues") or "full" in state
     if cluster.queue or not queues:

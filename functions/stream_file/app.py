@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     job = streaming.Job(
         s3=s3,
-        model=Model(state["endpoint"]["url"]),
+        model=Model(held.endpoint(state)["url"]),
         source=source,
         request=request,
         pod_uid=pod["uid"],

@@ -7,6 +7,7 @@ from scoring.cluster import api as clusters
 from scoring.cluster import pods, queue
 from scoring.errors import DropscoreError
 from scoring.intake import shard
+from scoring.intake import state as held
 from scoring.observability import logger, observed
 from scoring.outcome import files as outcome
 from scoring.outcome import history
@@ -35,7 +36,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
         return {"deleted": []}
     deleted: list[str] = []
     failed: DropscoreError | None = None
-    if ("endpoint" in state or state.get("scoring") or request.get("pods", 1) > 1) and not event.get("keep_upload"):
+    if (held.endpoint(state) or state.get("scoring") or request.get("pods", 1) > 1) and not event.get("keep_upload"):
         # First, since it needs no cluster: a cluster that is gone for good must not keep an upload alive.
         try:
             deleted = _forget(aws.client("s3"), state, is_told_of="detail" in event)

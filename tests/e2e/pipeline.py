@@ -224,6 +224,17 @@ class Pipeline:
 
         return wait_for(f"{entered} of {execution}", look, 60)
 
+    def starting(self, execution: str) -> dict[str, Any]:
+        """The state of a file once its newest attempt has a pod, which launch_pod looks at first."""
+        state, attempt = self.state(execution, "launch_pod"), self.attempt(execution).rsplit(":", 1)[-1]
+
+        def pod() -> dict[str, Any] | None:
+            found = self.call("GET", self.path("pods"), {"labelSelector": f"{OURS},dropscore.io/attempt={attempt}"})
+            return next((item["metadata"] for item in found["items"]), None)
+
+        made = wait_for(f"the pod of {execution}", pod, 60)
+        return state | {"pod": {name: made[name] for name in ("name", "namespace", "uid")}}
+
     def scoring(self, execution: str, nth: int = 0) -> dict[str, Any]:
         """The state of a file once it is being scored by its newest attempt's nth pod (from 0)."""
         state = self.state(execution, "stream_file", lambda state: state["lost_pods"]["count"] == nth)

@@ -122,7 +122,7 @@ def test_files_are_dropped_side_by_side_and_come_back(
 
     shown = dropscore("show", "command/people-1.csv")
     assert shown.code == 0
-    for step in ("resolve_request", "launch_pod", "await_pod", "stream_file", "persist_output", "tear_down"):
+    for step in ("resolve_request", "launch_pod", "stream_file", "persist_output", "tear_down"):
         assert step in shown.out
     assert "s3://dropscore-output/scored/command/people-1.csv.scoreout" in shown.out
 

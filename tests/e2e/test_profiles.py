@@ -29,7 +29,7 @@ def test_a_file_without_tags_is_scored_with_the_image_the_arguments_and_the_port
     assert outcome.tags["profile"].partition(":")[0] == "telling"
     assert outcome.tags["model_image"].endswith("/tests/telling")
     assert outcome.tags["k8s_namespace"] == pipeline.stack.namespace
-    pod = pipeline.state(execution, "await_pod")["request"]["pod"]
+    pod = pipeline.state(execution, "launch_pod")["request"]["pod"]
     assert pod["labels"] == PROFILES["telling"]["labels"]
     pipeline.assert_nothing_left(execution)
 

@@ -8,8 +8,8 @@ from scoring.outcome import history
 from tests.statemachine.conftest import CASES, MOCKS, Outcome, Run
 from tests.statemachine.definitions import definition, items, states, tasks
 
-UP_TO_A_POD = ["resolve_request", "how_many_pods", "launch_pod", "await_pod", "is_pod_ready"]
-FROM_A_POD = ["await_pod", "is_pod_ready"]
+UP_TO_A_POD = ["resolve_request", "launch_pod", "is_pod_ready"]
+LOOK_AGAIN = ["wait_for_pod", "await_pod", "is_pod_ready"]
 SCORED = ["stream_file", "is_file_scored", "persist_output"]
 TO_AN_OUTPUT = ["tear_down"]
 TO_AN_ERROR = ["persist_error", "tear_down_after_error", "is_error_written", "failed"]
@@ -19,7 +19,6 @@ AFTER_A_LOSS = [
     "tear_down_lost_pod",
     "forget_call",
     "launch_pod",
-    "await_pod",
     "is_pod_ready",
 ]
 
@@ -44,15 +43,16 @@ def test_a_file_goes_through_every_step_and_comes_out_scored(run: Run) -> None:
 def test_the_state_gathers_what_each_step_gave(run: Run) -> None:
     outcome = run("ScoredAtOnce")
     given = {"source", "file_id", "lost_pods"}
-    assert outcome.output.keys() == given | {"request", "pod", "endpoint", "scoring", "output", "torn_down"}
+    assert outcome.output.keys() == given | {"request", "pod", "scoring", "output", "torn_down"}
+    assert outcome.output["pod"]["endpoint"]["status"] == "READY"
     assert outcome.output["scoring"]["status"] == "DONE"
 
 
 def test_a_pod_that_needs_time_is_waited_for_between_the_looks(run: Run) -> None:
     outcome = run("PodNeedsTime")
     succeeded(outcome)
-    look_again = ["wait_for_pod", "await_pod", "is_pod_ready"]
-    assert outcome.path == [*UP_TO_A_POD, *look_again, *look_again, *SCORED, *TO_AN_OUTPUT]
+    assert outcome.path == [*UP_TO_A_POD, *LOOK_AGAIN, *LOOK_AGAIN, *LOOK_AGAIN, *SCORED, *TO_AN_OUTPUT]
+    assert outcome.output["pod"].keys() == {"name", "uid", "endpoint"}, "a look adds to what launch_pod told of the pod"
 
 
 def test_a_model_that_needs_time_is_waited_for_between_the_steps(run: Run) -> None:
@@ -70,7 +70,7 @@ def test_a_model_that_needs_time_is_waited_for_between_the_steps(run: Run) -> No
     ]
 
 
-PLANNED = ["resolve_request", "how_many_pods", "plan_shards", "is_file_planned"]
+PLANNED = [*UP_TO_A_POD, "plan_shards", "is_file_planned"]
 
 
 @pytest.mark.parametrize("case", ["ScoredOnTwoPods", "PlannedInTwoLooks", "ShardIsThrottled"])
@@ -117,10 +117,10 @@ def test_a_shard_is_scored_by_the_version_of_the_state_machine_that_plan_shards_
     [
         ("FailsInPlanShards", "InvalidFile", PLANNED[:-1]),
         ("FailsInResolveRequest", "ImageNotFound", ["resolve_request"]),
-        ("FailsInLaunchPod", "PodRefused", ["resolve_request", "how_many_pods", "launch_pod"]),
-        ("FailsInQueueFile", "AccessDenied", ["resolve_request", "how_many_pods", "launch_pod", "queue_file"]),
-        ("FailsInAwaitPod", "PodCrashed", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"]),
-        ("FailsWithoutAName", "KeyError", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"]),
+        ("FailsInLaunchPod", "PodRefused", ["resolve_request", "launch_pod"]),
+        ("FailsInQueueFile", "AccessDenied", ["resolve_request", "launch_pod", "queue_file"]),
+        ("FailsInAwaitPod", "PodCrashed", [*UP_TO_A_POD, "wait_for_pod", "await_pod"]),
+        ("FailsWithoutAName", "KeyError", [*UP_TO_A_POD, "wait_for_pod", "await_pod"]),
         ("FailsInStreamFile", "ModelFailed", [*UP_TO_A_POD, "stream_file"]),
         ("FailsInPersistOutput", "ScoringFailed", [*UP_TO_A_POD, *SCORED]),
     ],
@@ -137,7 +137,7 @@ def test_an_error_in_any_step_is_told_torn_down_after_and_ends_the_attempt(
 
 def test_what_the_steps_before_the_error_gave_is_there_to_be_told(run: Run) -> None:
     given = run("FailsInPersistOutput").input_of["persist_error"]
-    assert {"source", "request", "pod", "endpoint", "scoring", "error"} <= given.keys()
+    assert {"source", "request", "pod", "scoring", "error"} <= given.keys()
     assert given["scoring"]["upload_id"] == "u", "tear_down aborts it"
 
 
@@ -145,7 +145,7 @@ def test_errors_that_pass_are_waited_out_in_every_step(run: Run) -> None:
     """Those of Lambda itself, AWS and API servers that ask to come back, and functions that were killed."""
     outcome = run("ErrorsThatPassOnTheWayToAnOutput")
     succeeded(outcome)
-    assert outcome.path == run("ScoredAtOnce").path
+    assert outcome.path == [*UP_TO_A_POD, *LOOK_AGAIN, *SCORED, *TO_AN_OUTPUT]
 
 
 def test_errors_that_pass_are_waited_out_on_the_way_to_an_error_too(run: Run) -> None:
@@ -172,8 +172,7 @@ IN_THE_QUEUE = ["queue_file", "wait_for_room", "launch_pod"]
 def test_a_file_without_room_sleeps_until_it_is_called(run: Run, case: str, queued: list[str]) -> None:
     outcome = run(case)
     succeeded(outcome)
-    before, after = UP_TO_A_POD[: -len(FROM_A_POD)], FROM_A_POD
-    assert outcome.path == [*before, *queued, *after, *SCORED, *TO_AN_OUTPUT]
+    assert outcome.path == [*UP_TO_A_POD[:-1], *queued, "is_pod_ready", *SCORED, *TO_AN_OUTPUT]
     assert outcome.input_of["queue_file"]["full"]["Error"] == "NoRoom"
     assert outcome.input_of["wait_for_room"]["called"] == {"wait_seconds": 5, "freed": {"pods": 1}, "awake": ""}
 
@@ -220,7 +219,7 @@ def test_an_error_stays_the_one_that_was_told_even_if_the_pod_cannot_be_torn_dow
 @pytest.mark.parametrize(
     ("case", "before", "after"),
     [
-        ("PodIsLostWhileStarting", ["resolve_request", "how_many_pods", "launch_pod", "await_pod"], SCORED),
+        ("PodIsLostWhileStarting", [*UP_TO_A_POD, "wait_for_pod", "await_pod"], SCORED),
         ("PodIsLostWhileScoring", [*UP_TO_A_POD, "stream_file"], SCORED),
     ],
 )

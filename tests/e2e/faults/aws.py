@@ -7,32 +7,48 @@ import signal
 from collections.abc import Callable, Iterable
 
 from tests.e2e.faults import disturb, processes
+from tests.e2e.faults.beside import admit, gated
 from tests.e2e.faults.case import Case, Stage
 from tests.e2e.faults.cluster import failures, refused
 from tests.e2e.pipeline import wait_for
 
 
 def kill_the_worker(function: str, step: str, times: int = 1) -> Callable[[Stage], Iterable[str]]:
-    """SIGKILL the process of a function while it is in a step, until the step has failed of it so many times."""
+    """SIGKILL the process of a function while the model has a batch, or the pod starts."""
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
         if step == "stream_file":
             stage.scoring(execution)
         else:
-            stage.pipeline.state(execution, step)
-
-        def kill() -> bool:
-            if failures(stage, execution, "Runtime.ExitError") >= times:
-                return True
-            for pid in processes.workers(stage.pipeline, function):
-                os.kill(pid, signal.SIGKILL)
-            return False
-
-        wait_for(f"the end of {function}", kill, 60)
+            stage.pipeline.starting(execution)
+        kill_until(stage, execution, function, times)
         yield execution
 
     return inject
+
+
+def kill_until(stage: Stage, execution: str, function: str, times: int) -> None:
+    """SIGKILL the processes of a function until it has failed of it so many times."""
+
+    def kill() -> bool:
+        if failures(stage, execution, "Runtime.ExitError") >= times:
+            return True
+        for pid in processes.workers(stage.pipeline, function):
+            os.kill(pid, signal.SIGKILL)
+        return False
+
+    wait_for(f"the end of {function}", kill, 60)
+
+
+def kill_await_pod(stage: Stage) -> Iterable[str]:
+    """While a queue holds the pod back: it is asked to look for as long as that takes."""
+    with gated(stage) as (execution, state):
+        stage.pipeline.state(execution, "await_pod")
+        kill_until(stage, execution, "AwaitPod", 1)
+        admit(stage, state)
+        stage.pipeline.ended(execution, 120)
+    yield execution
 
 
 def refuse(bucket: str, action: str, key: str, until: str = "") -> Callable[[Stage], Iterable[str]]:
@@ -51,7 +67,7 @@ def refuse(bucket: str, action: str, key: str, until: str = "") -> Callable[[Sta
 
 
 def change(how: str, step: str) -> Callable[[Stage], Iterable[str]]:
-    """Overwrite or delete the file while it is in a step. The bucket keeps no versions."""
+    """Overwrite or delete the file while it is in stream_file, or its pod starts. The bucket keeps no versions."""
 
     def inject(stage: Stage) -> Iterable[str]:
         pipeline = stage.pipeline
@@ -59,7 +75,7 @@ def change(how: str, step: str) -> Callable[[Stage], Iterable[str]]:
         if step == "stream_file":
             stage.scoring(execution)
         else:
-            pipeline.state(execution, step)
+            pipeline.starting(execution)
         if how == "delete":
             pipeline.s3.delete_object(Bucket=pipeline.stack.input_bucket, Key=stage.key())
             yield execution
@@ -95,21 +111,28 @@ CASES = (
         rough=True,
     ),
     Case(
-        "worker-of-await-pod-killed",
-        "the process of `await_pod` is killed while the pod starts",
-        but="scored: the step is repeated",
+        "worker-of-launch-pod-killed",
+        "the process of `launch_pod` is killed while the pod starts",
+        but="scored: the step is repeated, with the pod that there is",
         model="slow-to-start",
-        inject=kill_the_worker("AwaitPod", "await_pod"),
+        inject=kill_the_worker("LaunchPod", "launch_pod"),
+        rough=True,
+    ),
+    Case(
+        "worker-of-await-pod-killed",
+        "the process of `await_pod` is killed while a queue holds the pod back",
+        but="scored: the step is repeated",
+        inject=kill_await_pod,
         rough=True,
     ),
     Case(
         "worker-killed-each-time",
-        "the process of `await_pod` is killed each time that it is started again",
+        "the process of `launch_pod` is killed each time that it is started again",
         "Runtime.ExitError",
         "process ended unexpectedly",
         "Redrive the execution",
         model="never-listens",
-        inject=kill_the_worker("AwaitPod", "await_pod", 4),
+        inject=kill_the_worker("LaunchPod", "launch_pod", 4),
         rough=True,
     ),
     Case(
@@ -145,7 +168,7 @@ CASES = (
         "the file is overwritten while its pod starts, in a bucket without versions",
         but="the older fails as SourceChanged, the newer is scored, and the `.error` of the older is gone",
         model="slow-to-start",
-        inject=change("overwrite", "await_pod"),
+        inject=change("overwrite", "launch_pod"),
         rough=True,
     ),
     Case(
@@ -163,7 +186,7 @@ CASES = (
         "is not there any more",
         "Drop the file again",
         model="slow-to-start",
-        inject=change("delete", "await_pod"),
+        inject=change("delete", "launch_pod"),
         rough=True,
     ),
     Case(

@@ -63,17 +63,27 @@ def beside(
     return inject
 
 
-def hold_in_a_queue(stage: Stage) -> Iterable[str]:
-    """As Kueue does: a gate keeps the pod from the scheduler until there is room for it."""
+@contextmanager
+def gated(stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Drop a file whose pod is held back as Kueue does it: a gate keeps it from the scheduler until there is room for it."""
     gate = {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}
     with injected(stage, **gate) as image:
         execution = stage.drop(model_image=image)
-        state = stage.pipeline.state(execution, "await_pod")
+        state = stage.pipeline.starting(execution)
         wait_for(
             "a gated pod", lambda: "SchedulingGated" in json.dumps(stage.pipeline.call("GET", stage.pod(state))), 30
         )
+        yield execution, state
+
+
+def admit(stage: Stage, state: Mapping[str, Any]) -> None:
+    stage.pipeline.call("PATCH", stage.pod(state), body={"spec": {"schedulingGates": None}})
+
+
+def hold_in_a_queue(stage: Stage) -> Iterable[str]:
+    with gated(stage) as (execution, state):
         disturb.hold(QUEUED_SECONDS)
-        stage.pipeline.call("PATCH", stage.pod(state), body={"spec": {"schedulingGates": None}})
+        admit(stage, state)
         stage.pipeline.ended(execution, 120)
     yield execution
 

@@ -44,7 +44,7 @@ Disturbance = Callable[[Pipeline], AbstractContextManager[None]]
 
 
 def during(step: str, disturbance: Disturbance, seconds: float = SHORTLY) -> Callable[[Stage], Iterable[str]]:
-    """Disturb the cluster for some seconds from when a file is in a step."""
+    """Disturb the cluster for some seconds from when a file is in a step, or its pod starts."""
 
     def inject(stage: Stage) -> Iterable[str]:
         if step == "launch_pod":
@@ -57,7 +57,7 @@ def during(step: str, disturbance: Disturbance, seconds: float = SHORTLY) -> Cal
             if step == "stream_file":
                 stage.scoring(execution)
             else:
-                stage.pipeline.state(execution, step)
+                stage.pipeline.starting(execution)
             with disturbance(stage.pipeline):
                 disturb.hold(seconds)
         yield execution
@@ -140,7 +140,7 @@ CASES = (
         f"the API server is down for {AWAY_SECONDS} s while the pod starts",
         but="scored when it is back",
         model="slow-to-start",
-        inject=during("await_pod", disturb.api_server_away, AWAY_SECONDS),
+        inject=during("the start", disturb.api_server_away, AWAY_SECONDS),
         rough=True,
     ),
     Case(

@@ -102,7 +102,7 @@ def overtake(stage: Stage) -> Iterable[str]:
     """Two versions: the model of the first answers when the second is done."""
     pipeline = stage.pipeline
     first = stage.drop(model_image=models.push(pipeline, "held"))
-    endpoint = stage.scoring(first)["endpoint"]["url"]
+    endpoint = stage.scoring(first)["pod"]["endpoint"]["url"]
     second = stage.drop(body=stage.case.body + b"7,8\n")
     pipeline.ended(second)
     models.release(endpoint)
@@ -131,7 +131,7 @@ def delete(for_good: bool) -> Any:
     def inject(stage: Stage) -> Iterable[str]:
         pipeline = stage.pipeline
         execution = stage.drop()
-        version = pipeline.state(execution, "await_pod")["source"]["version_id"]
+        version = pipeline.starting(execution)["source"]["version_id"]
         which = {"VersionId": version} if for_good else {}
         pipeline.s3.delete_object(Bucket=pipeline.stack.input_bucket, Key=stage.key(), **which)
         yield execution

@@ -26,7 +26,7 @@ def while_starting(do: Callable[[Stage, Mapping[str, Any]], None]) -> Callable[[
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
-        state = stage.pipeline.state(execution, "await_pod")
+        state = stage.pipeline.starting(execution)
         wait_for("a started container", lambda: phase(stage, state) == "Running", 30)
         do(stage, state)
         yield execution

@@ -63,7 +63,7 @@ def drop_many(stage: Stage) -> Iterable[str]:
         pipeline.sfn.stop_execution(executionArn=before)
         for execution in executions:
             pipeline.ended(execution, 240)
-    launched = [pipeline.state(execution, "await_pod")["pod"]["created"] for execution in executions]
+    launched = [pipeline.state(execution, "is_pod_ready")["pod"]["created"] for execution in executions]
     assert launched == sorted(launched), f"somebody has overtaken: {launched}"
     counts = [launches(pipeline, execution) for execution in executions]
     assert min(counts) > 1, "somebody did not have to wait"

@@ -13,14 +13,14 @@ from tests.e2e.pipeline import OURS, wait_for
 
 
 def stop(who: str, when: str) -> Callable[[Stage], Iterable[str]]:
-    """Stop the `parent` (score_file) or the `child` (attempt) while a step runs."""
+    """Stop the `parent` (score_file) or the `child` (attempt) while a step runs, launch_pod not before there is a pod."""
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
         if when == "stream_file":
             stage.scoring(execution)
         else:
-            stage.pipeline.state(execution, when)
+            stage.pipeline.starting(execution)
         stage.pipeline.sfn.stop_execution(
             executionArn=execution if who == "parent" else stage.pipeline.attempt(execution)
         )
@@ -155,7 +155,7 @@ CASES = (
             status="ABORTED" if who == "parent" else "FAILED",
         )
         for who, machine in (("parent", "score_file"), ("child", "attempt"))
-        for step, model in (("await_pod", "never-listens"), ("stream_file", "slow"))
+        for step, model in (("launch_pod", "never-listens"), ("stream_file", "slow"))
     ),
     Case(
         "parent-out-of-time",

@@ -100,7 +100,7 @@ def test_an_attempt_ends_with_the_code_that_it_began_with(pipeline: Pipeline, tm
     failed = pipeline.drop("failed.csv", ROWS, model_image=models.push(pipeline, "refuses"), protocol="sagemaker")
     assert pipeline.ended(failed)["status"] == "FAILED"
     old = pipeline.drop("old.csv", ROWS, model_image=held, protocol="sagemaker")
-    endpoint = pipeline.scoring(old)["endpoint"]["url"]
+    endpoint = pipeline.scoring(old)["pod"]["endpoint"]["url"]
     began_with = version_of(pipeline, pipeline.attempt(old))
 
     template, url, log = next_release(), pipeline.stack.endpoint_url, tmp_path / "deploy.log"
@@ -168,7 +168,7 @@ def test_two_stacks_share_an_account_a_cluster_and_a_namespace(pipeline: Pipelin
     held, well = models.push(pipeline, "held"), models.push(pipeline, "well")
     both = (pipeline, second)
     running = [each.drop("shared.csv", ROWS, model_image=held, protocol="sagemaker") for each in both]
-    endpoints = [each.scoring(execution)["endpoint"]["url"] for each, execution in zip(both, running, strict=True)]
+    endpoints = [each.scoring(execution)["pod"]["endpoint"]["url"] for each, execution in zip(both, running, strict=True)]
     # What of the second stack works on a cluster that is there, works beside one that is not.
     own = second.drop("own.csv", ROWS, model_image=well, protocol="sagemaker", namespace=OWN)
     assert second.outcome(own).lines == SCORED

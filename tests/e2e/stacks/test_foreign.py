@@ -28,12 +28,13 @@ CALLS = {
     "create": ("POST", ""),
     "get": ("GET", "/none"),
     "list": ("GET", ""),
+    "watch": ("GET", "?watch=true&fieldSelector=metadata.name%3Dnone&timeoutSeconds=1"),
     "delete": ("DELETE", "/none"),
     "read the log": ("GET", "/none/log"),
 }
 ALLOWED = {
-    "dropscore:launch": {"create", "get"},
-    "dropscore:watch": {"get", "read the log"},
+    "dropscore:launch": {"create", "get", "watch"},
+    "dropscore:watch": {"get", "watch", "read the log"},
     "dropscore:tear-down": {"list", "delete"},
     "strangers": set(),
 }

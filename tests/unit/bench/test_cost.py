@@ -29,14 +29,14 @@ GIVEN: dict[str, Any] = {
     "network_mb_per_second": 70,
     "output_to_input": 1.5,
     "pod_share_of_node": 0.25,
-    "lambda_mb": {"await_pod": 512, "stream_file": 2048},
+    "lambda_mb": {"launch_pod": 512, "await_pod": 512, "stream_file": 2048},
     "waiting_lambda_base_mb": 256,
     "waiting_lambda_copies_in_memory": 2,
     "transform_start_seconds": 100,
 }
 MEASURED: dict[str, Any] = {
     "transitions": 17,
-    "seconds": {"await_pod": 0.5, "stream_file": 0.25},
+    "seconds": {"launch_pod": 0.5, "stream_file": 0.25},
     "engine_mb_per_second": 250,
     "waiting_overhead_seconds": 14,
 }

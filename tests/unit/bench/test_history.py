@@ -33,7 +33,7 @@ def test_each_retry_is_counted_apart() -> None:
 
 
 def test_what_a_file_that_waits_for_room_goes_through_besides_is_counted_apart() -> None:
-    names = ["launch_pod", "queue_file", "wait_for_room", "launch_pod", "queue_file", "launch_pod", "await_pod"]
+    names = ["launch_pod", "queue_file", "wait_for_room", "launch_pod", "queue_file", "launch_pod", "is_pod_ready"]
     assert transitions(event("WaitStateEntered", name) for name in names) == (2 + 2, 5)
 
 

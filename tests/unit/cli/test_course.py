@@ -69,7 +69,7 @@ def test_an_attempt_that_was_stopped_ends_its_step() -> None:
     ("told", "doing"),
     [
         ([], "starting"),
-        ([("TaskStateEntered", "launch_pod")], "getting a pod"),
+        ([("TaskStateEntered", "launch_pod")], "starting its pod"),
         ([("TaskStateEntered", "launch_pod"), ("TaskFailed", "QuotaExceeded")], "waiting for room"),
         (
             [
@@ -92,7 +92,7 @@ def test_a_pod_that_takes_its_time_says_what_is_waited_for() -> None:
         ("TaskStateEntered", "await_pod"), ("TaskStateExited", "await_pod"), ("WaitStateEntered", "wait_for_pod")
     )
     endpoint = {"status": "PENDING", "waiting_for": "the model to load: GET / answered 404"}
-    attempt = Attempt("arn", events=told, state={"endpoint": endpoint})
+    attempt = Attempt("arn", events=told, state={"pod": {"endpoint": endpoint}})
     assert attempt.doing == "starting its pod: waiting for the model to load: GET / answered 404"
 
 

@@ -57,6 +57,32 @@ def await_endpoint(
     return start.await_endpoint(api, created, asked, cluster, {"pod": "uid-1", **(before or {})}, seconds)
 
 
+def first_look(url: str, api: FakeApi, before: dict[str, Any] | None = None, seconds: float = 0) -> dict[str, Any]:
+    asked = request(deadlines={"start_seconds": 100, "route_seconds": 30, "scoring_seconds": 1})
+    cluster = ClusterSettings(CLUSTER, ("dropscore",), "gateway", url)
+    return start.first_look(api, pod_state(created=ago(1)), asked, cluster, before or {}, seconds)
+
+
+def test_a_pod_that_is_ready_soon_needs_no_other_look(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "_FIRST_PINGS_SECONDS", 20.0)
+    server.answers = {"GET": NOT_ROUTED, PING: PONG}
+    found = first_look(server.url, FakeApi(pods=running()), seconds=20)
+    assert found == {"status": "READY", "url": f"{server.url}/{POD_NAME}", "protocol": "sas", "pod": "uid-1"}
+
+
+@pytest.mark.parametrize("what", ["crashed", "forbidden"])
+def test_what_a_first_look_finds_wrong_is_await_pods_to_say_at_once(server: Server, what: str) -> None:
+    """It has the pod in its state by then, and may read the log."""
+    api = FakeApi(pods=crashed())
+    if what == "forbidden":
+        api.refusals["GET"] = ClusterAccessDenied("pods is forbidden", "Apply cluster/ again.")
+    found = first_look(server.url, api, {"pod": "uid-0", "protocol": "mlflow"})
+    assert (found["status"], found["wait_seconds"], found["pod"], found["protocol"]) == ("PENDING", 0, "uid-1", "mlflow")
+    assert not any("/log" in call for call in api.calls)
+    with pytest.raises(ClusterAccessDenied if what == "forbidden" else PodCrashed):
+        await_endpoint(server.url, api, found)
+
+
 def opened(seconds_ago: float) -> dict[str, Any]:
     return {"opened": ago(seconds_ago)}
 

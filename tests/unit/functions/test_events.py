@@ -49,8 +49,9 @@ def test_a_sample_holds_what_the_steps_before_have_added(name: str) -> None:
         if step == name:
             break
         before.add(ATTEMPT[step]["ResultPath"].removeprefix("$."))
-    given = {"source", "file_id", "lost_pods", history.STARTED_BY}
-    assert event(name)["state"].keys() == given | before
+    given, held = {"source", "file_id", "lost_pods", history.STARTED_BY}, event(name)["state"]
+    assert held.keys() == given | before - {"pod.endpoint"}
+    assert ("endpoint" in held.get("pod", {})) == ("pod" in before), "launch_pod has looked"
 
 
 def test_a_sample_of_a_file_that_finds_no_room_holds_what_it_was_refused_with() -> None:
@@ -132,7 +133,7 @@ def drop(s3: Any, given: dict[str, Any]) -> bytes:
 def test_stream_file_takes_its_sample(s3: Any, server: Server, api: FakeApi) -> None:
     given = event("stream_file")
     body = drop(s3, given)
-    given["state"]["endpoint"]["url"] = server.url
+    given["state"]["pod"]["endpoint"]["url"] = server.url
     server.answers |= {
         "POST /executions": Reply(201, b'{"id": "7.1"}'),
         "GET /query/7.1/log": Reply(body=b"Completed!\n"),

@@ -59,6 +59,11 @@ def test_whoever_comes_while_others_wait_waits_behind_them(api: FakeApi, waiting
     assert launch(called={"wait_seconds": 5, "freed": {"pods": 1}}), "it was called"
 
 
+def test_a_file_that_goes_on_several_pods_has_none_of_its_own(api: FakeApi) -> None:
+    assert launch(request=request(pods=4)) == {}
+    assert api.calls == []
+
+
 def test_whoever_was_there_before_them_need_not_wait(api: FakeApi, waiting: Queue) -> None:
     """Its pod was lost, or it took longer to resolve."""
     waiting.enter(waiting.place("2026-11-22T10:01:00Z", "newer"), {"token": "token"}, awake="")

@@ -49,8 +49,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
 def given(s3: Any, server: Server, protocol: str) -> dict[str, Any]:
     held = {
         "request": request(protocol=protocol),
-        "pod": pod_state(),
-        "endpoint": {"status": "READY", "url": server.url},
+        "pod": pod_state(endpoint={"status": "READY", "url": server.url}),
     }
     return envelope(state(**held) | {"source": drop(s3, FILE).to_json()})
 
@@ -251,7 +250,7 @@ def gateway(server: Server) -> Server:
 
 def through(gateway: Server, s3: Any, protocol: str) -> dict[str, Any]:
     event = given(s3, gateway, protocol)
-    event["state"]["endpoint"]["url"] += f"/{POD_NAME}"
+    event["state"]["pod"]["endpoint"]["url"] += f"/{POD_NAME}"
     event["state"]["request"]["cluster_settings"] = {"namespaces": [NAMESPACE], "route": "gateway", "url": gateway.url}
     return event
 

@@ -148,7 +148,7 @@ def test_what_depends_on_a_protocol_that_is_not_known_yet_is_left_to_whoever_fin
 def test_the_request_of_a_state_bears_the_protocol_that_was_found() -> None:
     asked = {"protocol": "auto", "split": "file"}
     assert held.request({"request": asked}) == asked
-    found = {"request": asked, "endpoint": {"status": "READY", "protocol": "mlflow"}}
+    found = {"request": asked, "pod": {"endpoint": {"status": "READY", "protocol": "mlflow"}}}
     assert held.request(found) == {"protocol": "mlflow", "split": "file"}
 
 

@@ -31,7 +31,8 @@ LOG = f"{path('pods')}/log"
 
 
 LAUNCHED: dict[str, Any] = {"request": {}, "pod": pod_state()}
-READY = LAUNCHED | {"endpoint": {"status": "READY", "pod": "uid-1"}}
+READY = LAUNCHED | {"pod": pod_state(endpoint={"status": "READY", "pod": "uid-1"})}
+BEFORE = LAUNCHED | {"endpoint": {"status": "READY", "pod": "uid-1"}}
 LOST = {"lost_pods": {"count": 1}}
 
 
@@ -41,8 +42,9 @@ LOST = {"lost_pods": {"count": 1}}
         ({}, "resolve_request"),
         ({"request": {}}, "launch_pod"),
         (LAUNCHED, "await_pod"),
-        (LAUNCHED | {"endpoint": {"status": "PENDING"}}, "await_pod"),
+        (LAUNCHED | {"pod": pod_state(endpoint={"status": "PENDING"})}, "await_pod"),
         (READY, "stream_file"),
+        (BEFORE, "stream_file"),
         (READY | {"scoring": {"status": "RUNNING"}}, "stream_file"),
         (READY | {"scoring": {"status": "DONE"}}, "persist_output"),
         (READY | LOST | {"error": {"Error": "PodLost"}}, "stream_file"),

@@ -51,7 +51,7 @@ def await_ready(
     Raises
     ------
     PodCrashed, PodLost, PodRefused, ImagePullFailed, ModelTimeout
-        What became of the pod instead.
+        What became of the pod instead, to be `explained`.
     PodUnschedulable, PodNotReady, ImagePullFailed
         The start deadline has passed.
     """
@@ -62,13 +62,13 @@ def await_ready(
             now = datetime.now(UTC)
             assessment = _assess(api, pod, current)
             if assessment.problem:
-                raise explained(api, pod, assessment.problem)
+                raise assessment.problem
             if assessment.ready:
                 return current
             if assessment.gated:
                 return Waiting(assessment.waiting_for, gated=True)
             if now >= deadline:
-                raise explained(api, pod, diagnosis.overdue(current, events(api, pod), start_seconds))
+                raise diagnosis.overdue(current, events(api, pod), start_seconds)
             left = min(until - time.monotonic(), (deadline - now).total_seconds(), assessment.again_seconds or 1e9)
             if until - time.monotonic() <= 0:
                 return Waiting(assessment.waiting_for)
@@ -120,9 +120,19 @@ def check_alive(api: Api, pod: Mapping[str, Any]) -> None:
     ------
     PodCrashed, PodLost, ModelTimeout, ClusterUnreachable
     """
-    problem = _assess(api, pod, get(api, pod)).problem
+    problem = problem_of(api, pod)
     if problem:
         raise explained(api, pod, problem)
+
+
+def problem_of(api: Api, pod: Mapping[str, Any]) -> DropscoreError | None:
+    """What became of the model's container, if it is not running any more, to be `explained`.
+
+    Raises
+    ------
+    PodLost, ClusterUnreachable
+    """
+    return _assess(api, pod, get(api, pod)).problem
 
 
 def _assess(api: Api, pod: Mapping[str, Any], current: Mapping[str, Any]) -> starting.Assessment:

@@ -21,6 +21,7 @@ from scoring.cluster.diagnosis import ended_beside
 from scoring.cluster.pings import Pings, Refusal
 from scoring.errors import LOADS_OR_SERVES, DropscoreError, PodNotReady, RouteNotReady
 from scoring.intake.state import port
+from scoring.observability import logger
 from scoring.protocols import detection
 from scoring.settings import ClusterSettings
 
@@ -72,6 +73,11 @@ class Clock:
         route = self.opened + timedelta(seconds=self.route_seconds)
         return now >= (route if refusal.is_the_routes else max(route, self.deadline))
 
+    def to_be_diagnosed(self, problem: DropscoreError) -> dict[str, Any]:
+        """The `endpoint` of the state where somebody else is to say at once what is wrong."""
+        told = {"waiting_for": f"a closer look: {problem.summary}", "wait_seconds": 0}
+        return {"status": "PENDING", "pod": self.pod_uid, "admitted": self.admitted.isoformat()} | told
+
     def pending(self, waiting_for: str, now: datetime, *, gated: bool = False) -> dict[str, Any]:
         """The `endpoint` of the state until the model is ready."""
         since = (now - (self.created if gated else self.admitted)).total_seconds()
@@ -84,6 +90,27 @@ class Clock:
             **({"gated": True} if gated else {"admitted": self.admitted.isoformat()}),
             **({"opened": self.opened.isoformat()} if self.opened else {}),
         }
+
+
+def first_look(
+    api: Api,
+    pod: Mapping[str, Any],
+    request: Mapping[str, Any],
+    cluster: ClusterSettings,
+    endpoint: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """The same as `await_endpoint` for whoever has just launched the pod, and may not read logs. Most are ready so soon
+    that nobody else need look.
+
+    What is wrong is await_pod's to say, which has the pod in its state, and all that its evidence takes: nothing is raised
+    that it would not find as well.
+    """
+    try:
+        return _look(api, pod, request, cluster, endpoint, seconds)
+    except DropscoreError as problem:
+        logger.info("left to await_pod", reason=problem.summary)
+        return Clock.of(pod, request, {}, datetime.now(UTC)).to_be_diagnosed(problem) | _kept(endpoint)
 
 
 def await_endpoint(
@@ -117,10 +144,28 @@ def await_endpoint(
     InvalidTags, InvalidFile
         The request asks for what a model of the protocol that was found cannot do.
     """
+    try:
+        return _look(api, pod, request, cluster, endpoint, seconds)
+    except DropscoreError as problem:
+        raise readiness.explained(api, pod, problem)  # noqa: B904  (mostly the same)
+
+
+def _kept(endpoint: Mapping[str, Any]) -> dict[str, str]:
+    """What an earlier pod of the attempt was found to speak."""
+    return {"protocol": endpoint["protocol"]} if "protocol" in endpoint else {}
+
+
+def _look(
+    api: Api,
+    pod: Mapping[str, Any],
+    request: Mapping[str, Any],
+    cluster: ClusterSettings,
+    endpoint: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
     until = time.monotonic() + seconds
     clock = Clock.of(pod, request, endpoint, datetime.now(UTC))
-    # What an earlier pod of the attempt was found to speak.
-    kept = {"protocol": endpoint["protocol"]} if "protocol" in endpoint else {}
+    kept = _kept(endpoint)
     found = readiness.await_ready(api, pod, clock.deadline, clock.start_seconds, seconds)
     if isinstance(found, readiness.Waiting):
         return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated) | kept
@@ -154,11 +199,11 @@ def _await_ping(
         now = time.monotonic()
         if refusal and now - looked > _LOOK_AT_POD_SECONDS:
             looked = now
-            readiness.check_alive(api, pod)
+            if problem := readiness.problem_of(api, pod):
+                raise problem
         if refusal and clock.overdue(refusal, datetime.now(UTC)):
             # What became of the pod since is the better answer.
-            readiness.check_alive(api, pod)
-            raise readiness.explained(api, pod, _overdue(api, pod, ping, cluster, clock, refusal))
+            raise readiness.problem_of(api, pod) or _overdue(api, pod, ping, cluster, clock, refusal)
         if refusal and now > min(began + most, until):
             return f"{'its route' if refusal.is_the_routes else 'the model to load'}: {refusal.text}"
         # A data plane tells nobody when it has taken up a route.

@@ -12,8 +12,15 @@ PORT = 8080
 def request(state: Mapping[str, Any]) -> dict[str, Any]:
     """The request of an attempt; its protocol is the one that was found, once it was."""
     resolved: dict[str, Any] = state["request"]
-    found = state.get("endpoint", {}).get("protocol")
+    found = endpoint(state).get("protocol")
     return resolved | ({"protocol": found} if found else {})
+
+
+def endpoint(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the attempt's pod is spoken to, as launch_pod or await_pod found; empty before they looked."""
+    # An execution that began before the pod's own had it tells it beside the pod.
+    found: dict[str, Any] = (state.get("pod") or {}).get("endpoint") or state.get("endpoint") or {}
+    return found
 
 
 def port(request: Mapping[str, Any]) -> int:

@@ -14,6 +14,7 @@ from scoring.cluster import api as clusters
 from scoring.cluster import containers, diagnosis, readiness
 from scoring.errors import UNNAMED_ENDS, DropscoreError, Failure
 from scoring.intake import shard
+from scoring.intake import state as held
 from scoring.observability import logger
 from scoring.outcome import files, history
 
@@ -31,7 +32,7 @@ def stage(state: Mapping[str, Any]) -> str:
     replaced = state.get("lost_pods", {}).get("count", 0) - (state.get("error", {}).get("Error") == "PodLost")
     if "pod" not in state or state["pod"].get("replaces", 0) < replaced:
         return "launch_pod"
-    endpoint = state.get("endpoint", {})
+    endpoint = held.endpoint(state)
     if endpoint.get("status") != "READY" or endpoint.get("pod") != state["pod"]["uid"]:
         return "await_pod"
     return "persist_output" if state.get("scoring", {}).get("status") == "DONE" else "stream_file"
