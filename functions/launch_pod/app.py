@@ -5,14 +5,14 @@ the queue is next.
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster.api import Api
 from scoring.cluster import manifest, pods, queue, room, start
+from scoring.cluster.api import Api
 from scoring.errors import QuotaExceeded
-from scoring.settings import ClusterSettings
 from scoring.intake import clusters as configured
 from scoring.intake import identity
 from scoring.intake import state as held
 from scoring.observability import observed
+from scoring.settings import ClusterSettings
 
 
 @observed

@@ -168,7 +168,9 @@ def test_two_stacks_share_an_account_a_cluster_and_a_namespace(pipeline: Pipelin
     held, well = models.push(pipeline, "held"), models.push(pipeline, "well")
     both = (pipeline, second)
     running = [each.drop("shared.csv", ROWS, model_image=held, protocol="sagemaker") for each in both]
-    endpoints = [each.scoring(execution)["pod"]["endpoint"]["url"] for each, execution in zip(both, running, strict=True)]
+    endpoints = [
+        each.scoring(execution)["pod"]["endpoint"]["url"] for each, execution in zip(both, running, strict=True)
+    ]
     # What of the second stack works on a cluster that is there, works beside one that is not.
     own = second.drop("own.csv", ROWS, model_image=well, protocol="sagemaker", namespace=OWN)
     assert second.outcome(own).lines == SCORED

@@ -77,7 +77,12 @@ def test_what_a_first_look_finds_wrong_is_await_pods_to_say_at_once(server: Serv
     if what == "forbidden":
         api.refusals["GET"] = ClusterAccessDenied("pods is forbidden", "Apply cluster/ again.")
     found = first_look(server.url, api, {"pod": "uid-0", "protocol": "mlflow"})
-    assert (found["status"], found["wait_seconds"], found["pod"], found["protocol"]) == ("PENDING", 0, "uid-1", "mlflow")
+    assert (found["status"], found["wait_seconds"], found["pod"], found["protocol"]) == (
+        "PENDING",
+        0,
+        "uid-1",
+        "mlflow",
+    )
     assert not any("/log" in call for call in api.calls)
     with pytest.raises(ClusterAccessDenied if what == "forbidden" else PodCrashed):
         await_endpoint(server.url, api, found)
