@@ -70,7 +70,7 @@ CORRUPT = FILE.replace(b"line", b"lime", 1)
 def corrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that changed on their way, as no connection's own checks saw."""
 
-    def read(_s3: Any, _source: Source, offset: int = 0, _stop: int | None = None) -> Any:
+    def read(_s3: Any, _source: Source, offset: int = 0, *_: Any) -> Any:
         yield from (CORRUPT[start : start + 500] for start in range(offset, len(CORRUPT), 500))
 
     monkeypatch.setattr(objects, "read", read)

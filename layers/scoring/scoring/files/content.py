@@ -15,6 +15,7 @@ from typing import Any
 from scoring.errors import InvalidFile, InvalidTags
 from scoring.files import objects
 from scoring.files.checksums import Digest
+from scoring.files.ranges import Connections
 from scoring.intake.identity import Source
 
 UTF8, GZIP = "utf-8", "gzip"
@@ -52,6 +53,7 @@ def read(
     offset: int,
     digest: Callable[[int], Digest],
     stop: int | None = None,
+    connections: Connections | None = None,
 ) -> tuple[Iterator[bytes], Digest, Callable[[bytes], None]]:
     """The text from byte `offset` on; of a file that is its own text, to before `stop`, if that is given.
 
@@ -63,9 +65,9 @@ def read(
     """
     if not compression and written == UTF8:
         whole = digest(offset)
-        return objects.read(s3, source, offset, stop), whole, whole.update
+        return objects.read(s3, source, offset, stop, connections), whole, whole.update
     whole = digest(0)
-    chunks: Iterator[bytes] = whole.pass_on(objects.read(s3, source))
+    chunks: Iterator[bytes] = whole.pass_on(objects.read(s3, source, connections=connections))
     return skipped(text(chunks, compression, written), offset), whole, lambda _: None
 
 

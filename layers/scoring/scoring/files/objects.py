@@ -38,11 +38,14 @@ _BROKEN = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, Connec
 _TRIES_WITHOUT_PROGRESS = 5
 
 
-def read(s3: Any, source: Source, offset: int = 0, stop: int | None = None) -> Iterator[bytes]:
+def read(
+    s3: Any, source: Source, offset: int = 0, stop: int | None = None, connections: ranges.Connections | None = None
+) -> Iterator[bytes]:
     """The object from byte `offset` on, to before `stop` or to its end, in chunks of at most 512 KiB; a dropped connection is
     taken up where it broke.
 
-    It comes over one connection, and over more while who reads waits for it and more of them make it faster.
+    It comes over one connection, and over more while who reads waits for it and more of them make it faster: `connections`
+    tells how many there are.
 
     Raises
     ------
@@ -52,7 +55,7 @@ def read(s3: Any, source: Source, offset: int = 0, stop: int | None = None) -> I
         The bytes read do not match the object's checksum.
     AwsThrottled, AccessDenied
     """
-    connections = ranges.Connections()
+    connections = connections or ranges.Connections()
     end = source.size if stop is None else stop
     yield from connections.waited_for(ranges.ahead(partial(stream, s3, source), offset, end, connections))
 

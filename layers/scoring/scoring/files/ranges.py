@@ -41,6 +41,11 @@ class Connections:
     _pause: float = _PAUSE_SECONDS
     _not_before: float = 0.0
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of what is read ahead, at most."""
+        return self.count * RANGE_BYTES if self.count > 1 else AHEAD_BYTES
+
     def waited_for(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The chunks, with note taken of how they come."""
         while True:

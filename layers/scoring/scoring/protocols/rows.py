@@ -24,7 +24,8 @@ class RowProtocol(ABC):
 
     name: str
     ping = "/ping"
-    most_bytes, most_in_flight, patience = 4 << 20, 8, 1.0
+    # Larger ones make no server that we know faster, and some slower (`make sweep`).
+    most_bytes, most_in_flight, patience = 2 << 20, 8, 1.0
     # Each record is an object in memory for a moment, which counts when records are short.
     most_records = 65_536
     any_rows = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from scoring.errors import ModelFailed, PodLost
 from scoring.files import content, objects
@@ -15,6 +15,7 @@ from scoring.files.blocks import Blocks
 from scoring.files.checksums import Digest
 from scoring.files.formats import Batch
 from scoring.files.inspection import first_records, format_of
+from scoring.files.ranges import Connections
 from scoring.protocols import RowProtocol, SasRows
 from scoring.protocols.model import NoAnswer
 from scoring.streaming.job import Job
@@ -39,6 +40,7 @@ def advance(job: Job, protocol: RowProtocol | SasRows) -> dict[str, Any]:
 def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uploads: Uploads) -> dict[str, Any]:
     spec, shard = job.spec, job.shard
     start = progress.offset or (shard.start if shard else 0)
+    connections = Connections()
     chunks, digest, passed = content.read(
         job.s3,
         job.source,
@@ -47,6 +49,7 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
         start,
         lambda offset: job.digest(offset, progress.crc if offset else 0),
         shard.stop if shard else None,
+        connections,
     )
     # Not every server takes a single record.
     blocks = Blocks(chunks, FIRST_BYTES, spec.dialect, start, passed, joins_last=True)
@@ -60,19 +63,15 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
     pace.resume(progress.pace)
     output = Output(job, protocol, file, progress, uploads)
     scorer = Scorer(job, protocol, file, pace, threading.Event(), output.allowed, progress.columns)
-    feed = _Feed(scorer, blocks, digest, (shard.row - 1 if shard else 0) + progress.rows, uploads)
+    feed = _Feed(scorer, blocks, digest, (shard.row - 1 if shard else 0) + progress.rows, (uploads, connections))
     wait_seconds, failure, is_done = 1, None, False
-    saved = before = time.monotonic()
+    saved = time.monotonic()
     with ThreadPoolExecutor(protocol.most_in_flight + 1) as pool:
         for batch, future in feed.scored(pool):
-            asked = time.monotonic()
             try:
                 scored = future.result()
-                now = time.monotonic()
-                pace.waited(now - asked, now - before)
-                before = now
                 if scored.seconds:
-                    pace.answered(len(batch.block), scored.size, scored.seconds, now)
+                    pace.answered(len(batch.block), scored.size, scored.seconds, time.monotonic())
                     scorer.turns.look_again()
                 output.take(batch, scored, scorer)
             except OutOfTime as out_of_time:
@@ -110,15 +109,22 @@ def _advance(job: Job, protocol: RowProtocol | SasRows, progress: Progress, uplo
     return job.done(progress)
 
 
+class _Holds(Protocol):
+    """What has memory beside the batches."""
+
+    @property
+    def held_bytes(self) -> int: ...
+
+
 class _Feed:
     """Batches in the order of the input: as many as the pace has in flight, and one that is made ready meanwhile. It has
     `ended` when the file has.
     """
 
-    def __init__(self, scorer: Scorer, blocks: Blocks, digest: Digest, rows: int, uploads: Uploads) -> None:
+    def __init__(self, scorer: Scorer, blocks: Blocks, digest: Digest, rows: int, beside: Sequence[_Holds]) -> None:
         self.ended = False
         self._scorer, self._blocks, self._digest, self._row = scorer, blocks, digest, rows + 1
-        self._uploads = uploads
+        self._beside = beside
 
     def scored(self, pool: ThreadPoolExecutor) -> Iterator[tuple[Batch, Future[Scored]]]:
         """Each batch and what comes of it; ends when the file does, or the time of the Lambda."""
@@ -133,7 +139,7 @@ class _Feed:
                     if not scorer.job.has_time_for(pace.seconds):
                         more = False
                         break
-                    size = pace.block_bytes(self._uploads.held_bytes, is_held=is_held)
+                    size = pace.block_bytes(sum(each.held_bytes for each in self._beside), is_held=is_held)
                     blocks.size, blocks.row = min(size, most_bytes), self._row
                     block = next(source, None)
                     if block is None:

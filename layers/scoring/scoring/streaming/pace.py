@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from scoring.streaming.concurrency import Concurrency
 
 FIRST_BYTES = 16 << 10
-# All batches under way, that one included which is made ready, and the parts of the outcome, as far as both are in memory: a
-# batch about four times on its way, what the heap cannot use included.
-_MEMORY_BYTES, _TIMES = 21 << 20, 4
-# Where the model is what the work waits for, larger batches may be faster, and little else takes memory: so much more, if it
-# is waited for so much of the time, of that of about so many batches.
-_MORE, _MOSTLY, _REMEMBERED = 1.7, 0.65, 8
+# What has been read ahead, all batches under way, that one included which is made ready, and the parts of the outcome, as far
+# as they are in memory: a batch about four times on its way, what the heap cannot use included. Batches have at least an
+# eighth of it.
+_MEMORY_BYTES, _TIMES, _LEAST = 40 << 20, 4, 8
+# Parts come and go: the most that was held beside the last batches, of so many bytes together, counts; and at first nearly as
+# much as it can be, since that is how many it takes to know whether the model is slower than S3.
+_REMEMBERED_BYTES, _FIRST_BESIDE_BYTES = 32 << 20, 26 << 20
 # Where records were looked at one by one, they stay in memory as objects.
 _HELD = 3
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
@@ -50,7 +52,8 @@ class Pace:
     _needed: int = _GOOD_BATCHES
     _raised: bool = False
     _too_much: float = math.inf
-    _waiting: float = 0.0
+    _given: int = 0
+    _beside: deque[tuple[int, int]] = field(default_factory=lambda: deque([(0, _FIRST_BESIDE_BYTES)]))
     _concurrency: Concurrency = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,19 +76,19 @@ class Pace:
     def to_json(self) -> dict[str, Any]:
         return {"size": self.size, "in_flight": self.in_flight, "fixed": self._fixed, "other": self._other}
 
-    def block_bytes(self, parts_bytes: int = 0, *, is_held: bool = False) -> int:
-        """How many bytes of the input a batch should have: `size`, or less where answers are wide, many batches are under
-        way, or many parts of the outcome, which have `parts_bytes` of memory.
+    def block_bytes(self, beside_bytes: int, *, is_held: bool = False) -> int:
+        """How many bytes of the input the next batch should have: `size`, or less where answers are wide, many batches are
+        under way, or much memory is taken beside them, `beside_bytes`: by parts of the outcome, and what is read ahead.
         """
-        memory = int(_MEMORY_BYTES * (_MORE if self._waiting > _MOSTLY else 1))
-        all_batches = max(memory - parts_bytes, memory // 4) // _TIMES
+        self._beside.append((self._given, beside_bytes))
+        while self._beside[0][0] < self._given - _REMEMBERED_BYTES:
+            self._beside.popleft()
+        beside = max(most for _, most in self._beside)
+        all_batches = max(_MEMORY_BYTES - beside, _MEMORY_BYTES // _LEAST) // _TIMES
         share = min(self._limit, all_batches // (self.in_flight + 1) // (_HELD if is_held else 1))
-        return min(self.size, share, max(int(share * _EXPANSION / self._expansion), 1))
-
-    def waited(self, seconds: float, of_seconds: float) -> None:
-        """Take note that a batch was waited for, for `seconds` of the time since the one before."""
-        share = seconds / of_seconds if of_seconds else 0.0
-        self._waiting += (share - self._waiting) / _REMEMBERED
+        given = min(self.size, share, max(int(share * _EXPANSION / self._expansion), 1))
+        self._given += given
+        return given
 
     def answered(self, size: int, scored: int, seconds: float, now: float) -> None:
         """Take note of a batch of `size` bytes that became `scored` bytes after `seconds`, at the time `now`."""
