@@ -35,7 +35,17 @@ class Queue(Protocol):
 
 
 def _launch(crowd: Crowd) -> Steps:
-    yield from crowd.task("launch_pod", crowd.durations.functions["launch_pod"])
+    """launch_pod, which looks on at the pod where it has made one; who has found no room leaves it."""
+    yield from crowd.begin("launch_pod")
+    yield crowd.env.timeout(crowd.durations.functions["launch_pod"])
+
+
+def _may_look_on(crowd: Crowd, file: File) -> bool:
+    """Ask for room, at the end of launch_pod's work."""
+    file.launching = crowd.grant(file)
+    if not file.launching:
+        crowd.leave("launch_pod")
+    return file.launching
 
 
 class Retries:
@@ -44,7 +54,7 @@ class Retries:
     def room(self, crowd: Crowd, file: File) -> Steps:
         while True:
             yield from _launch(crowd)
-            if crowd.grant(file):
+            if _may_look_on(crowd, file):
                 return
             yield crowd.env.timeout(FULL.delay(file.retries, crowd.random))
             yield from crowd.transition(1)
@@ -91,6 +101,7 @@ class Gates:
 
     def room(self, crowd: Crowd, file: File) -> Steps:
         yield from _launch(crowd)
+        crowd.leave("launch_pod")
         self._gated.append(file)
         place = self._came
         self._came += 1
@@ -133,9 +144,12 @@ class Estimates:
             yield from _launch(crowd)
             before = bisect_left(self._waiting, place)
             # Whoever has more files before it than there is room for leaves it to them.
-            if before < crowd.free and crowd.grant(file):
+            if before < crowd.free:
+                # There is room for as many as that.
+                _may_look_on(crowd, file)
                 del self._waiting[before]
                 return
+            crowd.leave("launch_pod")
             yield from crowd.transition(TRANSITIONS_OF_A_ROUND)
             yield crowd.env.timeout(self._pace.wait(crowd, before - crowd.free))
             file.retries += 1
@@ -159,7 +173,9 @@ class Calls:
 
     def room(self, crowd: Crowd, file: File) -> Steps:
         yield from _launch(crowd)
-        if not self._asleep and crowd.grant(file):
+        if self._asleep:
+            crowd.leave("launch_pod")
+        elif _may_look_on(crowd, file):
             return
         yield from crowd.transition(1)
         yield from crowd.task("queue_file", crowd.durations.functions["launch_pod"])
@@ -174,7 +190,7 @@ class Calls:
             yield from crowd.transition(1)
             yield from _launch(crowd)
             file.retries += 1
-            if crowd.grant(file):
+            if _may_look_on(crowd, file):
                 return
             yield crowd.env.timeout(CALLED.delay(nth, crowd.random))
             file.transitions += 1

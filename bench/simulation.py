@@ -68,6 +68,8 @@ class File:
     lost: bool = False
     """Lambda gave up its event: it is in the queue NotStarted."""
     ready: float = 0.0
+    launching: bool = False
+    """launch_pod has made its pod, and looks on."""
     retries: int = 0
     """Calls that a file made only because it waited for room."""
     transitions: int = 0
@@ -196,14 +198,18 @@ class Crowd:
 
     def _await(self, file: File) -> Steps:
         """Until the model answers: a function for as long as one watches, first launch_pod and then await_pod, and a Wait of
-        the state machine between. (launch_pod's own work is done by then, and a look is as much.)
+        the state machine between. (await_pod's own work is counted as that of launch_pod, which looks as well.)
         """
-        began, function, own = self.env.now, "launch_pod", 0.0
+        began = self.env.now
         assert file.granted is not None
         while True:
             left = max(file.ready - self.env.now, 0.0)
-            yield from self.task(function, min(left, WATCH_SECONDS) + own)
-            function, own = "await_pod", self.durations.functions["launch_pod"]
+            if file.launching:
+                file.launching = False
+                yield self.env.timeout(min(left, WATCH_SECONDS))
+                self.leave("launch_pod")
+            else:
+                yield from self.task("await_pod", min(left, WATCH_SECONDS) + self.durations.functions["launch_pod"])
             if left <= WATCH_SECONDS:
                 return
             yield from self.transition(TRANSITIONS_OF_A_ROUND)
@@ -250,14 +256,18 @@ class Crowd:
         self.lambdas -= 1
 
     def task(self, function: str, seconds: float) -> Steps:
-        """A Task of the state machine that calls a function, tried again while Lambda has no room for it."""
+        """A Task of the state machine that calls a function."""
+        yield from self.begin(function)
+        yield self.env.timeout(seconds)
+        self.leave(function)
+
+    def begin(self, function: str) -> Steps:
+        """Call a function, again and again while Lambda has no room for it; whoever has called it leaves it."""
         nth = 0
         while not self.enter(function):
             yield from self.transition(1)
             yield self.env.timeout(_THROTTLED.delay(nth, self.random))
             nth += 1
-        yield self.env.timeout(seconds)
-        self.leave(function)
 
     def grant(self, file: File) -> bool:
         """Give the file a pod, unless the namespace is full."""

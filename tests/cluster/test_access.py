@@ -20,7 +20,11 @@ VERBS = ("create", "get", "list", "watch", "delete", "patch", "deletecollection"
 
 # What each group may, by kind; nothing else, not even in its own namespace.
 ALLOWED = {
-    "launch": {kind: {"create", "get"} for kind in ("pods", "services", "httproutes", "ingresses")},
+    "launch": {
+        "pods": {"create", "get", "watch"},
+        "events": {"list"},
+        **{kind: {"create", "get"} for kind in ("services", "httproutes", "ingresses")},
+    },
     "watch": {
         "pods": {"get", "watch"},
         "pods/log": {"get"},

@@ -117,7 +117,10 @@ def test_half_the_lambdas_do_half_the_work_where_they_bind() -> None:
     scenario = at_once(600, 600)
     whole, half = (run(scenario, Retries(), lambda_concurrency=lambdas) for lambdas in (40, 20))
     assert half.most_lambdas == 20
-    assert half.ended == pytest.approx(2 * whole.ended, rel=0.2)
+    # At both ends, how long they sleep between their tries counts more than what they compete for.
+    middle = [sorted(file.done or 0.0 for file in crowd.files)[100:401:300] for crowd in (whole, half)]
+    once, twice = (last - first for first, last in middle)
+    assert twice == pytest.approx(2 * once, rel=0.06)
 
 
 def test_the_same_seed_tells_the_same_and_another_one_does_not() -> None:

@@ -164,7 +164,7 @@ def test_the_silence_of_a_lost_pod_is_not_held_against_the_next(s3: Any, server:
     further = steps(event)
     assert next(further)["status"] == "RUNNING"
     event["state"]["scoring"]["silent"] |= {"since": "2026-01-01T00:00:00+00:00"}
-    event["state"]["pod"] = pod_state(uid="uid-2")
+    event["state"]["pod"] |= {"uid": "uid-2"}
     api.put("pods", running(uid="uid-2"))
     assert next(further)["status"] == "RUNNING"
     event["state"]["scoring"]["silent"] |= {"since": "2026-01-01T00:00:00+00:00"}
