@@ -66,7 +66,8 @@ def from_tags(
         raise InvalidTags(f"The tag protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}.")
     model_name = values.get("model_name", "")
     if model_name and not MODEL_NAME.fullmatch(model_name):
-        raise InvalidTags(f"The tag model_name is {model_name!r}; it must be letters, digits, and _ . - (128 at most).")
+        allowed = "letters, digits, and _ . - (128 at most, no dot at its beginning)"
+        raise InvalidTags(f"The tag model_name is {model_name!r}; it must be {allowed}.")
     cluster = clusters.find(values.get("eks_cluster") or settings.default_eks_cluster, settings, stored_clusters)
     namespace = values.get("k8s_namespace") or cluster.namespaces[0]
     if namespace not in cluster.namespaces:

@@ -63,7 +63,10 @@ _OF_TAGS: dict[str, Schema] = {
     "k8s_namespace": _text("the namespace to run in"),
     "ingress_url": _text("only ever the cluster's configured address"),
     "protocol": _words("how the model is spoken to", PROTOCOLS),
-    "model_name": _text("which of the server's models, with the protocol oip", f"^{MODEL_NAME.pattern}$"),
+    "model_name": _text(
+        "which of the server's models, with the protocol oip; with sas and split=rows, the model to call",
+        f"^{MODEL_NAME.pattern}$",
+    ),
     **{name: _words(f"as the tag {name}", words) for name, words in CHOICES.items()},
     "max_errors": {
         "description": "bad records that are put up with: a number or a share of the file",

@@ -45,8 +45,8 @@ CHOICES = {
 """What those tags may say that choose among a few words; the first is what counts without the tag, or what is looked for."""
 READING = ("header", "delimiter", "decimal", "escape", "encoding", "exclude", "include", "output")
 """The tags that say how the file is to be read: the file itself decides what they come to."""
-# It goes into a path of the model server's.
-MODEL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+# It goes into a path of the model server's, which does not lead out of it.
+MODEL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 
 
 def by_name(tags: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +89,19 @@ def check_honoured(protocol: str, split: str, rows: str, tags: Collection[str], 
         )
     if rows == "any":
         _refuse(tags, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
-    if model_name and protocol not in ("oip", "auto"):
+    if model_name and protocol == "sas":
+        _refuse(
+            ["model_name"] if split == "file" else [],
+            ("model_name",),
+            "split=rows",
+            "each call of a model takes a batch",
+        )
+        if rows == "any":
+            raise InvalidTags(
+                "The tag rows is any, but a call of a sas model by its model_name says nothing of how its script ended.",
+                "Leave one of the two out.",
+            )
+    elif model_name and protocol not in ("oip", "auto"):
         raise InvalidTags(
             f"The tag model_name is {model_name!r}, but a container of the protocol {protocol} has one model.",
             "Leave the tag out.",

@@ -12,6 +12,7 @@ from scoring.protocols.oip import OpenInference
 from scoring.protocols.rows import RowProtocol
 from scoring.protocols.sagemaker import SageMaker
 from scoring.protocols.sas import Sas
+from scoring.protocols.sas_call import SasCall
 
 PROTOCOLS: dict[str, type[Sas] | type[RowProtocol]] = {
     each.name: each for each in (Sas, SageMaker, MLflow, OpenInference)
@@ -48,4 +49,6 @@ def of_request(request: Mapping[str, Any], model: Model) -> Sas | RowProtocol | 
         return Auto(model, request)
     if name == OpenInference.name:
         return OpenInference(model, request.get("model_name", ""))
+    if name == SasCall.name and request.get("model_name"):
+        return SasCall(model, request["model_name"])
     return PROTOCOLS[name](model)

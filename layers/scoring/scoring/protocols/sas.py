@@ -38,6 +38,13 @@ _POLL_PAUSE_SECONDS = 0.1
 _ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
+def around(boundary: str) -> tuple[bytes, bytes]:
+    """What is before a file and behind it in a multipart body."""
+    # A name of our own: a container puts it on a command line without quotes.
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="input.csv"\r\nContent-Type: text/csv\r\n\r\n'
+    return head.encode(), f"\r\n--{boundary}--\r\n".encode()
+
+
 class Sas:
     """One file at a time, whole."""
 
@@ -63,12 +70,7 @@ class Sas:
         NoAnswer, StillBusy, TookTooLong, TooMuch, TooMany
         """
         boundary = uuid.uuid4().hex
-        # A name of our own: a container puts it on a command line without quotes.
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="input.csv"\r\n'
-            "Content-Type: text/csv\r\n\r\n"
-        ).encode()
-        tail = f"\r\n--{boundary}--\r\n".encode()
+        head, tail = around(boundary)
 
         def body() -> Iterator[bytes]:
             yield head
