@@ -117,7 +117,7 @@ def test_a_later_step_begins_where_the_last_one_had_come_to_and_tries_larger_one
 def test_all_batches_under_way_together_are_bounded(in_flight: int, is_held: bool) -> None:
     pace = Pace(1 << 24, 8, 1.0)
     pace.resume({"size": 1 << 24, "in_flight": in_flight})
-    for beside, most in ((0, 10 << 20), (12 << 20, 7 << 20), (20 << 20, 5 << 20), (40 << 20, 5 << 18)):
+    for beside, most in ((40 << 20, 19 << 16), (20 << 20, 9 << 19), (12 << 20, 13 << 19), (0, 19 << 19)):
         one = settled(pace, beside, is_held=is_held)
         assert one * (in_flight + 1) <= most // (3 if is_held else 1) < one * (in_flight + 2)
 
@@ -125,7 +125,7 @@ def test_all_batches_under_way_together_are_bounded(in_flight: int, is_held: boo
 def settled(pace: Pace, beside: int, *, is_held: bool = False) -> int:
     """The size of batches once there have been many with so much memory beside them."""
     given = 0
-    while given <= 40 << 20:
+    while given <= 300 << 20:
         size = pace.block_bytes(beside, is_held=is_held)
         given += size
     return size
@@ -136,7 +136,7 @@ def test_parts_that_are_gone_count_for_a_while() -> None:
     pace = Pace(1 << 24, 8, 1.0)
     pace.resume({"size": 1 << 24})
     begun, usual = pace.block_bytes(BESIDE), settled(pace, BESIDE)
-    assert begun == usual // 2, "nobody knows yet how many there will be"
+    assert begun < usual // 2 + 1, "nobody knows yet how many there will be"
     assert pace.block_bytes(26 << 20) == pace.block_bytes(BESIDE) == begun
     assert settled(pace, BESIDE) == usual
 

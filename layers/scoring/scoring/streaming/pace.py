@@ -14,10 +14,10 @@ FIRST_BYTES = 16 << 10
 # What has been read ahead, all batches under way, that one included which is made ready, and the parts of the outcome, as far
 # as they are in memory: a batch about four times on its way, what the heap cannot use included. Batches have at least an
 # eighth of it.
-_MEMORY_BYTES, _TIMES, _LEAST = 40 << 20, 4, 8
-# Parts come and go: the most that was held beside the last batches, of so many bytes together, counts; and at first nearly as
-# much as it can be, since that is how many it takes to know whether the model is slower than S3.
-_REMEMBERED_BYTES, _FIRST_BESIDE_BYTES = 32 << 20, 26 << 20
+_MEMORY_BYTES, _TIMES, _LEAST = 38 << 20, 4, 8
+# Parts come and go: the most that was held beside the last batches, of so many bytes together, counts. Before the first so
+# many, nobody knows whether the model is slower than S3: nearly as much as can be.
+_REMEMBERED_BYTES, _UNKNOWN_BYTES, _FIRST_BESIDE_BYTES = 256 << 20, 32 << 20, 26 << 20
 # Where records were looked at one by one, they stay in memory as objects.
 _HELD = 3
 # When one batch takes hardly longer than one of half its size, what it takes is the model's for each request.
@@ -53,7 +53,10 @@ class Pace:
     _raised: bool = False
     _too_much: float = math.inf
     _given: int = 0
-    _beside: deque[tuple[int, int]] = field(default_factory=lambda: deque([(0, _FIRST_BESIDE_BYTES)]))
+    # The most of it, what was the most behind that, and so on: where it was, and how much.
+    _beside: deque[tuple[int, int]] = field(
+        default_factory=lambda: deque([(_UNKNOWN_BYTES - _REMEMBERED_BYTES, _FIRST_BESIDE_BYTES)])
+    )
     _concurrency: Concurrency = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,11 +83,13 @@ class Pace:
         """How many bytes of the input the next batch should have: `size`, or less where answers are wide, many batches are
         under way, or much memory is taken beside them, `beside_bytes`: by parts of the outcome, and what is read ahead.
         """
+        while self._beside and self._beside[-1][1] <= beside_bytes:
+            self._beside.pop()
         self._beside.append((self._given, beside_bytes))
         while self._beside[0][0] < self._given - _REMEMBERED_BYTES:
             self._beside.popleft()
-        beside = max(most for _, most in self._beside)
-        all_batches = max(_MEMORY_BYTES - beside, _MEMORY_BYTES // _LEAST) // _TIMES
+        _, most = self._beside[0]
+        all_batches = max(_MEMORY_BYTES - most, _MEMORY_BYTES // _LEAST) // _TIMES
         share = min(self._limit, all_batches // (self.in_flight + 1) // (_HELD if is_held else 1))
         given = min(self.size, share, max(int(share * _EXPANSION / self._expansion), 1))
         self._given += given
