@@ -104,7 +104,7 @@ lint: setup .venv-lint/.installed ## check style, types and the templates
 bench: setup .venv-bench/.installed ## measure speed, memory and overhead against baselines: make bench [QUICK=1] [ONLY=memory]
 	@PYTHONPATH=layers/scoring $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
 
-sweep: setup .venv-bench/.installed .venv-servers-mlflow/.installed .venv-servers-sagemaker/.installed ## what batch sizes do to real servers: make sweep [SERVER='mlflow, 1 worker'] [MIB=300]
+sweep: setup .venv-bench/.installed .venv-servers-mlflow/.installed .venv-servers-sagemaker/.installed ## what batch sizes do to real servers: make sweep [SERVER='mlflow, 1 worker'] [MIB=1000]
 	@PYTHONPATH=layers/scoring $(BIN)/python -m bench.sweep $(if $(SERVER),--server '$(SERVER)') $(if $(MIB),--mib $(MIB))
 
 crowd: setup ## simulate a million files a day and 100,000 at once (some minutes), and write docs/scale.md

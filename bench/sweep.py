@@ -57,10 +57,11 @@ def multi_model_server() -> Iterator[str]:
         yield server.url
 
 
-SERVERS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {
-    "mlflow, 1 worker": ("mlflow", partial(mlflow, 1)),
-    "mlflow, 2 workers": ("mlflow", partial(mlflow, 2)),
-    "multi-model-server": ("sagemaker", multi_model_server),
+# Protocol, the server, and MiB of a file that takes it half a minute or more: what is found out on the way is a small part of it.
+SERVERS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]], int]] = {
+    "mlflow, 1 worker": ("mlflow", partial(mlflow, 1), 1_000),
+    "mlflow, 2 workers": ("mlflow", partial(mlflow, 2), 1_000),
+    "multi-model-server": ("sagemaker", multi_model_server, 300),
 }
 
 
@@ -75,9 +76,10 @@ def plain(protocol: str, s3_url: str, url: str, file: data.File, fixed: tuple[in
     return float(answer["seconds"])
 
 
-def rows(name: str, s3_url: str, size: int) -> Iterator[Row]:
+def rows(name: str, s3_url: str, mib: int | None) -> Iterator[Row]:
     """What is found out on the way is told as it comes."""
-    protocol, running = SERVERS[name]
+    protocol, running, usual_mib = SERVERS[name]
+    size = (mib or usual_mib) * MIB
     whole, part = data.File.of(size, _KIND), data.File.of(size // 8, _KIND)
     with running() as url:
         engine.run(protocol, s3_url, url, data.File.of(MIB, _KIND))  # warm
@@ -114,14 +116,14 @@ def rows(name: str, s3_url: str, size: int) -> Iterator[Row]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sweep", description=__doc__)
     parser.add_argument("--server", choices=SERVERS, action="append", help="only this one; may be repeated")
-    parser.add_argument("--mib", type=int, default=300, help="size of the file")
+    parser.add_argument("--mib", type=int, help="size of the file, unless the server's usual one")
     options = parser.parse_args()
     measured: list[Row] = []
     missing: list[Missing] = []
     with standins.running("bench.s3") as s3_url:
         for name in options.server or SERVERS:
             try:
-                measured += rows(name, s3_url, options.mib * MIB)
+                measured += rows(name, s3_url, options.mib)
             except Exception as error:  # noqa: BLE001  (whatever it is, the table says it, and so does the exit code)
                 missing.append(Missing(name, f"{type(error).__name__}: {error}"))
     show(measured, missing, console)
