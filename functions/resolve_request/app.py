@@ -27,7 +27,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     source = identity.Source.from_json(event["state"]["source"])
     tags = objects.tags(aws.client("s3"), source, configured.tag_wait_seconds)
     path = source.key.removeprefix(configured.input_prefix)
-    profile = profiles.choose(parameters.load(configured.profiles), tags.get("profile", "").strip(), path)
+    wanted = tags.get("profile", "").strip()
+    profile = profiles.choose(parameters.load(configured.profiles, wanted), wanted, path)
     with profile.named():
         return _resolve(source, tags, profile, event["attempt_id"], configured)
 

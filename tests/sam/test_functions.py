@@ -72,7 +72,8 @@ def launched(invoke: Invoke, resolved: State) -> State:
 
 @pytest.fixture(scope="module")
 def ready(invoke: Invoke, launched: State) -> State:
-    return step(invoke, "AwaitPod", sample("await_pod", launched), "endpoint")
+    looked = step(invoke, "AwaitPod", sample("await_pod", launched), "endpoint")
+    return launched | {"pod": launched["pod"] | {"endpoint": looked["endpoint"]}}
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +107,15 @@ def test_resolve_request_answers_the_request(resolved: State, stack: Stack) -> N
 def test_launch_pod_answers_the_pod(launched: State, pipeline: Pipeline) -> None:
     assert launched["pod"].keys() == sample("await_pod")["state"]["pod"].keys()
     assert launched["pod"]["name"] == pod_name()
+    assert launched["pod"]["endpoint"]["status"] == "READY", "it is soon"
 
 
 def test_await_pod_answers_where_the_model_is(ready: State, stack: Stack) -> None:
     pod = ready["pod"]["uid"]
     url, protocol = f"{stack.gateway_url}/{pod_name()}", ready["request"]["protocol"]
-    assert ready["endpoint"] == {"status": "READY", "url": url, "protocol": protocol, "pod": pod}
-    assert ready["endpoint"].keys() == sample("stream_file")["state"]["endpoint"].keys()
+    found = {"status": "READY", "url": url, "protocol": protocol, "pod": pod}
+    assert ready["pod"]["endpoint"] == found
+    assert found.keys() == sample("stream_file")["state"]["pod"]["endpoint"].keys()
 
 
 def test_stream_file_answers_that_the_whole_file_is_scored(scored: State) -> None:

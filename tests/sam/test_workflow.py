@@ -40,7 +40,7 @@ def test_a_file_is_scored(pipeline: Pipeline, stack: Stack) -> None:
     assert outcome.lines[0] == PEOPLE.splitlines()[0] + b",anomaly_score,is_anomaly"
     assert len(outcome.lines) == len(PEOPLE.splitlines())
     assert "StartScoring" in functions_that_tell_of(execution.rpartition(":")[2], stack)
-    steps = {"ResolveRequest", "LaunchPod", "AwaitPod", "StreamFile", "PersistOutput", "TearDown"}
+    steps = {"ResolveRequest", "LaunchPod", "StreamFile", "PersistOutput", "TearDown"}
     assert_ran_in_containers(steps, pipeline.attempt(execution), stack)
     pipeline.assert_nothing_left(execution)
 

@@ -25,6 +25,15 @@ def test_documents_are_read_with_their_versions_and_kept_for_a_minute(mocked_aws
     assert parameters.load("/dropscore/profiles") == found
 
 
+def test_a_document_that_was_just_made_is_there_for_whoever_asks_for_it(mocked_aws: None) -> None:
+    assert parameters.load("/dropscore/profiles", "new") == {}
+    aws.client("ssm").put_parameter(Name="/dropscore/profiles/new", Value="{}", Type="String")
+    assert parameters.load("/dropscore/profiles") == {}
+    assert parameters.load("/dropscore/profiles", "new").keys() == {"new"}
+    aws.client("ssm").delete_parameter(Name="/dropscore/profiles/new")
+    assert parameters.load("/dropscore/profiles", "new").keys() == {"new"}, "what is there is kept for a minute"
+
+
 def test_no_path_no_documents() -> None:
     assert parameters.load("") == {}
 

@@ -78,8 +78,9 @@ def _parameters() -> _Parameters:
     return _Parameters()  # type: ignore[no-untyped-call]
 
 
-def load(path: str) -> dict[str, Stored]:
-    """All documents right below a path of Parameter Store, by name; at most a minute old. No path, no documents.
+def load(path: str, wanted: str = "") -> dict[str, Stored]:
+    """All documents right below a path of Parameter Store, by name; at most a minute old, and as they are now where one is
+    `wanted` that was not there. No path, no documents.
 
     Raises
     ------
@@ -90,6 +91,9 @@ def load(path: str) -> dict[str, Stored]:
     with aws.errors_named(f"ssm:GetParametersByPath of {path}"):
         try:
             found: dict[str, Any] = _parameters().get_multiple(path, max_age=_CACHED_SECONDS)
+            if wanted and wanted not in found:
+                # Whoever has just made it drops a file for it.
+                found = _parameters().get_multiple(path, max_age=_CACHED_SECONDS, force_fetch=True)
         except GetParameterError as error:
             # Powertools gives every error this one name; ours tell what may be tried again.
             raise error.__context__ or error from None
