@@ -3,7 +3,7 @@
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import start
+from scoring.cluster.start import Start
 from scoring.intake import clusters as configured
 from scoring.intake import state as held
 from scoring.observability import observed
@@ -21,11 +21,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     state = event["state"]
     request = state["request"]
-    return start.await_endpoint(
-        clusters.connect(request["cluster"]),
-        state["pod"],
-        request,
-        configured.of_request(request),
-        held.endpoint(state),
-        context.get_remaining_time_in_millis() / 1000 - 15,
-    )
+    api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
+    seconds = context.get_remaining_time_in_millis() / 1000 - 15
+    return Start(api, state["pod"], request, cluster, held.endpoint(state)).await_endpoint(seconds)

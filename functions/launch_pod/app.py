@@ -5,8 +5,9 @@ the queue is next.
 from typing import Any
 
 from scoring.cluster import api as clusters
-from scoring.cluster import manifest, pods, queue, room, start
+from scoring.cluster import manifest, pods, queue, room
 from scoring.cluster.api import Api
+from scoring.cluster.start import Start
 from scoring.errors import QuotaExceeded
 from scoring.intake import clusters as configured
 from scoring.intake import identity
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     api, cluster = clusters.connect(request["cluster"]), configured.of_request(request)
     pod = _launch(event, api, cluster)
     seconds = context.get_remaining_time_in_millis() / 1000 - 15
-    return pod | {"endpoint": start.first_look(api, pod, request, cluster, held.endpoint(state), seconds)}
+    return pod | {"endpoint": Start(api, pod, request, cluster, held.endpoint(state)).first_look(seconds)}
 
 
 def _launch(event: dict[str, Any], api: Api, cluster: ClusterSettings) -> dict[str, Any]:

@@ -18,10 +18,7 @@ def kill_the_worker(function: str, step: str, times: int = 1) -> Callable[[Stage
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
-        if step == "stream_file":
-            stage.scoring(execution)
-        else:
-            stage.pipeline.starting(execution)
+        stage.reach(execution, step)
         kill_until(stage, execution, function, times)
         yield execution
 
@@ -72,10 +69,7 @@ def change(how: str, step: str) -> Callable[[Stage], Iterable[str]]:
     def inject(stage: Stage) -> Iterable[str]:
         pipeline = stage.pipeline
         execution = stage.drop()
-        if step == "stream_file":
-            stage.scoring(execution)
-        else:
-            pipeline.starting(execution)
+        stage.reach(execution, step)
         if how == "delete":
             pipeline.s3.delete_object(Bucket=pipeline.stack.input_bucket, Key=stage.key())
             yield execution

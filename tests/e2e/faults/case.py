@@ -54,6 +54,13 @@ class Stage:
         wait_for("a batch", lambda: f"batch {batch}\n".encode() in self.pipeline.request("GET", log), 30)
         return state
 
+    def reach(self, execution: str, step: str) -> None:
+        """Wait until a file is in stream_file, and the model has a batch; or in launch_pod, and there is a pod that starts."""
+        if step == "stream_file":
+            self.scoring(execution)
+        else:
+            self.pipeline.starting(execution)
+
     def tell(self, state: Mapping[str, Any], **status: Any) -> None:
         """Write into the status of the pod in a state, as the cluster's own controllers do."""
         self.pipeline.call("PATCH", f"{self.pod(state)}/status", body={"status": status})

@@ -54,10 +54,7 @@ def during(step: str, disturbance: Disturbance, seconds: float = SHORTLY) -> Cal
                 disturb.hold(seconds)
         else:
             execution = stage.drop()
-            if step == "stream_file":
-                stage.scoring(execution)
-            else:
-                stage.pipeline.starting(execution)
+            stage.reach(execution, step)
             with disturbance(stage.pipeline):
                 disturb.hold(seconds)
         yield execution

@@ -17,10 +17,7 @@ def stop(who: str, when: str) -> Callable[[Stage], Iterable[str]]:
 
     def inject(stage: Stage) -> Iterable[str]:
         execution = stage.drop()
-        if when == "stream_file":
-            stage.scoring(execution)
-        else:
-            stage.pipeline.starting(execution)
+        stage.reach(execution, when)
         stage.pipeline.sfn.stop_execution(
             executionArn=execution if who == "parent" else stage.pipeline.attempt(execution)
         )

@@ -54,13 +54,13 @@ def await_endpoint(
     asked = request(deadlines={"start_seconds": 100, "route_seconds": 30, "scoring_seconds": 1}, **changes)
     cluster = ClusterSettings(CLUSTER, ("dropscore",), route, url)
     created = pod_state(created=ago(age))
-    return start.await_endpoint(api, created, asked, cluster, {"pod": "uid-1", **(before or {})}, seconds)
+    return start.Start(api, created, asked, cluster, {"pod": "uid-1", **(before or {})}).await_endpoint(seconds)
 
 
 def first_look(url: str, api: FakeApi, before: dict[str, Any] | None = None, seconds: float = 0) -> dict[str, Any]:
     asked = request(deadlines={"start_seconds": 100, "route_seconds": 30, "scoring_seconds": 1})
     cluster = ClusterSettings(CLUSTER, ("dropscore",), "gateway", url)
-    return start.first_look(api, pod_state(created=ago(1)), asked, cluster, before or {}, seconds)
+    return start.Start(api, pod_state(created=ago(1)), asked, cluster, before or {}).first_look(seconds)
 
 
 def test_a_pod_that_is_ready_soon_needs_no_other_look(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

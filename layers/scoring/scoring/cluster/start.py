@@ -73,11 +73,6 @@ class Clock:
         route = self.opened + timedelta(seconds=self.route_seconds)
         return now >= (route if refusal.is_the_routes else max(route, self.deadline))
 
-    def to_be_diagnosed(self, problem: DropscoreError) -> dict[str, Any]:
-        """The `endpoint` of the state where somebody else is to say at once what is wrong."""
-        told = {"waiting_for": f"a closer look: {problem.summary}", "wait_seconds": 0}
-        return {"status": "PENDING", "pod": self.pod_uid, "admitted": self.admitted.isoformat()} | told
-
     def pending(self, waiting_for: str, now: datetime, *, gated: bool = False) -> dict[str, Any]:
         """The `endpoint` of the state until the model is ready."""
         since = (now - (self.created if gated else self.admitted)).total_seconds()
@@ -92,135 +87,106 @@ class Clock:
         }
 
 
-def first_look(
-    api: Api,
-    pod: Mapping[str, Any],
-    request: Mapping[str, Any],
-    cluster: ClusterSettings,
-    endpoint: Mapping[str, Any],
-    seconds: float,
-) -> dict[str, Any]:
-    """The same as `await_endpoint` for whoever has just launched the pod, and may not read logs. Most are ready so soon
-    that nobody else need look.
+@dataclass(frozen=True)
+class Start:
+    """The start of a `pod`; `endpoint` is that of the state so far, which an earlier call gave, or an empty one."""
 
-    What is wrong is await_pod's to say, which has the pod in its state, and all that its evidence takes: nothing is raised
-    that it would not find as well.
-    """
-    try:
-        return _look(api, pod, request, cluster, endpoint, seconds)
-    except DropscoreError as problem:
-        logger.info("left to await_pod", reason=problem.summary)
-        return Clock.of(pod, request, {}, datetime.now(UTC)).to_be_diagnosed(problem) | _kept(endpoint)
+    api: Api
+    pod: Mapping[str, Any]
+    request: Mapping[str, Any]
+    cluster: ClusterSettings
+    endpoint: Mapping[str, Any]
 
+    def first_look(self, seconds: float) -> dict[str, Any]:
+        """The same as `await_endpoint` for whoever has just launched the pod, and may not read logs. Most are ready so soon
+        that nobody else need look.
 
-def await_endpoint(
-    api: Api,
-    pod: Mapping[str, Any],
-    request: Mapping[str, Any],
-    cluster: ClusterSettings,
-    endpoint: Mapping[str, Any],
-    seconds: float,
-) -> dict[str, Any]:
-    """Wait for the pod and for the model's ping through its route, for at most `seconds`, and no longer than is worth it.
+        What is wrong is await_pod's to say, at once, which has the pod in its state, and all that its evidence takes: nothing
+        is raised that it would not find as well.
+        """
+        try:
+            return self._look(seconds)
+        except DropscoreError as problem:
+            logger.info("left to await_pod", reason=problem.summary)
+            now = datetime.now(UTC)
+            pending = Clock.of(self.pod, self.request, {}, now).pending(f"a closer look: {problem.summary}", now)
+            return pending | {"wait_seconds": 0} | self._kept
 
-    Parameters
-    ----------
-    endpoint
-        The `endpoint` of the state that an earlier call gave, or an empty one.
+    def await_endpoint(self, seconds: float) -> dict[str, Any]:
+        """Wait for the pod and for the model's ping through its route, for at most `seconds`, and no longer than is worth it.
 
-    Returns
-    -------
-    dict
-        The `endpoint` of the state: PENDING or READY.
+        Returns
+        -------
+        dict
+            The `endpoint` of the state: PENDING or READY.
 
-    Raises
-    ------
-    PodCrashed, PodLost, PodRefused, ImagePullFailed, ModelTimeout
-        What became of the pod instead.
-    PodUnschedulable, ImagePullFailed, PodNotReady
-        The start deadline has passed.
-    RouteNotReady
-        The model is ready, but nothing leads to it within the route deadline.
-    InvalidTags, InvalidFile
-        The request asks for what a model of the protocol that was found cannot do.
-    """
-    try:
-        return _look(api, pod, request, cluster, endpoint, seconds)
-    except DropscoreError as problem:
-        raise readiness.explained(api, pod, problem)  # noqa: B904  (mostly the same)
+        Raises
+        ------
+        PodCrashed, PodLost, PodRefused, ImagePullFailed, ModelTimeout
+            What became of the pod instead.
+        PodUnschedulable, ImagePullFailed, PodNotReady
+            The start deadline has passed.
+        RouteNotReady
+            The model is ready, but nothing leads to it within the route deadline.
+        InvalidTags, InvalidFile
+            The request asks for what a model of the protocol that was found cannot do.
+        """
+        try:
+            return self._look(seconds)
+        except DropscoreError as problem:
+            raise readiness.explained(self.api, self.pod, problem)  # noqa: B904  (mostly the same)
 
+    @property
+    def _kept(self) -> dict[str, str]:
+        """What an earlier pod of the attempt was found to speak."""
+        return {"protocol": self.endpoint["protocol"]} if "protocol" in self.endpoint else {}
 
-def _kept(endpoint: Mapping[str, Any]) -> dict[str, str]:
-    """What an earlier pod of the attempt was found to speak."""
-    return {"protocol": endpoint["protocol"]} if "protocol" in endpoint else {}
+    def _look(self, seconds: float) -> dict[str, Any]:
+        until = time.monotonic() + seconds
+        clock = Clock.of(self.pod, self.request, self.endpoint, datetime.now(UTC))
+        found = readiness.await_ready(self.api, self.pod, clock.deadline, clock.start_seconds, seconds)
+        if isinstance(found, readiness.Waiting):
+            return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated) | self._kept
+        most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
+        clock = replace(clock, opened=clock.opened or datetime.now(UTC))
+        url = routes.url(self.cluster, self.pod["name"], found, port(self.request))
+        ping = Pings.to(self.pod, self.request, url, self.cluster, self._kept.get("protocol", ""))
+        waiting_for = self._await_ping(ping, clock, until, most)
+        if waiting_for:
+            return clock.pending(waiting_for, datetime.now(UTC)) | self._kept
+        if self.request["protocol"] == "auto":
+            detection.check(self.request, ping.protocol)
+        return {"status": "READY", "url": url, "protocol": ping.protocol, "pod": self.pod["uid"]}
 
+    def _await_ping(self, ping: Pings, clock: Clock, until: float, most: float) -> str:
+        """Ping until the model answers reliably; what is being waited for, if it does not in the time that there is."""
+        began = looked = time.monotonic()
+        in_a_row = 0
+        while in_a_row < _PINGS_IN_A_ROW:
+            refusal = ping.refused()
+            in_a_row = 0 if refusal else in_a_row + 1
+            now = time.monotonic()
+            if refusal and now - looked > _LOOK_AT_POD_SECONDS:
+                looked = now
+                if problem := readiness.problem_of(self.api, self.pod):
+                    raise problem
+            if refusal and clock.overdue(refusal, datetime.now(UTC)):
+                # What became of the pod since is the better answer.
+                raise readiness.problem_of(self.api, self.pod) or self._overdue(ping, clock, refusal)
+            if refusal and now > min(began + most, until):
+                return f"{'its route' if refusal.is_the_routes else 'the model to load'}: {refusal.text}"
+            # A data plane tells nobody when it has taken up a route.
+            time.sleep(_PING_PAUSE_SECONDS if not refusal else 4 * _PING_PAUSE_SECONDS)
+        return ""
 
-def _look(
-    api: Api,
-    pod: Mapping[str, Any],
-    request: Mapping[str, Any],
-    cluster: ClusterSettings,
-    endpoint: Mapping[str, Any],
-    seconds: float,
-) -> dict[str, Any]:
-    until = time.monotonic() + seconds
-    clock = Clock.of(pod, request, endpoint, datetime.now(UTC))
-    kept = _kept(endpoint)
-    found = readiness.await_ready(api, pod, clock.deadline, clock.start_seconds, seconds)
-    if isinstance(found, readiness.Waiting):
-        return clock.pending(found.waiting_for, datetime.now(UTC), gated=found.gated) | kept
-    most = _FURTHER_PINGS_SECONDS if clock.opened else _FIRST_PINGS_SECONDS
-    clock = replace(clock, opened=clock.opened or datetime.now(UTC))
-    url = routes.url(cluster, pod["name"], found, port(request))
-    ping = Pings.to(pod, request, url, cluster, kept.get("protocol", ""))
-    waiting_for = _await_ping(api, pod, ping, cluster, clock, until, most)
-    if waiting_for:
-        return clock.pending(waiting_for, datetime.now(UTC)) | kept
-    if request["protocol"] == "auto":
-        detection.check(request, ping.protocol)
-    return {"status": "READY", "url": url, "protocol": ping.protocol, "pod": pod["uid"]}
-
-
-def _await_ping(
-    api: Api,
-    pod: Mapping[str, Any],
-    ping: Pings,
-    cluster: ClusterSettings,
-    clock: Clock,
-    until: float,
-    most: float,
-) -> str:
-    """Ping until the model answers reliably; what is being waited for, if it does not in the time that there is."""
-    began = looked = time.monotonic()
-    in_a_row = 0
-    while in_a_row < _PINGS_IN_A_ROW:
-        refusal = ping.refused()
-        in_a_row = 0 if refusal else in_a_row + 1
-        now = time.monotonic()
-        if refusal and now - looked > _LOOK_AT_POD_SECONDS:
-            looked = now
-            if problem := readiness.problem_of(api, pod):
-                raise problem
-        if refusal and clock.overdue(refusal, datetime.now(UTC)):
-            # What became of the pod since is the better answer.
-            raise readiness.problem_of(api, pod) or _overdue(api, pod, ping, cluster, clock, refusal)
-        if refusal and now > min(began + most, until):
-            return f"{'its route' if refusal.is_the_routes else 'the model to load'}: {refusal.text}"
-        # A data plane tells nobody when it has taken up a route.
-        time.sleep(_PING_PAUSE_SECONDS if not refusal else 4 * _PING_PAUSE_SECONDS)
-    return ""
-
-
-def _overdue(
-    api: Api, pod: Mapping[str, Any], ping: Pings, cluster: ClusterSettings, clock: Clock, refusal: Refusal
-) -> DropscoreError:
-    beside = ended_beside(readiness.get(api, pod))
-    told = " ".join(filter(None, (pings.said_of_route(api, pod, cluster), beside)))
-    # A model may have the gateway's words for whatever it is asked.
-    is_anybodys = refusal.is_the_routes or ping.request["protocol"] == "auto"
-    remedy = refusal.remedy or (detection.REMEDY if is_anybodys else None)
-    if refusal.is_the_routes:
-        late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
-        return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy)
-    late = f"The model's port is open, but its ping was not answered well after {clock.start_seconds} s"
-    return PodNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy or _NOT_LOADED)
+    def _overdue(self, ping: Pings, clock: Clock, refusal: Refusal) -> DropscoreError:
+        beside = ended_beside(readiness.get(self.api, self.pod))
+        told = " ".join(filter(None, (pings.said_of_route(self.api, self.pod, self.cluster), beside)))
+        # A model may have the gateway's words for whatever it is asked.
+        is_anybodys = refusal.is_the_routes or ping.request["protocol"] == "auto"
+        remedy = refusal.remedy or (detection.REMEDY if is_anybodys else None)
+        if refusal.is_the_routes:
+            late = f"The model's ping did not come through {ping.url} within {clock.route_seconds} s"
+            return RouteNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy)
+        late = f"The model's port is open, but its ping was not answered well after {clock.start_seconds} s"
+        return PodNotReady(f"{late}; last: {refusal.text.rstrip('.')}. {told}".strip(), remedy or _NOT_LOADED)

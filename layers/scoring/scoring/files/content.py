@@ -52,8 +52,8 @@ def read(
     written: str,
     offset: int,
     digest: Callable[[int], Digest],
-    stop: int | None = None,
-    connections: Connections | None = None,
+    stop: int | None,
+    connections: Connections,
 ) -> tuple[Iterator[bytes], Digest, Callable[[bytes], None]]:
     """The text from byte `offset` on; of a file that is its own text, to before `stop`, if that is given.
 

@@ -90,12 +90,8 @@ def check_honoured(protocol: str, split: str, rows: str, tags: Collection[str], 
     if rows == "any":
         _refuse(tags, ("exclude", "include", "output", "max_errors"), "", "with rows=any no row belongs to a record")
     if model_name and protocol == "sas":
-        _refuse(
-            ["model_name"] if split == "file" else [],
-            ("model_name",),
-            "split=rows",
-            "each call of a model takes a batch",
-        )
+        if split == "file":
+            _refuse(("model_name",), ("model_name",), "split=rows", "each call of a model takes a batch")
         if rows == "any":
             raise InvalidTags(
                 "The tag rows is any, but a call of a sas model by its model_name says nothing of how its script ended.",

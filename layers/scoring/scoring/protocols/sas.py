@@ -38,11 +38,12 @@ _POLL_PAUSE_SECONDS = 0.1
 _ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
-def around(boundary: str) -> tuple[bytes, bytes]:
-    """What is before a file and behind it in a multipart body."""
+def form() -> tuple[bytes, bytes, str]:
+    """What is before a file and behind it in a multipart body, and the media type of that."""
+    boundary = uuid.uuid4().hex
     # A name of our own: a container puts it on a command line without quotes.
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="input.csv"\r\nContent-Type: text/csv\r\n\r\n'
-    return head.encode(), f"\r\n--{boundary}--\r\n".encode()
+    return head.encode(), f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
 class Sas:
@@ -69,8 +70,7 @@ class Sas:
             The container refuses the file.
         NoAnswer, StillBusy, TookTooLong, TooMuch, TooMany
         """
-        boundary = uuid.uuid4().hex
-        head, tail = around(boundary)
+        head, tail, media_type = form()
 
         def body() -> Iterator[bytes]:
             yield head
@@ -78,7 +78,7 @@ class Sas:
             yield tail
 
         headers = {
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Type": media_type,
             # The exact length: with it nothing between us and the model has to buffer the file.
             "Content-Length": str(len(head) + size + len(tail)),
         }

@@ -6,14 +6,13 @@ multipart part `file` with a CSV, and JSON comes back, of whatever shape. So tha
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from scoring.files.formats import Batch, Format
 from scoring.protocols.model import Model
 from scoring.protocols.rows import Body, RowProtocol
-from scoring.protocols.sas import Sas, around
+from scoring.protocols.sas import Sas, form
 
 
 class SasCall(RowProtocol):
@@ -36,6 +35,5 @@ class SasCall(RowProtocol):
         return Sas(self._model).ready()
 
     def body(self, file: Format, batch: Batch, places: Sequence[int]) -> tuple[Body, str]:
-        boundary = uuid.uuid4().hex
-        head, tail = around(boundary)
-        return (head, file.sent_header, file.body(batch, places), tail), f"multipart/form-data; boundary={boundary}"
+        head, tail, media_type = form()
+        return (head, file.sent_header, file.body(batch, places), tail), media_type
